@@ -1,0 +1,213 @@
+"""Mesmer's weights, in any form, as the one SavedModel that SEGMENT runs.
+
+The only module that runs in the deepcell environment (Python 3.10, TensorFlow 2.8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+LICENCE = (
+    "Mesmer's weights and deepcell are licensed for non-commercial academic use only "
+    "(modified Apache licence of the Van Valen lab, California Institute of Technology)."
+)
+TILE_SHAPE = (256, 256, 2)
+OUTPUT_CHANNELS = (
+    "whole-cell maxima",
+    "whole-cell interior",
+    "nuclear maxima",
+    "nuclear interior",
+)
+
+
+def prepare_network(weights: Path, outdir: Path) -> dict:
+    """Write Mesmer's network as a plain SavedModel, with a card beside it.
+
+    The SavedModel's ``serving_default`` takes ``tiles`` (N, 256, 256, 2) float32, normalised,
+    nuclear channel first, and gives ``maps`` (N, 256, 256, 4) float32: the four of Mesmer's
+    eight output channels that its post-processing reads, in the order of `OUTPUT_CHANNELS`.
+
+    Parameters
+    ----------
+    weights : Path
+        A Keras SavedModel folder, a .tar.gz of one, or the network exported to .onnx.
+    outdir : Path
+        Where to write ``saved_model.pb``, ``variables/`` and ``model.json``.
+
+    Returns
+    -------
+    dict
+        The card: name, form and SHA-256 of the weights, licence, versions.
+
+    Raises
+    ------
+    DataError
+        If the weights are not Mesmer's, or in a form that is not known.
+    """
+    import tensorflow as tf
+
+    keras_model = _load(weights, outdir.parent)
+    if tuple(keras_model.input_shape[1:]) != TILE_SHAPE or len(keras_model.outputs) != 4:
+        raise DataError(
+            f"{weights.name}: not Mesmer's network (input {keras_model.input_shape}, "
+            f"{len(keras_model.outputs)} outputs; Mesmer has (None, 256, 256, 2) and 4)."
+        )
+
+    module = tf.Module()
+    module.network = keras_model
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *TILE_SHAPE), tf.float32, name="tiles")])
+    def serve(tiles):
+        cell_maxima, cell_classes, nuclear_maxima, nuclear_classes = keras_model(
+            tiles, training=False
+        )
+        maps = [
+            cell_maxima,
+            cell_classes[..., 1:2],
+            nuclear_maxima,
+            nuclear_classes[..., 1:2],
+        ]
+        return {"maps": tf.concat(maps, axis=-1)}
+
+    tf.saved_model.save(module, str(outdir), signatures={"serving_default": serve})
+    card = {
+        "name": "Mesmer",
+        "weights": weights.name,
+        "weights_sha256": sha256(weights),
+        "output_channels": list(OUTPUT_CHANNELS),
+        "licence": LICENCE,
+        "tensorflow_of_export": tf.__version__,
+    }
+    (outdir / "model.json").write_text(json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's file names and contents in sorted order."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            digest.update(file.relative_to(path).as_posix().encode())
+        with file.open("rb") as stream:
+            for block in iter(lambda stream=stream: stream.read(1 << 20), b""):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _load(weights: Path, scratch: Path) -> tf.keras.Model:
+    if weights.is_dir():
+        return _load_saved_model(weights)
+    if weights.name.endswith((".tar.gz", ".tgz")):
+        return _load_saved_model(_extract(weights, scratch / "extracted_weights"))
+    if weights.suffix == ".onnx":
+        return network_from_onnx(weights)
+    raise DataError(
+        f"{weights.name}: give --mesmer_model a SavedModel folder, a .tar.gz of one, or an .onnx."
+    )
+
+
+def _extract(archive: Path, folder: Path) -> Path:
+    """Unpack a tar archive, refusing members that would leave `folder`."""
+    root = folder.resolve()
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar.getmembers():
+                inside = (root / member.name).resolve()
+                regular = member.isfile() or member.isdir()
+                if not regular or (inside != root and root not in inside.parents):
+                    raise DataError(f"{archive.name}: unsafe member {member.name!r}; not unpacked.")
+            tar.extractall(root)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(
+            f"{archive.name}: not a readable .tar.gz ({error}); fetch it again."
+        ) from error
+    found = sorted(root.rglob("saved_model.pb"))
+    if not found:
+        raise DataError(f"{archive.name}: holds no SavedModel (no saved_model.pb).")
+    return found[0].parent
+
+
+def _load_saved_model(folder: Path) -> tf.keras.Model:
+    import deepcell.layers  # noqa: F401  registers the custom layers that Keras asks for
+    import tensorflow as tf
+
+    try:
+        return tf.keras.models.load_model(folder, compile=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder.name}: not a Keras SavedModel ({error}).") from error
+
+
+def network_from_onnx(path: Path) -> tf.keras.Model:
+    """Return Mesmer's Keras network with the weights of its tf2onnx export.
+
+    tf2onnx keeps layer names and folds every batch normalisation but the first into the
+    convolution before it, so that those layers become the identity here.
+
+    Parameters
+    ----------
+    path : Path
+        The .onnx file.
+
+    Raises
+    ------
+    DataError
+        If a layer finds no weights, or weights find no layer.
+    """
+    import onnx
+    from deepcell.model_zoo.panopticnet import PanopticNet
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(path)).graph
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    norm_inputs = {
+        node.name.split("/")[1]: node.input[1:]
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+    }
+    network = PanopticNet(
+        backbone="resnet50",
+        input_shape=TILE_SHAPE,
+        norm_method=None,
+        num_semantic_classes=[1, 3, 1, 3],
+        location=True,
+        include_top=True,
+        use_imagenet=False,
+    )
+    used: set[str] = set()
+
+    def take(*names: str) -> np.ndarray:
+        for name in names:
+            if name in weights:
+                used.add(name)
+                return weights[name]
+        raise DataError(f"{path.name}: not Mesmer's network (no weights {names[0]!r}).")
+
+    for layer in network.layers:
+        kind = type(layer).__name__
+        root = f"panopticnet/{layer.name}"
+        if kind == "Conv2D":
+            kernel = take(f"{root}/BiasAdd_weights_fused_bn", f"{root}/Conv2D/ReadVariableOp:0")
+            bias = take(f"{root}/BiasAdd_bias_fused_bn", f"{root}/BiasAdd/ReadVariableOp:0")
+            layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])
+        elif kind == "BatchNormalization" and layer.name in norm_inputs:
+            layer.set_weights([take(name) for name in norm_inputs[layer.name]])
+        elif kind == "BatchNormalization":
+            n = layer.gamma.shape[0]
+            gamma = np.full(n, np.sqrt(1 + layer.epsilon))
+            layer.set_weights([gamma, np.zeros(n), np.zeros(n), np.ones(n)])
+    unused = {name for name in weights if "/Conv2D/" in name or "/BiasAdd" in name} - used
+    if unused:
+        raise DataError(f"{path.name}: not Mesmer's network (unused weights {sorted(unused)[:3]}).")
+    return network

@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Validate one slide and write its normalised two-channel store and sample.json."""
+
+import json
+from pathlib import Path
+
+from cellquilt import cli, ingest
+
+
+def main() -> None:
+    args = cli.parser(__doc__)
+    args.add_argument("--sample", required=True, help="name of the sample")
+    args.add_argument("--image", type=Path, required=True, help="OME-TIFF")
+    args.add_argument("--nuclear", required=True, help="nuclear channel, name or 0-based index")
+    args.add_argument("--membrane", default="", help="membrane channels, separated by ';'")
+    args.add_argument("--image_mpp", type=float, help="pixel size in um; from OME-XML if not given")
+    args.add_argument("--membrane_combine", choices=["max", "mean"], default="max")
+    args.add_argument("--z", type=int, help="plane of a z-stack")
+    args.add_argument("--t", type=int, help="frame of a time series")
+    args.add_argument("--outdir", type=Path, required=True, help="folder of the two")
+    o = args.parse_args()
+    request = ingest.Request(
+        o.sample, o.image, o.nuclear, o.membrane, o.image_mpp, o.membrane_combine, o.z, o.t
+    )
+    o.outdir.mkdir(parents=True, exist_ok=True)
+    facts = ingest.ingest(request, o.outdir / "normalised.zip")
+    (o.outdir / "sample.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""REPAIR: match cells with nuclei, trim the nuclei and derive cytoplasm and boundaries."""
+
+import json
+import pickle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from cellquilt.cli import Progress, log, parser, run
+from cellquilt.errors import DataError
+from cellquilt.label_image import (
+    LabelReader,
+    boundaries,
+    boundary_rows,
+    scratch_labels,
+    strip_rows,
+    write_label_image,
+)
+from cellquilt.repair import count, match, match_metrics, match_table, paint
+
+
+def main() -> None:
+    """Read the two original masks and write the matched ones, the table and the metrics."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
+    arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
+    arguments.add_argument("--sample", type=Path, required=True, help="sample.json of INGEST")
+    arguments.add_argument("--outdir", type=Path, required=True, help="for the five label images")
+    arguments.add_argument("--matches", type=Path, required=True, help="match table to write, CSV")
+    arguments.add_argument("--metrics", type=Path, required=True, help="metrics to write, JSON")
+    arguments.add_argument(
+        "--export_pickle",
+        type=Path,
+        metavar="DIR",
+        help="also write the two pickles there; takes both masks into memory",
+    )
+    args = arguments.parse_args()
+    sample = json.loads(args.sample.read_text())
+    image_mpp = float(sample["image_mpp"])
+    args.outdir.mkdir(parents=True, exist_ok=True)
+
+    with (
+        LabelReader(args.cell) as cells,
+        LabelReader(args.nucleus) as nuclei,
+        TemporaryDirectory(prefix="repair-", dir=".") as scratch,
+    ):
+        if cells.shape != nuclei.shape:
+            raise DataError(
+                f"{args.cell} is {cells.shape} px and {args.nucleus} {nuclei.shape} px; "
+                "both must be masks of the same image."
+            )
+        pixels = cells.shape[0] * cells.shape[1]
+        progress = Progress("repair: passes over the slide", 7)
+        matching = match(count(cells, nuclei))
+        progress.add(pixels=pixels)
+        cell, nucleus, derived = (
+            scratch_labels(Path(scratch) / name, cells.shape)
+            for name in ("cell", "nucleus", "derived")
+        )
+        for rows, cell_strip, nucleus_strip in paint(matching, cells, nuclei):
+            cell[rows], nucleus[rows] = cell_strip, nucleus_strip
+        progress.add(pixels=pixels)
+
+        def write(labels: np.ndarray, name: str) -> None:
+            write_label_image(args.outdir / f"{name}.ome.tif", labels, image_mpp, name)
+            progress.add(pixels=pixels)
+
+        write(cell, "cell")
+        write(nucleus, "nucleus")
+        for y0, y1 in strip_rows(cells.shape):
+            derived[y0:y1] = cytoplasm(cell[y0:y1], nucleus[y0:y1])
+        write(derived, "cytoplasm")
+        for labels, name in ((cell, "cell_boundary"), (nucleus, "nucleus_boundary")):
+            for y0, y1 in strip_rows(cells.shape):
+                derived[y0:y1] = boundary_rows(labels, y0, y1)
+            write(derived, name)
+        if args.export_pickle:
+            export_pickles(args.export_pickle, cells, nuclei, cell, nucleus)
+
+    match_table(matching, image_mpp).to_csv(args.matches, index=False, lineterminator="\n")
+    metrics = match_metrics(matching)
+    args.metrics.write_text(json.dumps({"sample": sample["sample"], **metrics}, indent=2) + "\n")
+    log.info(
+        "repair: %s: %d cells, %d nuclei, %d matched",
+        sample["sample"],
+        metrics["n_cells"],
+        metrics["n_nuclei"],
+        metrics["n_matched"],
+    )
+
+
+def cytoplasm(cell: np.ndarray, nucleus: np.ndarray) -> np.ndarray:
+    """Return the cells without their nuclei."""
+    return np.where(nucleus == 0, cell, 0)
+
+
+def export_pickles(
+    folder: Path,
+    cells: LabelReader,
+    nuclei: LabelReader,
+    matched_cell: np.ndarray,
+    matched_nucleus: np.ndarray,
+) -> None:
+    """Write the masks before and after repair as lists with one dict, the slide as one patch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    height = cells.shape[0]
+    original = _with_boundaries(cells.read(0, height), nuclei.read(0, height))
+    matched = _with_boundaries(np.array(matched_cell), np.array(matched_nucleus))
+    matched["cytoplasm"] = cytoplasm(matched["cell"], matched["nucleus"])
+    for name, masks in (("original", original), ("matched", matched)):
+        with open(folder / f"{name}_seg_res_batch.pickle", "wb") as file:
+            pickle.dump([masks], file, protocol=4)
+
+
+def _with_boundaries(cell: np.ndarray, nucleus: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "cell": cell,
+        "nucleus": nucleus,
+        "cell_boundary": boundaries(cell),
+        "nucleus_boundary": boundaries(nucleus),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

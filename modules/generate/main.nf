@@ -1,0 +1,25 @@
+// Generate the demo's tissue: a multiplexed image with known truth.
+process GENERATE {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    val meta
+
+    output:
+    tuple val(meta), path("${meta.id}/tissue.ome.tif"), emit: image
+    tuple val(meta), path("${meta.id}/{cell,nucleus}_truth.ome.tif"), emit: truth
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    generate.py --image ${meta.id}/tissue.ome.tif --cell_truth ${meta.id}/cell_truth.ome.tif --nucleus_truth ${meta.id}/nucleus_truth.ome.tif ${args}
+    """
+
+    stub:
+    """
+    stub.py generate --outdir ${meta.id}
+    """
+}

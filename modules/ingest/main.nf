@@ -1,0 +1,31 @@
+def quote(text) {
+    return "'" + text.toString().replace("'", "'\\''") + "'"
+}
+
+// Validate a slide and normalise what segmentation needs of it.
+process INGEST {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(image)
+
+    output:
+    tuple val(meta), path("${meta.id}/normalised.zip"), emit: store
+    tuple val(meta), path("${meta.id}/sample.json"), emit: facts
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    def membrane = meta.membrane ? "--membrane ${quote(meta.membrane)}" : ''
+    def image_mpp = meta.image_mpp ? "--image_mpp ${meta.image_mpp}" : ''
+    """
+    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    """
+    stub.py ingest --sample ${meta.id} --outdir ${meta.id}
+    """
+}

@@ -1,0 +1,24 @@
+// Turn the raw maps of a task into the cells and nuclei that its patches own.
+process LABEL {
+    tag "${meta.id}:${maps.simpleName}"
+    label 'process_medium'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(maps)
+
+    output:
+    tuple val(meta), path("${maps.simpleName}.labels.zip"), emit: labels
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    label.py --maps ${maps} --compartment ${meta.compartment} --labels ${maps.simpleName}.labels.zip ${args}
+    """
+
+    stub:
+    """
+    stub.py label --labels ${maps.simpleName}.labels.zip
+    """
+}

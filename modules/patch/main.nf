@@ -1,0 +1,25 @@
+// Plan the patches of a slide, judge each, and write the pixels of every task.
+process PATCH {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(store)
+
+    output:
+    tuple val(meta), path('task-*.pixels.zip'), emit: pixels, optional: true
+    tuple val(meta), path('patches.csv'), emit: table
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    patch.py --store ${store} --table patches.csv ${args}
+    """
+
+    stub:
+    """
+    stub.py patch --table patches.csv
+    """
+}

@@ -1,0 +1,27 @@
+// Match each cell to its nucleus, trim, and derive cytoplasm, boundaries and metrics.
+process REPAIR {
+    tag "${meta.id}"
+    label 'process_medium'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(facts), path(masks)
+
+    output:
+    tuple val(meta), path("${meta.id}/segmentation/mesmer-${meta.id}/*.ome.tif"), emit: masks
+    tuple val(meta), path("${meta.id}/matches.csv"), emit: matches
+    tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics
+    tuple val(meta), path("${meta.id}/*.pickle"), emit: pickles, optional: true
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    """
+    stub.py repair --sample ${meta.id} --outdir ${meta.id}
+    """
+}

@@ -1,0 +1,27 @@
+// Run the network over the tiles of a task and blend them into raw maps.
+process SEGMENT {
+    tag "${meta.id}:${pixels.simpleName}"
+    label 'process_medium'
+    label 'process_gpu'
+    container "cellquilt/runtime:0.1.0${task.accelerator ? '-gpu' : ''}"
+
+    input:
+    tuple val(meta), path(pixels)
+    path model
+
+    output:
+    tuple val(meta), path("${pixels.simpleName}.maps.zip"), emit: maps
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    def device = task.accelerator ? 'gpu' : 'cpu'
+    """
+    segment.py --pixels ${pixels} --model ${model} --device ${device} --maps ${pixels.simpleName}.maps.zip ${args}
+    """
+
+    stub:
+    """
+    stub.py segment --maps ${pixels.simpleName}.maps.zip
+    """
+}

@@ -1,0 +1,27 @@
+// Stitch the cells of all patches into whole-slide label images.
+process STITCH {
+    tag "${meta.id}"
+    label 'process_medium'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(facts), path(patches), path(labels, stageAs: 'labels/*')
+
+    output:
+    tuple val(meta), path("${meta.id}/segmentation/mesmer-${meta.id}/*.ome.tif"), emit: masks
+    tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches
+    tuple val(meta), path("${meta.id}/stitch.json"), emit: summary
+    tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    stitch.py --facts ${facts} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    """
+    stub.py stitch --sample ${meta.id} --compartment ${meta.compartment} --outdir ${meta.id}
+    """
+}
