@@ -18,7 +18,7 @@ workflow {
     def options = checkParameters(params, file("${projectDir}/nextflow_schema.json"))
 
     // Slides: the user's, or a generated tissue with its truth
-    GENERATE(options.demo ? channel.of(slidesOf(options)) : channel.empty())
+    GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
     // Weights, once a run
@@ -47,8 +47,12 @@ workflow {
 
     // Match cells and nuclei, where there are both
     REPAIR(INGEST.out.facts.join(STITCH.out.masks).filter { meta, _facts, _masks -> meta.compartment == 'both' })
+    ch_both = REPAIR.out.metrics.join(STITCH.out.masks).join(REPAIR.out.masks)
+        .map { meta, counts, originals, matched -> [meta, counts, originals + matched] }
     ch_single = STITCH.out.summary.join(STITCH.out.masks).filter { meta, _counts, _masks -> meta.compartment != 'both' }
-    ch_masks = INGEST.out.store.join(REPAIR.out.metrics.join(REPAIR.out.masks).mix(ch_single))
+
+    // Draw and sum up
+    ch_masks = INGEST.out.store.join(ch_both.mix(ch_single))
     REPORT(options.demo ? ch_masks.join(GENERATE.out.truth) : ch_masks.map { slide -> slide + [[]] })
 
     channel.topic('versions')
@@ -59,5 +63,6 @@ workflow {
     REPORT.out.summary
         .map { _meta, summary -> summary }
         .toSortedList { a, b -> a.parent.name <=> b.parent.name }
+        .filter { summaries -> summaries }
         .subscribe { summaries -> log.info(summaryOf(summaries, options.outdir)) }
 }

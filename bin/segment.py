@@ -3,9 +3,7 @@
 
 from pathlib import Path
 
-from cellquilt import cli
-from cellquilt.network import Network, auto_batch_size, select_device
-from cellquilt.segment import segment
+from cellquilt import cli, mesmer
 
 
 def main() -> None:
@@ -16,11 +14,16 @@ def main() -> None:
     args.add_argument("--batch_size", default="auto", help="tiles at a time: 'auto' or 2 to 255")
     args.add_argument("--maps", type=Path, required=True, help="store of maps to write")
     o = args.parse_args()
+    card = mesmer.read_card(o.model)
+    # TensorFlow takes seconds to import, so only once the arguments are known to be right
+    from cellquilt.network import Network, auto_batch_size, select_device
+    from cellquilt.segment import segment
+
     device = select_device(o.device)
     batch_size = auto_batch_size(o.device) if o.batch_size == "auto" else int(o.batch_size)
     network = Network(o.model, batch_size)
     cli.log.info("segment: on %s, batches of %d tiles", device, network.batch_size)
-    segment(o.pixels, network, device, o.model, o.maps)
+    segment(o.pixels, network, device, card, o.maps)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,13 @@ import pandas as pd
 from cellquilt import cli, provenance, stores
 from cellquilt.grid import Grid
 from cellquilt.label import COMPARTMENTS, compartments_of
-from cellquilt.label_image import boundary_rows, scratch_labels, strip_rows, write_label_image
+from cellquilt.label_image import (
+    boundary_rows,
+    masks_folder,
+    scratch_labels,
+    strip_rows,
+    write_label_image,
+)
 from cellquilt.stitch import add_counts, count_labels, stitch
 
 
@@ -27,7 +33,7 @@ def main() -> None:
     grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
     summary: dict = {"sample": facts["sample"]}
     counts = {}
-    masks = o.outdir / "segmentation" / f"mesmer-{facts['sample']}"
+    masks = masks_folder(o.outdir, facts["sample"])
     masks.mkdir(parents=True, exist_ok=True)
     for compartment in compartments_of(o.compartment):
         name = COMPARTMENTS[compartment][0]
@@ -59,7 +65,12 @@ def main() -> None:
             steps, model = store.attrs["provenance"], store.attrs["model"]
     steps = [*steps, provenance.of_step("STITCH", compartment=o.compartment)]
     provenance.write(
-        o.outdir / "provenance.json", steps, sample=facts["sample"], image=facts["image"], model=model)
+        o.outdir / "provenance.json",
+        steps,
+        sample=facts["sample"],
+        image=facts["image"],
+        model=model,
+    )
 
 
 if __name__ == "__main__":

@@ -35,28 +35,34 @@ def typed(name, value, property) {
         return null
     }
     def text = value.toString()
-    def wrong = { what -> error("--${name} ${text}: must be ${what}. ${property.description}") }
     if (property.type == 'boolean') {
-        return text in ['true', 'false'] ? text == 'true' : wrong('true or false')
+        return text in ['true', 'false'] ? text == 'true' : refuse(name, text, 'true or false', property)
     }
     if (property.type in ['integer', 'number']) {
         def integer = property.type == 'integer'
         if (!(integer ? text.isInteger() : text.isBigDecimal())) {
-            wrong(integer ? 'a whole number' : 'a number')
+            refuse(name, text, integer ? 'a whole number' : 'a number', property)
         }
         def number = integer ? text as Integer : text as BigDecimal
-        if ((property.minimum != null && number < property.minimum) || (property.maximum != null && number > property.maximum)) {
-            wrong("${property.minimum != null ? 'at least ' + property.minimum : ''}${property.maximum != null ? ' at most ' + property.maximum : ''}".trim())
+        if (property.minimum != null && number < property.minimum) {
+            refuse(name, text, "at least ${property.minimum}", property)
+        }
+        if (property.maximum != null && number > property.maximum) {
+            refuse(name, text, "at most ${property.maximum}", property)
         }
         return number
     }
     if (property['enum'] && !(text in property['enum'])) {
-        wrong("one of ${property['enum'].join(', ')}")
+        refuse(name, text, "one of ${property['enum'].join(', ')}", property)
     }
     if (property.pattern && !(text ==~ property.pattern)) {
-        wrong("of the form ${property.pattern}")
+        refuse(name, text, "of the form ${property.pattern}", property)
     }
     return text
+}
+
+def refuse(name, text, expected, property) {
+    error("--${name} ${text}: must be ${expected}. ${property.description}.")
 }
 
 def snakeCase(name) {

@@ -108,7 +108,7 @@ def section(rng: np.random.Generator, shape: tuple[int, int], right: int) -> Ana
     """Return a section of `shape` that holds no tissue from column `right` on."""
     layout = _layout(rng, shape, right)
     seeds = _throw_seeds(rng, layout)
-    labels, nuclei, depth = _grow(rng, seeds, shape)
+    labels, nuclei, depth = _grow(rng, seeds, shape, right)
     labels, nuclei, kind = _renumber(labels, nuclei, seeds.kind)
     cells = np.where(kind[labels] == LONE_NUCLEUS, np.uint32(0), labels)
     return Anatomy(layout, cells, nuclei, depth, kind)
@@ -197,9 +197,11 @@ def _uncrowded(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 
 def _grow(
-    rng: np.random.Generator, seeds: Seeds, shape: tuple[int, int]
+    rng: np.random.Generator, seeds: Seeds, shape: tuple[int, int], right: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give each pixel to the seed that is nearest in that seed's own warped, lobed metric.
+
+    Columns from `right` on go to none.
 
     Returns
     -------
@@ -227,6 +229,7 @@ def _grow(
 
     warp = 1.1 * np.stack([smooth_noise(rng, shape, 3.5), smooth_noise(rng, shape, 3.5)])
     nearest = np.full(shape, np.inf, np.float32)
+    nearest[:, right:] = 0
     labels, nuclei = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
     depth = np.zeros(shape, np.float32)
     for i in range(n):

@@ -19,6 +19,7 @@ from .slide import (
     Slide,
     check_finite,
     open_slide,
+    refuse_shared_channel,
     resolve_channel,
     resolve_channels,
     resolve_image_mpp,
@@ -109,14 +110,8 @@ def ingest(request: Request, store: Path) -> dict:
     """
     with open_slide(request.image, z=request.z, t=request.t) as slide:
         nuclear = resolve_channel(slide, request.nuclear, "nuclear")
-        membrane = (
-            resolve_channels(slide, request.membrane, "membrane") if request.membrane else []
-        )
-        if nuclear in membrane:
-            raise DataError(
-                f"{slide.path.name}: channel {nuclear.name!r} is named both as nuclear and as "
-                "membrane; name another, or leave membrane empty for nuclear segmentation only."
-            )
+        membrane = resolve_channels(slide, request.membrane, "membrane") if request.membrane else []
+        refuse_shared_channel(slide, nuclear, membrane)
         image_mpp, mpp_source = resolve_image_mpp(slide, request.image_mpp)
         grid = Grid(slide.height, slide.width, image_mpp)
         if min(grid.model_shape) < MIN_MODEL_SIDE:
@@ -174,7 +169,9 @@ def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
                 blocks = block_statistics(raw[index], lattice)
                 for name, values in blocks.items():
                     array = f"blocks/{index}/{name}"
-                    stores.new_array(group, array, values.shape, "float64", values.shape)[:] = values
+                    stores.new_array(group, array, values.shape, "float64", values.shape)[:] = (
+                        values
+                    )
             stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
     return {"channels": measured, "membrane_scales": source.scales}
 

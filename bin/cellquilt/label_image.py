@@ -5,6 +5,7 @@ strips of rows, so that memory does not grow with the slide.
 """
 
 import hashlib
+import math
 import os
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ from .errors import DataError
 TILE = 512
 _STRIP_PIXELS = 1 << 22
 _MAX_LABEL = 2**32 - 1
+
+
+def masks_folder(outdir: Path, sample: str) -> Path:
+    """Return where a sample's label images lie, in MCMICRO's layout."""
+    return outdir / "segmentation" / f"mesmer-{sample}"
 
 
 def as_labels(array: np.ndarray) -> np.ndarray:
@@ -202,6 +208,10 @@ class LabelReader:
                     f"{path}: holds {series.dtype} of shape {series.shape}; a label image is 2-D "
                     "and of integers. Convert it, one compartment a file."
                 )
+            page = series.keyframe
+            if len(page.dataoffsets) != math.prod(page.chunked):
+                # tifffile would read what is missing as background.
+                raise DataError(f"{path}: is truncated; write or copy it again.")
             self._level = zarr.open_array(series.aszarr(level=0), mode="r")
         except BaseException:
             self._file.close()
@@ -213,9 +223,11 @@ class LabelReader:
         self._band = lru_cache(maxsize=2)(self._read_band)
 
     def __enter__(self) -> "LabelReader":
+        """Return the reader."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the file."""
         self._band.cache_clear()
         self._file.close()
 

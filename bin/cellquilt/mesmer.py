@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import provenance
 from .errors import DataError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ LICENCE = (
     "Mesmer's weights and deepcell are licensed for non-commercial academic use only "
     "(modified Apache licence of the Van Valen lab, California Institute of Technology)."
 )
+FORMAT = 1  # of the SavedModel; conf/modules.config keeps fetched ones under this number
 TILE_SHAPE = (256, 256, 2)
 OUTPUT_CHANNELS = (
     "whole-cell maxima",
@@ -31,7 +33,7 @@ OUTPUT_CHANNELS = (
 )
 
 
-def prepare_network(weights: Path, outdir: Path) -> dict:
+def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     """Write Mesmer's network as a plain SavedModel, with a card beside it.
 
     The SavedModel's ``serving_default`` takes ``tiles`` (N, 256, 256, 2) float32, normalised,
@@ -44,6 +46,8 @@ def prepare_network(weights: Path, outdir: Path) -> dict:
         A Keras SavedModel folder, a .tar.gz of one, or the network exported to .onnx.
     outdir : Path
         Where to write ``saved_model.pb``, ``variables/`` and ``model.json``.
+    scratch : Path
+        Where an archive is unpacked.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def prepare_network(weights: Path, outdir: Path) -> dict:
     """
     import tensorflow as tf
 
-    keras_model = _load(weights, outdir.parent)
+    keras_model = _load(weights, scratch)
     if tuple(keras_model.input_shape[1:]) != TILE_SHAPE or len(keras_model.outputs) != 4:
         raise DataError(
             f"{weights.name}: not Mesmer's network (input {keras_model.input_shape}, "
@@ -83,20 +87,27 @@ def prepare_network(weights: Path, outdir: Path) -> dict:
     tf.saved_model.save(module, str(outdir), signatures={"serving_default": serve})
     card = {
         "name": "Mesmer",
+        "format": FORMAT,
         "weights": weights.name,
         "weights_sha256": sha256(weights),
         "output_channels": list(OUTPUT_CHANNELS),
         "licence": LICENCE,
-        "tensorflow_of_export": tf.__version__,
+        "saved_model_sha256": sha256(outdir),
+        "software": provenance.of_step("MODEL")["software"],
     }
     (outdir / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     return card
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's file names and contents in sorted order."""
+    """Return the SHA-256 of a file, or of a folder's file names and contents in sorted order.
+
+    The card that `prepare_network` leaves in the folder does not count.
+    """
     digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != "model.json")
     for file in files:
         if path.is_dir():
             digest.update(file.relative_to(path).as_posix().encode())
@@ -104,6 +115,26 @@ def sha256(path: Path) -> str:
             for block in iter(lambda stream=stream: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def read_card(folder: Path) -> dict:
+    """Return the card of a prepared SavedModel after checking that the model is the one it names.
+
+    Raises
+    ------
+    DataError
+        If the folder is not one that MODEL wrote, or is incomplete or changed.
+    """
+    try:
+        card = json.loads((folder / "model.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder.name}: not a model that MODEL prepared ({error}).") from error
+    if card.get("format") != FORMAT or card["saved_model_sha256"] != sha256(folder):
+        raise DataError(
+            f"{folder.resolve()}: the prepared model is incomplete, changed or of another version; "
+            "delete this folder and run again."
+        )
+    return card
 
 
 def _load(weights: Path, scratch: Path) -> tf.keras.Model:

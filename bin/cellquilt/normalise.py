@@ -127,9 +127,7 @@ def grey_levels(strip: np.ndarray, channel: Channel) -> np.ndarray:
     ndarray of uint16
     """
     clipped = np.minimum(strip, strip.dtype.type(channel.percentile)).astype(np.float32)
-    scaled = rescale_intensity(
-        clipped, in_range=(channel.low, channel.high), out_range=(0.0, 1.0)
-    )
+    scaled = rescale_intensity(clipped, in_range=(channel.low, channel.high), out_range=(0.0, 1.0))
     return _GREY_OF_UINT16[img_as_uint(scaled)]
 
 

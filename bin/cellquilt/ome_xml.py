@@ -123,10 +123,12 @@ def _from_xml(xml: str, path: Path) -> OME:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of what is wrong, without pydantic's links."""
+    """Return the first line of what is wrong, without the parsers' addenda."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{error.title} {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, etree.XMLSyntaxError):
+        return error.msg
     return str(error).partition("\n")[0][:200]
 
 

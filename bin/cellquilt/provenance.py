@@ -6,7 +6,16 @@ from pathlib import Path
 
 from . import __version__
 
-PACKAGES = ("numpy", "scipy", "scikit-image", "tifffile", "zarr", "pandas", "tensorflow", "deepcell")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "tifffile",
+    "zarr",
+    "pandas",
+    "tensorflow",
+    "deepcell",
+)
 
 
 def of_step(step: str, **parameters) -> dict:

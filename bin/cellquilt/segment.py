@@ -1,6 +1,5 @@
 """Running the network over the lattice tiles of a task and blending them into raw maps."""
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from .tasks import lattice_of
 log = logging.getLogger("cellquilt")
 
 
-def segment(pixels: Path, network: Network, device: str, model: Path, maps: Path) -> None:
+def segment(pixels: Path, network: Network, device: str, card: dict, maps: Path) -> None:
     """Write the blended maps of one task.
 
     Parameters
@@ -28,8 +27,8 @@ def segment(pixels: Path, network: Network, device: str, model: Path, maps: Path
     network : Network
     device : str
         What it runs on, for the provenance.
-    model : Path
-        Folder of the SavedModel; its ``model.json`` goes into the provenance.
+    card : dict
+        What the SavedModel is, for the provenance.
     maps : Path
         Store to write: ``maps`` (4, h, w) float32 over the padded lattice that the task's tiles
         span, channels in the order of `mesmer.OUTPUT_CHANNELS`, 0 where no tile was computed.
@@ -39,7 +38,6 @@ def segment(pixels: Path, network: Network, device: str, model: Path, maps: Path
         tile_rows, tile_cols = range(*attributes["tile_rows"]), range(*attributes["tile_cols"])
         tiles = [tuple(tile) for tile in attributes["tiles"]]
         blender = Blender(lattice_of(attributes), tile_rows, tile_cols, len(OUTPUT_CHANNELS))
-        card = json.loads((model / "model.json").read_text())
         attributes["model"] = card
         attributes["provenance"] = [
             *attributes["provenance"],

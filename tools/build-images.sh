@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Build the pipeline's container images with docker where it runs, else podman:
+#   runtime, deepcell   the two that a run without GPU needs (the default)
+#   runtime-gpu         runtime with CUDA (6 GB)
+# What follows -- goes to the build command, such as --build-arg BASE_IMAGE=...
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+VERSION=0.1.0
+images=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    images+=("$1")
+    shift
+done
+if [ $# -gt 0 ]; then shift; fi
+if [ ${#images[@]} -eq 0 ]; then images=(runtime deepcell); fi
+
+engine=podman
+if docker info >/dev/null 2>&1; then engine=docker; fi
+command -v "$engine" >/dev/null || die "there is neither a running docker nor podman to build with."
+
+# build FOLDER TAG [OPTION...]
+build() {
+    say "container: cellquilt/$2"
+    "$engine" build --file "$ROOT/containers/$1/Containerfile" --tag "cellquilt/$2" "${@:3}" \
+        "$ROOT/containers/$1"
+}
+
+for image in "${images[@]}"; do
+    case $image in
+    runtime) build runtime "runtime:$VERSION" "$@" ;;
+    runtime-gpu)
+        build runtime "runtime:$VERSION-gpu" --build-arg REQUIREMENTS=requirements-gpu.lock "$@"
+        ;;
+    deepcell) build deepcell "deepcell:$VERSION" "$@" ;;
+    *)
+        die "unknown: $image." \
+            "Usage: tools/build-images.sh [runtime|runtime-gpu|deepcell]... [-- OPTION...]"
+        ;;
+    esac
+done

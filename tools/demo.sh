@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Run the pipeline on its embedded sample and say what came out. Arguments go to nextflow run.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+cd "$ROOT"
+tools/nextflow run . -profile demo,local --accept_mesmer_license --outdir results/demo "$@"
+"$CACHE/envs/runtime/bin/python" - results/demo/*/summary.json <<'PYTHON'
+import json
+import sys
+from pathlib import Path
+
+def line(found: dict) -> str:
+    text = f"{found['sample']}: {found['n_cells']} cells, {found['n_nuclei']} nuclei"
+    if found["matched_fraction"] is not None:
+        text += f", {found['n_matched']} matched ({found['matched_fraction']:.1%})"
+    return text
+
+
+for path in map(Path, sys.argv[1:]):
+    found = json.loads(path.read_text())
+    print(f"\n{line(found)}")
+    for key, what in {"f1_cell": "cells", "f1_nucleus": "nuclei"}.items():
+        if found.get(key) is not None:
+            print(f"  F1 of the {what} against the known truth, at IoU 0.5: {found[key]:.3f}")
+    print(f"  masks:   {path.parent / found['segmentation']}")
+    print(f"  overlay: {path.parent / found['overlay']}")
+PYTHON
