@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,18 @@ def tissue_image() -> np.ndarray:
 
     slide = generate_tissue(641, 700, seed=7, empty_width=150)
     return np.moveaxis(slide.image[[0, 2]], 0, -1)
+
+
+@pytest.fixture(scope="session")
+def slides(
+    tissue_image: np.ndarray, request: pytest.FixtureRequest
+) -> dict[str, tuple[np.ndarray, float]]:
+    """Return the two-channel images that there are and the pixel sizes they are segmented at."""
+    found = {"generated tissue": (tissue_image, 0.5)}
+    with suppress(pytest.skip.Exception):
+        codex = request.getfixturevalue("codex_image")
+        found |= {"codex tile": (codex, 0.5), "codex tile, own pixel size": (codex, 0.37745)}
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +119,24 @@ def mesmer_weights(cache: Path, in_deepcell: Callable[..., str]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mesmer_predictions(
+    deepcell: Callable[..., dict], mesmer_weights: Path, slides: dict[str, tuple[np.ndarray, float]]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return what `Mesmer.predict` makes of the whole of each slide, and of small parts of one.
+
+    Each has ``normalised`` (h, w, 2), ``maps`` (h, w, 4) and ``labels`` (H, W, 2).
+    """
+    cases = {
+        name: {"image": image, "image_mpp": mpp, "weights": str(mesmer_weights)}
+        for name, (image, mpp) in slides.items()
+    }
+    tissue = cases["generated tissue"]
+    cases["small"] = tissue | {"image": tissue["image"][:100, :180]}
+    cases["narrow"] = tissue | {"image": tissue["image"][:, :180], "pad": True}
+    return deepcell("predict", cases)
+
+
+@pytest.fixture(scope="session")
 def mesmer_savedmodel(
     repo: Path,
     mesmer_weights: Path,
@@ -116,3 +147,11 @@ def mesmer_savedmodel(
     folder = tmp_path_factory.mktemp("mesmer") / "model"
     in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_weights, "--outdir", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def network(mesmer_savedmodel: Path):
+    """Return Mesmer's network, loaded, for batches of 4 tiles."""
+    from cellquilt.network import Network
+
+    return Network(mesmer_savedmodel, 4)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,12 @@ from cellquilt import stores
 from cellquilt.ingest import Request, ingest
 from cellquilt.label import COMPARTMENTS, label
 from cellquilt.lattice import STRIDE
-from cellquilt.network import Network
 from cellquilt.patches import SMOOTHING_REACH, plan_patches
-from cellquilt.segment import segment
 from cellquilt.stitch import stitch
 from cellquilt.tasks import grid_of, lattice_of, patches_of, plan_tasks
+
+if TYPE_CHECKING:
+    from cellquilt.network import Network
 
 CHANNELS = ["nuclear", "membrane", "another membrane"]
 
@@ -64,8 +66,10 @@ def plan_store(
     return plan_tasks(store, folder, *options), sorted(folder.glob("*.pixels.zip"))
 
 
-def segment_tasks(pixels: list[Path], network: Network) -> list[Path]:
+def segment_tasks(pixels: list[Path], network: "Network") -> list[Path]:
     """SEGMENT tasks; return their stores of maps."""
+    from cellquilt.segment import segment  # imports TensorFlow, which takes long
+
     maps = [path.with_name(path.name.replace("pixels", "maps")) for path in pixels]
     for source, target in zip(pixels, maps, strict=True):
         segment(source, network, "cpu", {"name": "Mesmer"}, target)

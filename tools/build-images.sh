@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the pipeline's container images with docker where it runs, else podman:
 #   runtime, deepcell   the two that a run without GPU needs (the default)
-#   runtime-gpu         runtime with CUDA (6 GB)
+#   runtime-gpu         runtime with CUDA
 # What follows -- goes to the build command, such as --build-arg BASE_IMAGE=...
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

@@ -84,16 +84,15 @@ fetch_nextflow() {
         sed 's/\x1b\[[0-9;]*m//g; /^$/d' >&2 # Debian's Maven colours even where it was told not to
 }
 
-# find_nextflow: sets NEXTFLOW to the nextflow on PATH that is recent enough and is not
-# tools/nextflow itself under another name, or to nothing.
+# find_nextflow: sets NEXTFLOW to the nextflow on PATH that is recent enough and is not this
+# clone's or another's tools/nextflow, or to nothing.
 find_nextflow() {
     local candidate version
     NEXTFLOW=
-    if [ -n "${CELLQUILT_FINDING_NEXTFLOW:-}" ]; then return; fi
     while read -r candidate; do
-        if [ "$(realpath "$candidate")" = "$ROOT/tools/nextflow" ]; then continue; fi
-        version=$(CELLQUILT_FINDING_NEXTFLOW=1 timeout 60 "$candidate" -v 2>/dev/null |
-            sed -n 's/^nextflow version //p') || continue
+        if [ -e "$(dirname "$(realpath "$candidate")")/nextflow-pom.xml" ]; then continue; fi
+        version=$(timeout 60 "$candidate" -v 2>/dev/null | sed -n 's/^nextflow version //p') ||
+            continue
         if [ -n "$version" ] && at_least "$version" "$OLDEST_NEXTFLOW"; then
             NEXTFLOW=$candidate
             return

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+
 def line(found: dict) -> str:
     text = f"{found['sample']}: {found['n_cells']} cells, {found['n_nuclei']} nuclei"
     if found["matched_fraction"] is not None:

@@ -8,70 +8,86 @@ def checkParameters(given, schemaFile) {
         log.info(helpOf(schema))
         System.exit(0)
     }
-    def unknown = given.keySet().findAll { name -> !known.containsKey(name) && !known.containsKey(snakeCase(name)) }
-    if (unknown) {
-        def near = known.keySet().findAll { name -> unknown.any { wrong -> name.contains(wrong) || wrong.contains(name) || sharedStart(name, wrong) > 4 } }
-        error("Unknown parameter --${unknown.sort().join(', --')}.${near ? ' Did you mean --' + near.sort().join(', --') + '?' : ''} All parameters: nextflow run . --help")
-    }
-    def options = known.collectEntries { name, property -> [name, typed(name, given[name], property)] }
+    // Nextflow adds a camelCase twin for every name with a dash
+    def unknown = given.keySet().findAll { name -> !known.containsKey(name) && !name.matches('.*[A-Z].*') }
+    def problems = unknown.collect { name -> "--${name}: unknown parameter.${nearestOf(name, known.keySet())} All of them: nextflow run . --help" }
+    problems += known.collect { name, property -> problemOf(name, textOf(given[name]), property) }.findAll { problem -> problem }
+    refuse(problems)
+
+    def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property.type)] }
     def inputs = [options.input, options.image, options.demo ?: null].findAll { value -> value != null }
     if (inputs.size() != 1) {
-        error("Give one of --input samplesheet.csv, --image slide.ome.tif (with --nuclear), or -profile demo; ${inputs ? 'more than one is' : 'none is'} given.")
+        refuse(["Give one of --input samplesheet.csv, --image slide.ome.tif (with --nuclear), or -profile demo; ${inputs ? 'more than one is' : 'none is'} given."])
     }
     if (options.image && options.nuclear == null) {
-        error("--image ${options.image} needs --nuclear, the nuclear channel's name or 0-based index.")
+        refuse(["--image ${options.image} needs --nuclear, the nuclear channel's name or 0-based index."])
     }
-    log.info(
-        "Mesmer's weights and deepcell are licensed for non-commercial academic use only " + "(modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT."
-    )
+    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
     if (!options.accept_mesmer_license) {
-        error("Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license.")
+        refuse(["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license."])
     }
     return options
 }
 
-def typed(name, value, property) {
-    if (value == null || value.toString() == '') {
+def refuse(problems) {
+    if (problems) {
+        error(problems.join('\n'))
+    }
+}
+
+def textOf(value) {
+    return value == null ? '' : value.toString()
+}
+
+def problemOf(name, text, property) {
+    if (text == '') {
         return null
     }
-    def text = value.toString()
+    def expected = expectedOf(text, property)
+    return expected ? "--${name} ${text}: must be ${expected}. ${property.description}." : null
+}
+
+// What a value should have been, or null where it is that
+def expectedOf(text, property) {
     if (property.type == 'boolean') {
-        return text in ['true', 'false'] ? text == 'true' : refuse(name, text, 'true or false', property)
+        return text in ['true', 'false'] ? null : 'true or false'
     }
-    if (property.type in ['integer', 'number']) {
-        def integer = property.type == 'integer'
-        if (!(integer ? text.isInteger() : text.isBigDecimal())) {
-            refuse(name, text, integer ? 'a whole number' : 'a number', property)
-        }
-        def number = integer ? text as Integer : text as BigDecimal
-        if (property.minimum != null && number < property.minimum) {
-            refuse(name, text, "at least ${property.minimum}", property)
-        }
-        if (property.maximum != null && number > property.maximum) {
-            refuse(name, text, "at most ${property.maximum}", property)
-        }
-        return number
+    if (property.type == 'integer' && !text.isInteger()) {
+        return 'a whole number'
+    }
+    if (property.type == 'number' && !text.isBigDecimal()) {
+        return 'a number'
+    }
+    if (property.minimum != null && (text as BigDecimal) < property.minimum) {
+        return "at least ${property.minimum}"
+    }
+    if (property.maximum != null && (text as BigDecimal) > property.maximum) {
+        return "at most ${property.maximum}"
     }
     if (property['enum'] && !(text in property['enum'])) {
-        refuse(name, text, "one of ${property['enum'].join(', ')}", property)
+        return "one of ${property['enum'].join(', ')}"
     }
-    if (property.pattern && !(text ==~ property.pattern)) {
-        refuse(name, text, "of the form ${property.pattern}", property)
+    return property.pattern && !(text ==~ property.pattern) ? "of the form ${property.pattern}" : null
+}
+
+def typed(text, type) {
+    if (text == '') {
+        return null
     }
-    return text
+    if (type == 'boolean') {
+        return text == 'true'
+    }
+    return type == 'integer' ? text as Integer : type == 'number' ? text as BigDecimal : text
 }
 
-def refuse(name, text, expected, property) {
-    error("--${name} ${text}: must be ${expected}. ${property.description}.")
+def nearestOf(name, known) {
+    def start = plainName(name).take(5)
+    def near = known.findAll { other -> plainName(other).startsWith(start) || start == plainName(other) }
+    return near ? " Did you mean --${near.sort().join(', --')}?" : ''
 }
 
-def snakeCase(name) {
-    return name.replace('-', '_').replaceAll('([a-z0-9])([A-Z])', '$1_$2').toLowerCase()
-}
-
-def sharedStart(a, b) {
-    def length = Math.min(a.size(), b.size())
-    return (0..<length).find { index -> a[index] != b[index] } ?: length
+def plainName(name) {
+    return name.replaceAll('[-_]', '').toLowerCase()
 }
 
 def helpOf(schema) {
@@ -88,71 +104,70 @@ def helpOf(schema) {
 // The slides of a run as [meta, image], or as meta for the generated one
 def slidesOf(options) {
     if (options.demo) {
-        return [metaOf([sample: 'demo', nuclear: 'DAPI', membrane: 'CD45;PanCK'], options, '-profile demo')]
+        return [metaOf([sample: 'demo', nuclear: 'DAPI', membrane: 'CD45;PanCK'], options)]
     }
     if (options.image) {
-        def image = file(options.image)
-        def row = [sample: options.sample ?: image.name.replaceAll(/(?i)\.(ome\.)?(tiff?|btf|tf8|qptiff)$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_'), image: options.image, nuclear: options.nuclear, membrane: options.membrane]
-        return [[metaOf(row, options, '--image'), existing(options.image, null, '--image')]]
+        def name = file(options.image).name.replaceAll(/(?i)\.(ome\.)?(tiff?|btf|tf8|qptiff)$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_')
+        def row = options.subMap(['image', 'nuclear', 'membrane']) + [sample: options.sample ?: name]
+        refuse(rowProblems(row, null, options, '--image'))
+        return [[metaOf(row, options), imageOf(row, null)]]
     }
-    def sheet = existing(options.input, null, '--input')
+    def sheet = file(options.input)
+    if (!sheet.exists()) {
+        refuse(["--input ${options.input} does not exist; check the path."])
+    }
     def rows = sheet.splitCsv(header: true, strip: true)
     def columns = ['sample', 'image', 'nuclear', 'membrane', 'image_mpp']
-    def missing = ['sample', 'image', 'nuclear'].findAll { column -> !rows || !rows[0].containsKey(column) }
-    if (missing) {
-        error("${sheet.name}: ${rows ? 'no column ' + missing.join(', ') : 'no rows'}; a samplesheet has the columns ${columns.join(',')} (the last two may be missing) and a row a slide.")
+    def header = rows ? rows[0].keySet() : []
+    def missing = ['sample', 'image', 'nuclear'] - header
+    if (missing || header - columns) {
+        def what = !rows ? 'no rows' : missing ? "no column ${missing.join(', ')}" : "unknown column ${(header - columns).join(', ')}"
+        refuse(["${sheet.name}: ${what}; a samplesheet has the columns ${columns.join(',')} (the last two may be missing), and a row a slide."])
     }
-    def extra = rows[0].keySet() - columns
-    if (extra) {
-        error("${sheet.name}: unknown column ${extra.join(', ')}; a samplesheet has the columns ${columns.join(',')}.")
-    }
-    def twice = rows.countBy { row -> row.sample }.findAll { _name, count -> count > 1 }.keySet()
-    if (twice) {
-        error("${sheet.name}: sample ${twice.join(', ')} occurs more than once; every row needs a name of its own.")
-    }
-    return rows.withIndex().collect { row, index ->
-        def where = "${sheet.name}, row ${index + 2}"
-        [metaOf(row, options, where), existing(row.image, sheet.parent, where)]
-    }
+    def counts = rows.countBy { row -> row.sample }
+    def problems = counts.findAll { _name, count -> count > 1 }.collect { name, count -> "${sheet.name}: sample ${name} occurs ${count} times; every row needs a name of its own." }
+    problems += rows.withIndex().collectMany { row, index -> rowProblems(row, sheet.parent, options, "${sheet.name}, row ${index + 2}") }
+    refuse(problems)
+    return rows.collect { row -> [metaOf(row, options), imageOf(row, sheet.parent)] }
 }
 
-def metaOf(row, options, where) {
+def rowProblems(row, folder, options, where) {
+    def problems = []
     if (!(row.sample ==~ /[A-Za-z0-9][A-Za-z0-9._-]*/)) {
-        error("${where}: sample '${row.sample}': a sample name has letters, digits, '.', '_' and '-' only, since folders are named after it.")
+        problems << "sample '${row.sample}': a sample name has letters, digits, '.', '_' and '-' only, since folders are named after it."
+    }
+    if (!row.image || !imageOf(row, folder).exists()) {
+        problems << (row.image ? "image ${row.image} does not exist; check the path, and that it can be read from here." : 'no image is named.')
     }
     if (!row.nuclear) {
-        error("${where}: sample ${row.sample} names no nuclear channel; give its name or 0-based index.")
+        problems << 'no nuclear channel is named; give its name or 0-based index.'
     }
-    def mpp = row.image_mpp ?: options.image_mpp?.toString()
-    if (mpp && !mpp.isBigDecimal()) {
-        error("${where}: image_mpp '${mpp}' is not a number; give the pixel size in um.")
+    if (row.image_mpp && !row.image_mpp.isBigDecimal()) {
+        problems << "image_mpp '${row.image_mpp}' is not a number; give the pixel size in um."
     }
     if (!row.membrane && options.compartment == 'whole-cell') {
-        error("${where}: sample ${row.sample} names no membrane channel, without which whole cells cannot be segmented; name one, or use --compartment nuclear.")
+        problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
     }
     if (!row.membrane && options.compartment == 'both') {
-        log.warn("${where}: sample ${row.sample} names no membrane channel: nuclear segmentation only.")
+        log.warn("${where}: no membrane channel is named: nuclear segmentation only.")
     }
+    return problems.collect { problem -> "${where}: ${problem}" }
+}
+
+def metaOf(row, options) {
     return [
         id: row.sample,
-        nuclear: row.nuclear.toString(),
-        membrane: row.membrane?.toString() ?: '',
-        image_mpp: mpp ?: '',
+        nuclear: row.nuclear,
+        membrane: row.membrane ?: '',
+        image_mpp: row.image_mpp ?: textOf(options.image_mpp),
         compartment: row.membrane ? options.compartment : 'nuclear',
     ]
 }
 
 // Relative paths of a samplesheet count from its own folder, or else from where the run started
-def existing(path, folder, where) {
-    if (!path) {
-        error("${where}: no image is named.")
-    }
-    def beside = folder ? folder.resolve(path.toString()) : null
-    def found = beside && beside.exists() ? beside : file(path)
-    if (!found.exists()) {
-        error("${where}: ${path} does not exist; check the path, and that it can be read from here.")
-    }
-    return found
+def imageOf(row, folder) {
+    def beside = folder ? folder.resolve(row.image) : null
+    return beside && beside.exists() ? beside : file(row.image)
 }
 
 def summaryOf(summaries, outdir) {

@@ -190,8 +190,11 @@ def _membrane_scales(source: _Source) -> list[float | None]:
 
 
 def _limits(source: _Source) -> tuple[float, float]:
-    """Return minimum and maximum over both images of the input, to which resizing clips."""
-    low, high = np.inf, -np.inf
+    """Return minimum and maximum over both images of the input, to which resizing clips.
+
+    A membrane image that is not there counts as zeros, since deepcell takes it so.
+    """
+    low, high = (np.inf, -np.inf) if source.membrane else (0, 0)
     for index in range(source.n_channels):
         for y0, y1 in strips(source.slide.height, source.slide.width):
             rows = source.read(index, y0, y1)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from . import provenance, stores
 from .cli import Progress
-from .watershed import NUCLEAR, WHOLE_CELL, Thresholds, label_core, smooth_reach
 from .lattice import STRIDE
 from .tasks import lattice_of, patches_of
+from .watershed import NUCLEAR, WHOLE_CELL, Thresholds, label_core, smooth_reach
 
 COMPARTMENTS = {"whole-cell": ("cell", 0, WHOLE_CELL), "nuclear": ("nucleus", 2, NUCLEAR)}
 

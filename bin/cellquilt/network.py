@@ -22,12 +22,14 @@ GPU_GB_FIXED = 1.5
 GPU_GB_A_TILE = 0.25
 
 
-def select_device(device: str) -> str:
+def select_device(device: str, cpus: int) -> str:
     """Make TensorFlow use the device that was asked for, deterministically.
 
     Parameters
     ----------
     device : {'cpu', 'gpu'}
+    cpus : int
+        Number of threads; it does not change the result.
 
     Returns
     -------
@@ -39,6 +41,7 @@ def select_device(device: str) -> str:
     DataError
         If a GPU was asked for and TensorFlow sees none.
     """
+    tf.config.threading.set_intra_op_parallelism_threads(cpus)
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")

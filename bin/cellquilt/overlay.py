@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import zarr
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -23,8 +24,17 @@ from scipy import ndimage as ndi
 from skimage.measure import find_contours
 
 from . import stores
+from .grid import MODEL_MPP
 from .label_image import LabelReader
-from .report import COMPARTMENTS, Crop, choose_crops, found, object_centres
+from .report import (
+    COMPARTMENTS,
+    Crop,
+    choose_crops,
+    found,
+    headlines,
+    object_centres,
+    shortened,
+)
 
 THUMBNAIL_PX = (1056, 1120)
 MAX_ENLARGEMENT = 4
@@ -34,8 +44,8 @@ EDGE, GAP, HEADER, FOOTER = 24, 16, 86, 56
 
 # An object that reaches out of a crop by no more than this is seen whole.
 MARGIN_UM = 25.0
-# Of outlines, in their points, which are half a pixel to a pixel apart.
-SMOOTHING = 1.0
+# The steps of the model's pixels, that the masks were found on, are smoothed away.
+SMOOTHING_UM = MODEL_MPP
 # Pixels a side that are averaged for a pixel of the thumbnail, at most.
 SAMPLES = 4
 
@@ -49,6 +59,8 @@ SHADE = [withStroke(linewidth=3, foreground=PAPER)]
 PANE = {"facecolor": PAPER, "alpha": 0.75, "edgecolor": "none"}
 
 
+# A dollar sign in a channel's name starts no formula.
+@rc_context({"text.parse_math": False})
 def draw_overlay(path: Path, store: Path, masks: dict[str, Path], summary: dict) -> None:
     """Draw the slide, the outlines of its masks in two crops, and its counts.
 
@@ -70,9 +82,9 @@ def draw_overlay(path: Path, store: Path, masks: dict[str, Path], summary: dict)
         facts, codes, lut = group.attrs["facts"], group["codes"], group["lut"][:]
         mpp = facts["image_mpp"]
         extent = facts["image"]["height"] * mpp, facts["image"]["width"] * mpp
-        compartment = next(name for name in COMPARTMENTS if found(masks, name))
+        compartment, centres = _centres(masks, mpp)
         objects = COMPARTMENTS[compartment]
-        crops = choose_crops(object_centres(found(masks, compartment), mpp), extent)
+        crops = choose_crops(centres, extent)
 
         scale = min(*np.divide(THUMBNAIL_PX, codes.shape[1:]), MAX_ENLARGEMENT)
         size = tuple(max(round(n * scale), 1) for n in codes.shape[1:])
@@ -81,7 +93,7 @@ def draw_overlay(path: Path, store: Path, masks: dict[str, Path], summary: dict)
         _show(slide, thumbnail(codes, lut, size), (0, extent[1], extent[0], 0))
         _scale_bar(slide)
         if not crops:
-            _announce(slide, f"no {objects} found")
+            _announce(slide, f"no {objects} {'matched' if summary[f'n_{objects}'] else 'found'}")
         kinds = set()
         for axes, letter, crop in zip(page.crops, "AB", crops, strict=False):
             _mark(slide, crop, letter)
@@ -91,11 +103,23 @@ def draw_overlay(path: Path, store: Path, masks: dict[str, Path], summary: dict)
                 axes.add_collection(LineCollection(lines.get(kind, []), colors=colour, lw=1.1))
             axes.set(xlim=(crop.x, crop.x + crop.side), ylim=(crop.y + crop.side, crop.y))
             _scale_bar(axes)
-            _caption(axes, f"{letter}   {crop.title}, {crop.n_objects:,} {objects}")
+            what = compartment if crop.n_objects == 1 else objects
+            _caption(axes, f"{letter}   {crop.title}, {crop.n_objects:,} {what}")
             kinds |= lines.keys()
     page.header(*headlines(summary, facts))
     page.legend(_legend(facts, kinds))
     page.save(path)
+
+
+def _centres(masks: dict[str, Path], image_mpp: float) -> tuple[str, np.ndarray]:
+    """Return cells or, where there are none, nuclei: the compartment and its objects' centres."""
+    centres = {
+        compartment: object_centres(mask, image_mpp)
+        for compartment in COMPARTMENTS
+        if (mask := found(masks, compartment))
+    }
+    compartment = next((name for name in centres if len(centres[name])), next(iter(centres)))
+    return compartment, centres[compartment]
 
 
 def thumbnail(codes: zarr.Array, lut: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -164,7 +188,8 @@ def crop_lines(masks: dict[str, Path], crop: Crop, image_mpp: float) -> dict[str
             return labels.read(first[0], last[0])[:, first[1] : last[1]]
 
     def lines_of(labels: np.ndarray) -> list[np.ndarray]:
-        return [(line + first + 0.5)[:, ::-1] * image_mpp for line in outlines(labels)]
+        lines = outlines(labels, SMOOTHING_UM / image_mpp)
+        return [(line + first + 0.5)[:, ::-1] * image_mpp for line in lines]
 
     lines: dict[str, list] = {}
     for compartment in COMPARTMENTS:
@@ -181,10 +206,17 @@ def crop_lines(masks: dict[str, Path], crop: Crop, image_mpp: float) -> dict[str
     return lines
 
 
-def outlines(labels: np.ndarray) -> Iterator[np.ndarray]:
+def outlines(labels: np.ndarray, smoothing: float) -> Iterator[np.ndarray]:
     """Yield closed outlines of the objects, (n, 2) rows and columns, pixel centres as integers.
 
-    They run between the pixels, so that neighbours share theirs, with the steps smoothed away.
+    They run between the pixels, so that neighbours share theirs.
+
+    Parameters
+    ----------
+    labels : (h, w) ndarray of integers
+        Label image, 0 is background.
+    smoothing : float
+        Sigma of a Gaussian along the outlines, in their points, about a pixel each.
     """
     values, ranks = np.unique(labels, return_inverse=True)
     # Ranks are small, whatever the labels are; background has to be 0 even where there is none.
@@ -193,39 +225,8 @@ def outlines(labels: np.ndarray) -> Iterator[np.ndarray]:
         corner = np.array([side.start for side in box]) - 1
         for line in find_contours(np.pad(ranks[box] == rank, 1), 0.5):
             # The first point is the last one, too.
-            smooth = ndi.gaussian_filter1d(line[:-1], SMOOTHING, axis=0, mode="wrap")
+            smooth = ndi.gaussian_filter1d(line[:-1], smoothing, axis=0, mode="wrap")
             yield np.concatenate([smooth, smooth[:1]]) + corner
-
-
-def headlines(summary: dict, facts: dict) -> tuple[str, str, str]:
-    """Return the sample's name, the size of its image, and what was found in it."""
-    image = facts["image"]
-    size = f"{image['width']:,} × {image['height']:,} px,  {facts['image_mpp']:.4g} µm/px"
-    parts = [
-        f"{summary[f'n_{objects}']:,} {objects}"
-        for objects in COMPARTMENTS.values()
-        if summary[f"n_{objects}"] is not None
-    ]
-    if summary["n_matched"] is not None:
-        fractions = [
-            f"{summary[f'{compartment}_matched_fraction']:.1%} of {objects}"
-            for compartment, objects in COMPARTMENTS.items()
-            if summary[f"{compartment}_matched_fraction"] is not None
-        ]
-        share = f" ({', '.join(fractions)})" if fractions else ""
-        parts.append(f"{summary['n_matched']:,} matched{share}")
-    scores = [
-        f"{summary[f'f1_{compartment}']:.3f} {objects}"
-        for compartment, objects in COMPARTMENTS.items()
-        if summary.get(f"f1_{compartment}") is not None
-    ]
-    if scores:
-        parts.append(f"F1 against truth: {', '.join(scores)}")
-    return _shortened(summary["sample"], 32), size, "  ·  ".join(parts)
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class _Page:
@@ -351,7 +352,7 @@ def _legend(facts: dict, kinds: set[str]) -> list:
         "membrane": " + ".join(channel["name"] for channel in facts["membrane"]),
     }
     signals = [
-        Patch(color=SIGNAL_COLOURS[role], label=f"{role}: {_shortened(name, 28)}")
+        Patch(color=SIGNAL_COLOURS[role], label=f"{role}: {shortened(name, 28)}")
         for role, name in channels.items()
         if name
     ]

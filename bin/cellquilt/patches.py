@@ -143,7 +143,7 @@ def _measure_blocks(strip: np.ndarray) -> dict[str, np.ndarray]:
             "total": np.nansum(blocks, axis=(1, 2)),
             "peak": np.nanmax(means, axis=(1, 2)),
             "floor": np.nanmin(means, axis=(1, 2)),
-            # of two independent pixels of deviation s, the mean absolute difference is 2 s / sqrt(pi)
+            # two independent pixels of deviation s differ by 2 s / sqrt(pi) in the mean
             "noise": step * np.sqrt(np.pi) / 2,
         }
 

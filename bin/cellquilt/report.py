@@ -98,6 +98,38 @@ def _read(path: Path) -> np.ndarray:
         return labels.read(0, labels.shape[0])
 
 
+def headlines(summary: dict, facts: dict) -> tuple[str, str, str]:
+    """Return the sample's name, the size of its image, and what was found in it."""
+    image = facts["image"]
+    size = f"{image['width']:,} × {image['height']:,} px,  {facts['image_mpp']:.4g} µm/px"
+    parts = [
+        f"{summary[f'n_{objects}']:,} {objects}"
+        for objects in COMPARTMENTS.values()
+        if summary[f"n_{objects}"] is not None
+    ]
+    if summary["n_matched"] is not None:
+        fractions = [
+            f"{summary[f'{compartment}_matched_fraction']:.1%} of {objects}"
+            for compartment, objects in COMPARTMENTS.items()
+            if summary[f"{compartment}_matched_fraction"] is not None
+        ]
+        share = f" ({', '.join(fractions)})" if fractions else ""
+        parts.append(f"{summary['n_matched']:,} matched{share}")
+    scores = [
+        f"{summary[f'f1_{compartment}']:.3f} {objects}"
+        for compartment, objects in COMPARTMENTS.items()
+        if summary.get(f"f1_{compartment}") is not None
+    ]
+    if scores:
+        parts.append(f"F1 against truth: {', '.join(scores)}")
+    return shortened(summary["sample"], 32), size, "  ·  ".join(parts)
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most `length` characters, with an ellipsis where it was cut."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 @dataclass(frozen=True)
 class Crop:
     """A square of a slide: what it shows, its upper left corner and side in um, its objects."""
@@ -178,7 +210,7 @@ def choose_crops(
         return Crop(title, *corner.tolist(), side, int(inside.sum()))
 
     densest = corners[counts.argmax()]
-    crops = [crop("densest", densest)]
+    crops = [crop("whole slide" if extent == (side, side) else "densest", densest)]
     apart = (np.abs(corners - densest) >= side).any(axis=1) & (counts > 0)
     if apart.any():
         corners, rest = corners[apart], counts[apart]

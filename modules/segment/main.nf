@@ -17,7 +17,7 @@ process SEGMENT {
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'gpu' : 'cpu'
     """
-    segment.py --pixels ${pixels} --model ${model} --device ${device} --maps ${pixels.simpleName}.maps.zip ${args}
+    segment.py --pixels ${pixels} --model ${model} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
     """
 
     stub:

@@ -36,14 +36,22 @@ def network(weights):
 
 
 def predict(case):
-    """Run Mesmer on ``image``: its labels, and what it computed on the way.
+    """Run Mesmer on ``image`` of ``image_mpp``: its labels, and what it computed on the way.
 
-    ``image_mpp`` and ``weights`` (path of the .onnx) are needed; with ``preprocess`` false the
-    image is the network's input as it is.
+    ``weights`` is the path of its .onnx. With ``pad``, the normalised image is padded by
+    reflection to 256 px a side before it goes on, since deepcell cannot take an image with one
+    side shorter.
     """
     from deepcell.applications import Mesmer
 
     app = Mesmer(model=network(str(case["weights"])))
+    image = case["image"][None]
+    options = {}
+    if "pad" in case:
+        missing = [max(256 - side, 0) for side in image.shape[1:3]]
+        margins = [(0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)]
+        image = np.pad(app._preprocess(image), margins, "reflect")
+        options["preprocess_kwargs"] = {"threshold": False, "normalize": False}
     seen = {}
 
     def record(name):
@@ -57,18 +65,11 @@ def predict(case):
 
     record("_preprocess")
     record("_format_model_output")
-    wanted = bool(case.get("preprocess", True))
-    labels = app.predict(
-        case["image"][None],
-        image_mpp=float(case["image_mpp"]),
-        compartment="both",
-        preprocess_kwargs={"threshold": wanted, "normalize": wanted},
-    )
+    labels = app.predict(image, image_mpp=float(case["image_mpp"]), compartment="both", **options)
     outputs = seen["_format_model_output"]
-    maps = [*outputs["whole-cell"], *outputs["nuclear"]]
     return {
         "normalised": seen["_preprocess"][0],
-        "maps": np.concatenate(maps, axis=-1)[0],
+        "maps": np.concatenate([*outputs["whole-cell"], *outputs["nuclear"]], axis=-1)[0],
         "labels": labels[0],
     }
 

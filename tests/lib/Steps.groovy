@@ -1,0 +1,31 @@
+/** The real steps before the one under test, on the small tissue of tests/nextflow.config. */
+class Steps {
+    private static final String META = """[
+        id: 'tissue', nuclear: 'DAPI', membrane: 'CD45;PanCK', image_mpp: '', compartment: 'both'
+    ]"""
+
+    /** INGEST's facts with the true masks of the tissue, named as STITCH names those it finds. */
+    static final String FACTS_AND_TRUTH = '''INGEST.out.facts.join(GENERATE.out.truth.map { meta, masks ->
+        [meta, masks.collect { mask -> mask.copyTo(workflow.workDir.resolve(mask.name.replace('truth', 'original'))) }]
+    })'''
+
+    private static final Map<String, String> INPUTS = [
+        GENERATE: "input[0] = ${META}",
+        MODEL: 'input[0] = []',
+        INGEST: 'input[0] = GENERATE.out.image',
+        PATCH: 'input[0] = INGEST.out.store',
+        SEGMENT: 'input[0] = PATCH.out.pixels\ninput[1] = MODEL.out.model',
+        LABEL: 'input[0] = SEGMENT.out.maps',
+        REPAIR: "input[0] = ${FACTS_AND_TRUTH}",
+    ]
+
+    /** Add steps to a setup block: `Steps.run(delegate, 'GENERATE', 'INGEST')`. */
+    static void run(context, String... steps) {
+        steps.each { step ->
+            context.run(step) {
+                script "modules/${step.toLowerCase()}/main.nf"
+                process { INPUTS[step] }
+            }
+        }
+    }
+}
