@@ -47,7 +47,7 @@ def tissue_image() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def slides(
+def mesmer_slides(
     tissue_image: np.ndarray, request: pytest.FixtureRequest
 ) -> dict[str, tuple[np.ndarray, float]]:
     """Return the two-channel images that there are and the pixel sizes they are segmented at."""
@@ -120,7 +120,7 @@ def mesmer_weights(cache: Path, in_deepcell: Callable[..., str]) -> Path:
 
 @pytest.fixture(scope="session")
 def mesmer_predictions(
-    deepcell: Callable[..., dict], mesmer_weights: Path, slides: dict[str, tuple[np.ndarray, float]]
+    deepcell: Callable[..., dict], mesmer_weights: Path, mesmer_slides: dict[str, tuple[np.ndarray, float]]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return what `Mesmer.predict` makes of the whole of each slide, and of small parts of one.
 
@@ -128,7 +128,7 @@ def mesmer_predictions(
     """
     cases = {
         name: {"image": image, "image_mpp": mpp, "weights": str(mesmer_weights)}
-        for name, (image, mpp) in slides.items()
+        for name, (image, mpp) in mesmer_slides.items()
     }
     tissue = cases["generated tissue"]
     cases["small"] = tissue | {"image": tissue["image"][:100, :180]}

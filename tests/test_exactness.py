@@ -1,11 +1,11 @@
 """Whole slides in patches against the real deepcell on the whole image: input, maps, labels."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import tifffile
 from steps import (
@@ -37,20 +37,29 @@ class Run:
     labels: dict[int, np.ndarray]
 
 
-@pytest.fixture(
-    scope="module", params=["generated tissue", "codex tile", "codex tile, own pixel size"]
-)
-def run(request, slides, mesmer_predictions, network, tmp_path_factory):
-    if request.param not in slides:
-        pytest.skip("no real data beside the repository")
-    folder = tmp_path_factory.mktemp("slide")
-    store = ingest_image(folder / "ingest", *slides[request.param])
-    maps, labels = {}, {}
-    for size, patches_per_task in PATCHES_PER_TASK.items():
-        _, pixels = plan_store(store, folder / f"{size}", size, patches_per_task=patches_per_task)
-        maps[size] = segment_tasks(pixels, network)
-        labels[size] = label_slide(maps[size], folder / f"{size}-labels")
-    return Run(mesmer_predictions[request.param], network_input(store), maps, labels)
+@pytest.fixture(scope="module")
+def run_of(mesmer_slides, mesmer_predictions, network, tmp_path_factory):
+    """Return a function that runs the pipeline on a slide, once."""
+
+    @functools.cache
+    def run_of(name):
+        if name not in mesmer_slides:
+            pytest.skip("no real data beside the repository")
+        folder = tmp_path_factory.mktemp("slide")
+        store = ingest_image(folder / "ingest", *mesmer_slides[name])
+        maps, labels = {}, {}
+        for size, n_patches in PATCHES_PER_TASK.items():
+            _, pixels = plan_store(store, folder / f"{size}", size, patches_per_task=n_patches)
+            maps[size] = segment_tasks(pixels, network)
+            labels[size] = label_slide(maps[size], folder / f"{size}-labels")
+        return Run(mesmer_predictions[name], network_input(store), maps, labels)
+
+    return run_of
+
+
+@pytest.fixture(params=["generated tissue", "codex tile", "codex tile, own pixel size"])
+def run(request, run_of):
+    return run_of(request.param)
 
 
 def test_the_network_sees_what_deepcells_sees(run):
@@ -84,5 +93,74 @@ def test_labels_are_deepcells_to_the_number(run, patch_size):
     assert np.array_equal(run.labels[patch_size], run.theirs["labels"])
 
 
-def test_f1_on_the_codex_tile(slides, mesmer_predictions, shared_data):
-    """Whether a published segmentation and an annotator agree with what we proved equal above."""
+@pytest.mark.parametrize(
+    ("mask", "bar"), [("mask_DeepCell-0.9.0_membrane.tif", 0.91), ("mask_expert1.tif", 0.59)]
+)
+def test_cells_of_the_codex_tile_agree_with_published_masks(run_of, shared_data, mask, bar):
+    cells = run_of("codex tile").labels[1536][..., 0]
+    truth = tifffile.imread(shared_data / "codex_tile" / mask)
+    assert object_f1(cells, truth)["f1"] >= bar
+
+
+def whole_maps(store, folder, network):
+    """Return the task that a slide as one patch is, and its maps."""
+    _, pixels = plan_store(store, folder, WHOLE)
+    (maps,) = segment_tasks(pixels, network)
+    ((_, values),) = windows(maps)
+    return maps, values
+
+
+def test_an_image_smaller_than_a_tile_is_deepcells(
+    tissue_image, mesmer_predictions, network, tmp_path
+):
+    theirs = mesmer_predictions["small"]
+    store = ingest_image(tmp_path / "ingest", tissue_image[:100, :180])
+    maps, values = whole_maps(store, tmp_path / "task", network)
+    assert np.array_equal(network_input(store), theirs["normalised"])
+    assert np.abs(values - theirs["maps"]).max() <= MAP_TOLERANCE
+    labels = label_slide([maps], tmp_path / "labels")
+    assert labels.max() > 10
+    assert np.array_equal(labels, theirs["labels"])
+
+
+def test_an_image_narrower_than_a_tile_is_padded_on_that_side_alone(
+    tissue_image, mesmer_predictions, network, tmp_path
+):
+    theirs = mesmer_predictions["narrow"]
+    store = ingest_image(tmp_path / "ingest", tissue_image[:, :180])
+    _, values = whole_maps(store, tmp_path / "task", network)
+    left = (TILE - 180) // 2
+    inside = np.s_[:, left : left + 180]
+    assert np.array_equal(network_input(store), theirs["normalised"][inside])
+    assert np.abs(values - theirs["maps"][inside]).max() <= MAP_TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def mosaic(codex_image, mesmer_weights, deepcell, network, tmp_path_factory):
+    """A slide of 7.5 Mpx, through the network once; labels by patch size."""
+    image = np.tile(codex_image, (3, 2, 1))[:3000, :2500]
+    case = {"image": image, "image_mpp": 0.5, "weights": str(mesmer_weights)}
+    folder = tmp_path_factory.mktemp("mosaic")
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(deepcell, "predict", {"mosaic": case})
+        store = ingest_image(folder / "ingest", image)
+        maps, _ = whole_maps(store, folder / "task", network)
+        labels = {
+            size: label_slide([replan(maps, size)], folder / f"{size}") for size in PATCH_SIZES
+        }
+        return Run(theirs.result()["mosaic"], network_input(store), {WHOLE: [maps]}, labels)
+
+
+def test_the_network_sees_what_deepcells_sees_of_a_mosaic(mosaic):
+    assert np.array_equal(mosaic.input, mosaic.theirs["normalised"])
+
+
+def test_maps_of_a_mosaic_are_deepcells(mosaic):
+    ((_, values),) = windows(mosaic.maps[WHOLE][0])
+    assert np.abs(values - mosaic.theirs["maps"]).max() <= MAP_TOLERANCE
+
+
+@pytest.mark.parametrize("patch_size", PATCH_SIZES)
+def test_labels_of_a_mosaic_are_deepcells_to_the_number(mosaic, patch_size):
+    assert mosaic.labels[patch_size].max() > 15_000
+    assert np.array_equal(mosaic.labels[patch_size], mosaic.theirs["labels"])

@@ -210,9 +210,13 @@ def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_r
     assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
 
 
-def test_single_compartment_runs_without_repair(nextflow, one_slide, sheet_run, tmp_path):
-    done = nextflow(*one_slide, "--compartment", "whole-cell", folder=tmp_path)
+def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
+    nextflow, one_slide, sheet_run, mesmer_weights, tmp_path
+):
+    options = ["--compartment", "whole-cell", "--mesmer_model", mesmer_weights]
+    done = nextflow(*one_slide, *options, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Submitted process > MODEL" in done.stdout
     assert "REPAIR" not in done.stdout
     masks = files_of(tmp_path / "results", "tissue")
     assert sorted(masks) == ["cell", "cell_boundary"]

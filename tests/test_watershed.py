@@ -1,0 +1,139 @@
+"""From maps to labels: what deepcell_toolbox's deep_watershed gives, to the number."""
+
+import json
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import pytest
+
+from cellquilt.watershed import NUCLEAR, WHOLE_CELL, label_cells, label_core, smooth
+
+CHANGES = [
+    {"maxima_threshold": 0.01},
+    {"maxima_threshold": 0.3},
+    {"interior_threshold": 0.05},
+    {"interior_threshold": 0.6},
+    {"interior_smooth": 0},
+    {"interior_smooth": 3.5},
+    {"small_objects_threshold": 0},
+    {"small_objects_threshold": 1},
+    {"small_objects_threshold": 150},
+    {"fill_holes_threshold": 0},
+    {"fill_holes_threshold": 1},
+    {"fill_holes_threshold": 90},
+    {"radius": 1},
+    {"radius": 7},
+]
+THRESHOLDS = {
+    f"{name}, {change or 'defaults'}": replace(defaults, **change)
+    for name, defaults in (("whole-cell", WHOLE_CELL), ("nuclear", NUCLEAR))
+    for change in ({}, *CHANGES)
+}
+MAPS = ["real", "coarse", "holes"]
+ODD = {
+    "no cells": np.zeros((60, 70, 2), np.float32),
+    "all one cell": np.ones((60, 70, 2), np.float32),
+    "peaks outside cells": np.dstack([np.eye(64, dtype=np.float32), np.zeros((64, 64))]),
+    "cells without peaks": np.dstack([np.zeros((64, 64)), np.eye(64, dtype=np.float32)]),
+}
+
+
+@pytest.fixture(scope="module")
+def maps(mesmer_predictions):
+    """Return maps by kind and compartment."""
+    whole = mesmer_predictions["generated tissue"]["maps"][100:420, 80:500]
+    both = {"whole-cell": whole[..., :2], "nuclear": whole[..., 2:]}
+    found = {}
+    for compartment, real in both.items():
+        dark = np.random.default_rng(1).random(real.shape[:2]) < 0.02
+        found["real", compartment] = real
+        found["coarse", compartment] = np.round(real, 1)  # plateaus and ties
+        found["holes", compartment] = np.where(dark[..., None], [0, -1], real).astype(np.float32)
+    return {key: np.ascontiguousarray(value) for key, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def reference(deepcell, maps):
+    """What deep_watershed makes of every case."""
+    cases = {}
+    for name, thresholds in THRESHOLDS.items():
+        parameters = json.dumps({**asdict(thresholds), "maxima_smooth": 0})
+        for kind in MAPS:
+            cases[f"{kind} {name}"] = {
+                "maps": maps[kind, name.split(",")[0]],
+                "parameters": parameters,
+            }
+    for name, odd in ODD.items():
+        cases[name] = {"maps": odd, "parameters": json.dumps(asdict(WHOLE_CELL))}
+    return {name: found["labels"] for name, found in deepcell("watershed", cases).items()}
+
+
+def labels_of(maps, thresholds):
+    maxima, interior = np.moveaxis(maps, -1, 0)
+    return label_cells(maxima, smooth(interior, thresholds), thresholds)
+
+
+@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_labels_are_those_of_deep_watershed(reference, maps, kind, name):
+    labels, markers = labels_of(maps[kind, name.split(",")[0]], THRESHOLDS[name])
+    assert np.array_equal(labels, reference[f"{kind} {name}"])
+    assert len(markers) == labels.max() > 10
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_maps_without_cells_are_labelled_as_by_deep_watershed(reference, name):
+    labels, markers = labels_of(ODD[name], WHOLE_CELL)
+    assert np.array_equal(labels, reference[name])
+    assert len(markers) == labels.max()
+
+
+@pytest.mark.parametrize("parameter", [field.name for field in fields(WHOLE_CELL)])
+def test_the_cases_above_would_tell_a_parameter_that_is_not_used(reference, parameter):
+    assert any(
+        not np.array_equal(
+            reference[f"{kind} whole-cell, {change}"], reference[f"{kind} whole-cell, defaults"]
+        )
+        for kind in MAPS
+        for change in CHANGES
+        if parameter in change
+    )
+
+
+def test_cores_share_the_cells_out_by_their_markers(maps):
+    real = maps["real", "whole-cell"]
+    whole, markers = labels_of(real, WHOLE_CELL)
+    height, width = whole.shape
+    put_together = np.zeros_like(whole)
+    number_of = {tuple(marker): index + 1 for index, marker in enumerate(markers)}
+    maxima, interior = np.moveaxis(real, -1, 0)
+    for rows in ((0, 111), (111, height)):
+        for cols in ((0, 200), (200, 201), (201, width)):
+            window = (0, height, 0, width)
+            labels, owned = label_core(
+                maxima, interior, (0, 0), window, (*rows, *cols), WHOLE_CELL
+            )
+            assert labels.dtype == np.uint32 and labels.max(initial=0) == len(owned)
+            for number, (y, x) in enumerate(owned, start=1):
+                assert rows[0] <= y < rows[1] and cols[0] <= x < cols[1]
+                assert not put_together[labels == number].any()
+                put_together[labels == number] = number_of[y, x]
+    assert np.array_equal(put_together, whole)
+
+
+def test_a_window_inside_the_slide_gives_slide_coordinates(maps):
+    maxima, interior = np.moveaxis(maps["real", "nuclear"], -1, 0)
+    reach = 8
+    whole, markers = labels_of(maps["real", "nuclear"], NUCLEAR)
+    window, core = (100, 260, 120, 300), (150, 210, 170, 250)
+    y0, y1, x0, x1 = window
+    crop = np.s_[y0 - reach : y1 + reach, x0 - reach : x1 + reach]
+    origin = (y0 - reach, x0 - reach)
+    labels, owned = label_core(maxima[crop], interior[crop], origin, window, core, NUCLEAR)
+    inside = [
+        tuple(m) for m in markers if core[0] <= m[0] < core[1] and core[2] <= m[1] < core[3]
+    ]
+    assert [tuple(m) for m in owned] == inside
+    assert labels.shape == (160, 180)
+    mine = np.isin(whole, [whole[m] for m in inside])[y0:y1, x0:x1]
+    assert np.array_equal(labels > 0, mine)
