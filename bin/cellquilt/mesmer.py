@@ -5,9 +5,11 @@ The only module that runs in the deepcell environment (Python 3.10, TensorFlow 2
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import tarfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,6 +140,8 @@ def read_card(folder: Path) -> dict:
 
 
 def _load(weights: Path, scratch: Path) -> tf.keras.Model:
+    if not weights.exists():
+        raise DataError(f"{weights}: there is no such file or folder; check --mesmer_model.")
     if weights.is_dir():
         return _load_saved_model(weights)
     if weights.name.endswith((".tar.gz", ".tgz")):
@@ -153,14 +157,17 @@ def _extract(archive: Path, folder: Path) -> Path:
     """Unpack a tar archive, refusing members that would leave `folder`."""
     root = folder.resolve()
     try:
-        with tarfile.open(archive) as tar:
+        with gzip.open(archive) as stream:  # to its checksum, which tarfile never reaches
+            while stream.read(1 << 24):
+                pass
+        with tarfile.open(archive, "r:gz") as tar:
             for member in tar.getmembers():
                 inside = (root / member.name).resolve()
                 regular = member.isfile() or member.isdir()
                 if not regular or (inside != root and root not in inside.parents):
                     raise DataError(f"{archive.name}: unsafe member {member.name!r}; not unpacked.")
             tar.extractall(root)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(
             f"{archive.name}: not a readable .tar.gz ({error}); fetch it again."
         ) from error
@@ -175,9 +182,12 @@ def _load_saved_model(folder: Path) -> tf.keras.Model:
     import tensorflow as tf
 
     try:
-        return tf.keras.models.load_model(folder, compile=False)
+        model = tf.keras.models.load_model(folder, compile=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder.name}: not a Keras SavedModel ({error}).") from error
+    if not isinstance(model, tf.keras.Model):
+        raise DataError(f"{folder.name}: a SavedModel, but not one of a Keras network.")
+    return model
 
 
 def network_from_onnx(path: Path) -> tf.keras.Model:
@@ -198,14 +208,18 @@ def network_from_onnx(path: Path) -> tf.keras.Model:
     """
     import onnx
     from deepcell.model_zoo.panopticnet import PanopticNet
+    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
 
-    graph = onnx.load(str(path)).graph
+    try:
+        graph = onnx.load(str(path)).graph
+    except DecodeError as error:
+        raise DataError(f"{path.name}: not a whole .onnx file ({error}); fetch it again.") from error
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     norm_inputs = {
         node.name.split("/")[1]: node.input[1:]
         for node in graph.node
-        if node.op_type == "BatchNormalization"
+        if node.op_type == "BatchNormalization" and "/" in node.name
     }
     network = PanopticNet(
         backbone="resnet50",
@@ -225,19 +239,28 @@ def network_from_onnx(path: Path) -> tf.keras.Model:
                 return weights[name]
         raise DataError(f"{path.name}: not Mesmer's network (no weights {names[0]!r}).")
 
+    def fill(layer: tf.keras.layers.Layer, arrays: list[np.ndarray]) -> None:
+        try:
+            layer.set_weights(arrays)
+        except ValueError as error:
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise DataError(
+                f"{path.name}: not Mesmer's network (weights of {layer.name!r} are {shapes})."
+            ) from error
+
     for layer in network.layers:
         kind = type(layer).__name__
         root = f"panopticnet/{layer.name}"
         if kind == "Conv2D":
             kernel = take(f"{root}/BiasAdd_weights_fused_bn", f"{root}/Conv2D/ReadVariableOp:0")
             bias = take(f"{root}/BiasAdd_bias_fused_bn", f"{root}/BiasAdd/ReadVariableOp:0")
-            layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])
+            fill(layer, [kernel.transpose(2, 3, 1, 0), bias])
         elif kind == "BatchNormalization" and layer.name in norm_inputs:
-            layer.set_weights([take(name) for name in norm_inputs[layer.name]])
+            fill(layer, [take(name) for name in norm_inputs[layer.name]])
         elif kind == "BatchNormalization":
             n = layer.gamma.shape[0]
             gamma = np.full(n, np.sqrt(1 + layer.epsilon))
-            layer.set_weights([gamma, np.zeros(n), np.zeros(n), np.ones(n)])
+            fill(layer, [gamma, np.zeros(n), np.zeros(n), np.ones(n)])
     unused = {name for name in weights if "/Conv2D/" in name or "/BiasAdd" in name} - used
     if unused:
         raise DataError(f"{path.name}: not Mesmer's network (unused weights {sorted(unused)[:3]}).")

@@ -18,7 +18,7 @@ process INGEST {
 
     script:
     def args = task.ext.args ?: ''
-    def membrane = meta.membrane ? "--membrane ${quote(meta.membrane)}" : ''
+    def membrane = meta.membrane?.toString() ? "--membrane ${quote(meta.membrane)}" : ''
     def image_mpp = meta.image_mpp ? "--image_mpp ${meta.image_mpp}" : ''
     """
     ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} --outdir ${meta.id} ${args}

@@ -1,7 +1,7 @@
 // Turn the raw maps of a task into the cells and nuclei that its patches own.
 process LABEL {
     tag "${meta.id}:${maps.simpleName}"
-    label 'process_medium'
+    label 'process_low'
     container 'cellquilt/runtime:0.1.0'
 
     input:

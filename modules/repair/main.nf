@@ -1,7 +1,7 @@
 // Match each cell to its nucleus, trim, and derive cytoplasm, boundaries and metrics.
 process REPAIR {
     tag "${meta.id}"
-    label 'process_medium'
+    label 'process_low'
     container 'cellquilt/runtime:0.1.0'
 
     input:

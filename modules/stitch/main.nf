@@ -1,7 +1,7 @@
 // Stitch the cells of all patches into whole-slide label images.
 process STITCH {
     tag "${meta.id}"
-    label 'process_medium'
+    label 'process_low'
     container 'cellquilt/runtime:0.1.0'
 
     input:

@@ -8,13 +8,16 @@ class Read {
     static List<Map<String, String>> csv(String path) {
         def lines = new File(path).readLines()
         def columns = lines.head().split(',')
-        return lines.tail().collect { line -> [columns, line.split(',', -1)].transpose().collectEntries() }
+        return lines.tail().collect { line ->
+            [columns, line.split(',', -1)].transpose().collectEntries()
+        }
     }
 
     /** Size in pixels, pixel size in um and channels of an OME-TIFF. */
     static Map ome(String path) {
         def text = new File(path).getText('ISO-8859-1')
-        def pixels = new XmlSlurper().parseText(text[text.indexOf('<OME ')..<text.indexOf('</OME>')] + '</OME>').Image.Pixels
+        def xml = text[text.indexOf('<OME ')..<text.indexOf('</OME>')] + '</OME>'
+        def pixels = new XmlSlurper().parseText(xml).Image.Pixels
         return [
             height: pixels.@SizeY.toInteger(),
             width: pixels.@SizeX.toInteger(),
@@ -33,8 +36,25 @@ class Read {
         }
     }
 
+    /** What all tasks of a work folder wrote to standard error. */
+    static String said(String workDir) {
+        def logs = []
+        new File(workDir).eachFileRecurse { file ->
+            if (file.name == '.command.err') {
+                logs << file.text
+            }
+        }
+        return logs.join()
+    }
+
     /** Names of the files of a list of paths, sorted. */
     static List<String> names(List<String> paths) {
         return paths.collect { path -> new File(path).name }.sort()
+    }
+
+    /** Names of a sample's label images, sorted. */
+    static List<String> masks(String results) {
+        def folder = new File(results, "segmentation/mesmer-${new File(results).name}")
+        return names(folder.list().toList()).collect { name -> name - '.ome.tif' }
     }
 }

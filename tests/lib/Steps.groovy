@@ -5,9 +5,13 @@ class Steps {
     ]"""
 
     /** INGEST's facts with the true masks of the tissue, named as STITCH names those it finds. */
-    static final String FACTS_AND_TRUTH = '''INGEST.out.facts.join(GENERATE.out.truth.map { meta, masks ->
-        [meta, masks.collect { mask -> mask.copyTo(workflow.workDir.resolve(mask.name.replace('truth', 'original'))) }]
-    })'''
+    static final String FACTS_AND_TRUTH = '''INGEST.out.facts.join(
+        GENERATE.out.truth.map { meta, masks ->
+            [meta, masks.collect { mask ->
+                mask.copyTo(workflow.workDir.resolve(mask.name.replace('truth', 'original')))
+            }]
+        }
+    )'''
 
     private static final Map<String, String> INPUTS = [
         GENERATE: "input[0] = ${META}",
