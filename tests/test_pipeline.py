@@ -92,6 +92,7 @@ def test_every_result_is_published(sheet_run):
         "repair_metrics.json",
         "sample.json",
         "segmentation",
+        "stitch.json",
         "summary.json",
     }
     assert (outdir / "pipeline_info" / "software_versions.yml").read_text().count("cellquilt:") >= 7
@@ -140,6 +141,7 @@ def test_slide_without_tissue_gives_valid_empty_masks(sheet_run):
         assert ome_types.from_tiff(path).images[0].pixels.physical_size_x == 0.5
     metrics = json.loads((outdir / "blank" / "repair_metrics.json").read_text())
     assert metrics["n_cells"] == 0 and metrics["matched_fraction"] is None
+    assert "blank: no cells were found; its masks are empty" in sheet_run[0].stdout
     with (outdir / "blank" / "patches_metadata.csv").open() as file:
         assert {row["reason"] for row in csv.DictReader(file)} == {"no_signal"}
 

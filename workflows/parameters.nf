@@ -178,6 +178,9 @@ def summaryOf(summaries, outdir) {
             summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
             summary.n_matched == null ? null : "${summary.n_matched} matched",
         ].findAll { count -> count != null }
+        if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
+            log.warn("${summary.sample}: no cells were found; its masks are empty.")
+        }
         "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/segmentation/mesmer-${summary.sample}"
     }
     return "Cellquilt is done\n${lines.join('\n')}"

@@ -120,7 +120,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float)
     step = max(int(sigma / 2), 1)
     pad = math.ceil(4 * sigma / step)
     coarse = tuple(-(-n // step) + 2 * pad + 2 for n in shape)
-    field = ndimage.gaussian_filter(rng.standard_normal(coarse, np.float32), sigma / step)
+    field = ndimage.gaussian_filter(rng.standard_normal(coarse).astype(np.float32), sigma / step)
     field /= field.std()
     return _enlarge(field[pad:-pad, pad:-pad], step, shape)
 

@@ -140,7 +140,17 @@ def ingest(request: Request, store: Path) -> dict:
             "model_mpp": MODEL_MPP,
             "model_height": grid.model_shape[0],
             "model_width": grid.model_shape[1],
-            "provenance": [provenance.of_step("INGEST")],
+            "provenance": [
+                provenance.of_step(
+                    "INGEST",
+                    nuclear=request.nuclear,
+                    membrane=request.membrane,
+                    membrane_combine=request.combine,
+                    image_mpp=request.image_mpp,
+                    z=request.z,
+                    t=request.t,
+                )
+            ],
         }
         facts["normalisation"] = _normalise(source, grid, store, facts)
     return facts

@@ -41,7 +41,7 @@ def photograph(rng: np.random.Generator, photons: np.ndarray, right: int) -> np.
     for top in range(0, len(light), _STRIP_ROWS):  # Poisson works in 64 bits: a strip at a time
         strip = light[top : top + _STRIP_ROWS]
         signal = CAMERA_OFFSET + COUNTS_PER_PHOTON * rng.poisson(strip)
-        signal += READ_NOISE * rng.standard_normal(strip.shape, np.float32)
+        signal += READ_NOISE * rng.standard_normal(strip.shape).astype(np.float32)
         counts[top : top + _STRIP_ROWS] = signal.round().clip(0, 65535)
     return counts
 

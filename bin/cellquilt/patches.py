@@ -161,7 +161,7 @@ def assess(
     where the contrast of its 8 x 8 px means stays below `min_contrast` of the slide's own range
     and within what pixel noise alone brings. Camera offset, gain and bit depth cancel out. Rule
     ``reference`` is the one of the aegle pipeline: on the nuclear channel, fewer than 5 % of
-    pixels above zero (empty) or a mean below 1.0 (which it calls noisy).
+    pixels above zero (empty) or a mean below 1.0 (which it calls noisy). Rule ``none`` skips nothing.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def assess(
     channels : list of dict
         What `block_statistics` gives for the nuclear channel and, where there is one, the
         membrane channel.
-    rule : {'default', 'reference'}
+    rule : {'default', 'reference', 'none'}
     min_contrast : float
         Fraction of the slide's range.
 
@@ -194,7 +194,9 @@ def assess(
             for blocks in channels
         ]
         is_empty, is_noisy = nonzero < REFERENCE_MIN_NONZERO, mean < REFERENCE_MIN_MEAN
-        if rule == "reference":
+        if rule == "none":
+            reason = ""
+        elif rule == "reference":
             reason = "empty" if is_empty else "dark" if is_noisy else ""
         elif max(contrasts) == 0:
             reason = "constant"

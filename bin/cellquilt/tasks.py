@@ -35,7 +35,7 @@ def plan_tasks(
     patch_size, halo : int
         In model pixels.
     patches_per_task : int
-    patch_qc : {'default', 'reference'}
+    patch_qc : {'default', 'reference', 'none'}
     min_contrast : float
         See `patches.assess`.
 
