@@ -123,7 +123,6 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
     both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in ("cell", "nucleus")]
     script("repair", *both, "--facts", "sample.json", "--outdir", sample, "--export_pickle")
     (sample / "sample.json").write_text(json.dumps(facts))
-    (sample / "stitch.json").unlink()  # not published
     return sample
 
 
