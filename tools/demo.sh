@@ -4,8 +4,8 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 cd "$ROOT"
-tools/nextflow run . -profile demo,local --accept_mesmer_license --outdir results/demo "$@"
-"$CACHE/envs/runtime/bin/python" - results/demo/*/summary.json <<'PYTHON'
+tools/nextflow run . -profile demo,local --accept_mesmer_license --outdir results "$@"
+"$CACHE/envs/runtime/bin/python" - results/demo/summary.json <<'PYTHON'
 import json
 import sys
 from pathlib import Path
