@@ -57,7 +57,9 @@ def main() -> None:
         cli.log.warning("stitch: %s: no cells found; its masks are empty", facts["sample"])
 
     if any(stitched_px for key, stitched_px in summary.items() if key.endswith("disputed_px")):
-        cli.log.warning("stitch: %s: patches disagree on some pixels; raise --halo", facts["sample"])
+        cli.log.warning(
+            "stitch: %s: patches disagree on some pixels; raise --halo", facts["sample"]
+        )
     table = pd.read_csv(o.patches, keep_default_na=False)
     add_counts(table, counts).to_csv(o.outdir / "patches_metadata.csv", index=False)
     (o.outdir / "stitch.json").write_text(json.dumps(summary, indent=2) + "\n")

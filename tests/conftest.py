@@ -120,7 +120,9 @@ def mesmer_weights(cache: Path, in_deepcell: Callable[..., str]) -> Path:
 
 @pytest.fixture(scope="session")
 def mesmer_predictions(
-    deepcell: Callable[..., dict], mesmer_weights: Path, mesmer_slides: dict[str, tuple[np.ndarray, float]]
+    deepcell: Callable[..., dict],
+    mesmer_weights: Path,
+    mesmer_slides: dict[str, tuple[np.ndarray, float]],
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return what `Mesmer.predict` makes of the whole of each slide, and of small parts of one.
 

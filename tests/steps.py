@@ -29,9 +29,7 @@ def write_slide(path: Path, image: np.ndarray, mpp: float = 0.5, **options) -> P
     metadata = {"axes": "CYX", "Channel": {"Name": names}}
     metadata |= {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
     planes = np.moveaxis(image, -1, 0)
-    tifffile.imwrite(
-        path, planes, ome=True, photometric="minisblack", metadata=metadata, **options
-    )
+    tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata=metadata, **options)
     return path
 
 

@@ -31,7 +31,7 @@ ERRORS = {
     "damaged.tar.gz": "damaged.tar.gz: not a readable .tar.gz (",
     "no model.tar.gz": "no_model.tar.gz: holds no SavedModel (no saved_model.pb).",
     "outside.tar.gz": "outside.tar.gz: unsafe member '../evil'; not unpacked.",
-    "absolute.tar.gz": "absolute.tar.gz: unsafe member '/tmp/evil'; not unpacked.",
+    "absolute.tar.gz": "absolute.tar.gz: unsafe member '/evil'; not unpacked.",
     "link.tar.gz": "link.tar.gz: unsafe member 'model'; not unpacked.",
 }
 

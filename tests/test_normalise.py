@@ -68,9 +68,7 @@ def dark_edge(tissue_image):
 @pytest.fixture(scope="module")
 def reference(deepcell, tissue, tall, dark_edge):
     """What mesmer_preprocess makes of every case."""
-    cases = {
-        name: {"image": make(tissue), "image_mpp": mpp} for name, (make, mpp) in CASES.items()
-    }
+    cases = {name: {"image": make(tissue), "image_mpp": mpp} for name, (make, mpp) in CASES.items()}
     cases["tall"] = {"image": tall, "image_mpp": 0.5}
     cases["tall, resized"] = {"image": tall, "image_mpp": 0.49}
     cases["nuclear only"] = {"image": with_membrane(dark_edge, 0), "image_mpp": 0.25}

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from skimage.measure import regionprops_table
-from steps import ingest_image, label_slide, plan_store, segment_tasks
 
 from cellquilt import patches
 from cellquilt.lattice import STRIDE, TILE, plan

@@ -45,10 +45,11 @@ def maps(mesmer_predictions):
     both = {"whole-cell": whole[..., :2], "nuclear": whole[..., 2:]}
     found = {}
     for compartment, real in both.items():
-        dark = np.random.default_rng(1).random(real.shape[:2]) < 0.02
+        rng = np.random.default_rng(1)
+        pits = (rng.random(real.shape[:2]) < 0.002) * rng.uniform(5, 40, real.shape[:2])
         found["real", compartment] = real
         found["coarse", compartment] = np.round(real, 1)  # plateaus and ties
-        found["holes", compartment] = np.where(dark[..., None], [0, -1], real).astype(np.float32)
+        found["holes", compartment] = (real - pits[..., None] * [0, 1]).astype(np.float32)
     return {key: np.ascontiguousarray(value) for key, value in found.items()}
 
 
@@ -110,9 +111,7 @@ def test_cores_share_the_cells_out_by_their_markers(maps):
     for rows in ((0, 111), (111, height)):
         for cols in ((0, 200), (200, 201), (201, width)):
             window = (0, height, 0, width)
-            labels, owned = label_core(
-                maxima, interior, (0, 0), window, (*rows, *cols), WHOLE_CELL
-            )
+            labels, owned = label_core(maxima, interior, (0, 0), window, (*rows, *cols), WHOLE_CELL)
             assert labels.dtype == np.uint32 and labels.max(initial=0) == len(owned)
             for number, (y, x) in enumerate(owned, start=1):
                 assert rows[0] <= y < rows[1] and cols[0] <= x < cols[1]
@@ -130,9 +129,7 @@ def test_a_window_inside_the_slide_gives_slide_coordinates(maps):
     crop = np.s_[y0 - reach : y1 + reach, x0 - reach : x1 + reach]
     origin = (y0 - reach, x0 - reach)
     labels, owned = label_core(maxima[crop], interior[crop], origin, window, core, NUCLEAR)
-    inside = [
-        tuple(m) for m in markers if core[0] <= m[0] < core[1] and core[2] <= m[1] < core[3]
-    ]
+    inside = [tuple(m) for m in markers if core[0] <= m[0] < core[1] and core[2] <= m[1] < core[3]]
     assert [tuple(m) for m in owned] == inside
     assert labels.shape == (160, 180)
     mine = np.isin(whole, [whole[m] for m in inside])[y0:y1, x0:x1]

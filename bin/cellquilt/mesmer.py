@@ -214,7 +214,9 @@ def network_from_onnx(path: Path) -> tf.keras.Model:
     try:
         graph = onnx.load(str(path)).graph
     except DecodeError as error:
-        raise DataError(f"{path.name}: not a whole .onnx file ({error}); fetch it again.") from error
+        raise DataError(
+            f"{path.name}: not a whole .onnx file ({error}); fetch it again."
+        ) from error
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     norm_inputs = {
         node.name.split("/")[1]: node.input[1:]

@@ -54,7 +54,7 @@ def new_array(
         name,
         shape=shape,
         dtype=dtype,
-        chunks=tuple(min(c, max(s, 1)) for c, s in zip(chunks, shape, strict=True)),
+        chunks=tuple(max(min(c, s), 1) for c, s in zip(chunks, shape, strict=True)),
         compressors=BloscCodec(cname="lz4", shuffle="bitshuffle"),
         fill_value=0,
         config={"write_empty_chunks": False},

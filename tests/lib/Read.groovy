@@ -36,17 +36,6 @@ class Read {
         }
     }
 
-    /** What all tasks of a work folder wrote to standard error. */
-    static String said(String workDir) {
-        def logs = []
-        new File(workDir).eachFileRecurse { file ->
-            if (file.name == '.command.err') {
-                logs << file.text
-            }
-        }
-        return logs.join()
-    }
-
     /** Names of the files of a list of paths, sorted. */
     static List<String> names(List<String> paths) {
         return paths.collect { path -> new File(path).name }.sort()

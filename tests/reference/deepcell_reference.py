@@ -76,7 +76,7 @@ def predict(case):
 
 def watershed(case):
     """Label ``maps`` (maxima, interior) with the JSON ``parameters`` of deep_watershed."""
-    from deepcell_toolbox import deep_watershed
+    from deepcell_toolbox.deep_watershed import deep_watershed
 
     outputs = [case["maps"][None, ..., :1], case["maps"][None, ..., 1:]]
     labels = deep_watershed(outputs, **json.loads(str(case["parameters"])))

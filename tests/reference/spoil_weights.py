@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import tensorflow as tf
+
 from cellquilt import mesmer
 from cellquilt.errors import DataError
 
 
 def write_tar(path, **members):
-    """Write a .tar.gz of members: bytes, or a TarInfo without contents."""
+    """Write a .tar.gz of members: bytes, or the type and target of a link."""
     with tarfile.open(path, "w:gz") as tar:
         for name, contents in members.items():
             member = tarfile.TarInfo(name)
@@ -80,7 +81,7 @@ def make_bad(source, archive, folder):
     noise = np.random.default_rng(0).bytes(4000)
     first = "panopticnet/conv_channels/BiasAdd"
     wrong = {f"{first}_weights_fused_bn": (3, 2, 7, 7), f"{first}_bias_fused_bn": (3,)}
-    link = (tarfile.SYMTYPE, "/etc")
+    link = (tarfile.SYMTYPE, "..")
     return {
         "empty folder": folder / "empty",
         "not Keras": folder / "not_keras",
@@ -98,7 +99,7 @@ def make_bad(source, archive, folder):
         "damaged.tar.gz": write(folder / "damaged.tar.gz", damaged(archive.read_bytes())),
         "no model.tar.gz": write_tar(folder / "no_model.tar.gz", readme=b"nothing here"),
         "outside.tar.gz": write_tar(folder / "outside.tar.gz", **{"../evil": b"evil"}),
-        "absolute.tar.gz": write_tar(folder / "absolute.tar.gz", **{"/tmp/evil": b"evil"}),
+        "absolute.tar.gz": write_tar(folder / "absolute.tar.gz", **{"/evil": b"evil"}),
         "link.tar.gz": write_tar(folder / "link.tar.gz", model=link, **{"model/evil": b"evil"}),
     }
 
