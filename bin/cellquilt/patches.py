@@ -161,7 +161,8 @@ def assess(
     where the contrast of its 8 x 8 px means stays below `min_contrast` of the slide's own range
     and within what pixel noise alone brings. Camera offset, gain and bit depth cancel out. Rule
     ``reference`` is the one of the aegle pipeline: on the nuclear channel, fewer than 5 % of
-    pixels above zero (empty) or a mean below 1.0 (which it calls noisy). Rule ``none`` skips nothing.
+    pixels above zero (empty) or a mean below 1.0 (which it calls noisy). Rule ``none`` skips
+    nothing.
 
     Parameters
     ----------
