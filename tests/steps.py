@@ -14,7 +14,7 @@ from cellquilt.ingest import Request, ingest
 from cellquilt.label import COMPARTMENTS, label
 from cellquilt.lattice import STRIDE
 from cellquilt.patches import SMOOTHING_REACH, plan_patches
-from cellquilt.stitch import stitch
+from cellquilt.stitch import Stitched, stitch
 from cellquilt.tasks import grid_of, lattice_of, patches_of, plan_tasks
 
 if TYPE_CHECKING:
@@ -100,15 +100,27 @@ def replan(maps: Path, patch_size: int) -> Path:
     return target
 
 
-def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
-    """LABEL and STITCH both compartments; return (H, W, 2) labels, whole-cell first."""
+def label_tasks(maps: list[Path], folder: Path) -> list[Path]:
+    """LABEL both compartments of tasks; return their stores of labels."""
     folder.mkdir(parents=True)
     thresholds = {compartment: limits for compartment, (_, _, limits) in COMPARTMENTS.items()}
     labels = [folder / path.name.replace("maps", "labels") for path in maps]
     for source, target in zip(maps, labels, strict=True):
         label(source, thresholds, target)
-    with stores.read(maps[0]) as task:
+    return labels
+
+
+def stitch_tasks(labels: list[Path]) -> list[Stitched]:
+    """STITCH the labels of a slide's tasks; return its cells and its nuclei."""
+    with stores.read(labels[0]) as task:
         grid = grid_of(dict(task.attrs))
-    found = [stitch(labels, name, grid, folder) for name, _, _ in COMPARTMENTS.values()]
-    assert [compartment.n_disputed_px for compartment in found] == [0, 0]
-    return np.stack([compartment.labels for compartment in found], axis=-1)
+    names = [name for name, _, _ in COMPARTMENTS.values()]
+    stitched = [stitch(labels, name, grid, labels[0].parent) for name in names]
+    assert [compartment.n_disputed_px for compartment in stitched] == [0, 0]
+    return stitched
+
+
+def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
+    """LABEL and STITCH; return (H, W, 2) labels, whole-cell first."""
+    stitched = stitch_tasks(label_tasks(maps, folder))
+    return np.stack([compartment.labels for compartment in stitched], axis=-1)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from steps import ingest_image, label_tasks, plan_store, segment_tasks, stitch_tasks
 
 from cellquilt import patches
 from cellquilt.lattice import STRIDE, TILE, plan
 from cellquilt.patches import assess, block_statistics, group_patches, plan_patches, tiles_of
+from cellquilt.stitch import add_counts
 
 SIDES = [2, 100, 255, 256, 257, 448, 449, 700, 1008, 1344, 5000, 33_001]
 PATCH_SIZES = [1, 192, 300, 512, 1536, 10_000]
@@ -133,3 +135,26 @@ def test_reference_rule_is_aegles(slide):
     assert list(table["is_noisy"]) == [False, True, False, False]
     assert list(table["is_informative"]) == [True, False, False, False]
     assert list(table["reason"]) == ["", "dark", "empty", "empty"]
+
+
+def test_skipping_patches_changes_no_cell(slide, network, tmp_path, monkeypatch):
+    store = ingest_image(tmp_path / "ingest", slide)
+
+    def run(folder, **options):
+        table, pixels = plan_store(store, folder / "pixels", 192, **options)
+        stitched = stitch_tasks(label_tasks(segment_tasks(pixels, network), folder / "labels"))
+        names = ("cell", "nucleus")
+        counts = {name: c.counts for name, c in zip(names, stitched, strict=True)}
+        return add_counts(table, counts), [c.labels for c in stitched]
+
+    table, masks = run(tmp_path / "skipped")
+    assert table["is_informative"].sum() < len(table) - 3
+    assert not table.loc[~table["is_informative"], ["n_cells", "n_nuclei"]].any(axis=None)
+    assert list(table[["n_cells", "n_nuclei"]].sum()) == [labels.max() for labels in masks]
+    assert all(len(np.unique(labels)) == labels.max() + 1 > 300 for labels in masks)
+
+    monkeypatch.setattr(patches, "MIN_CONTRAST_IN_NOISE", 0)
+    everything, all_masks = run(tmp_path / "all", min_contrast=0)
+    assert list(everything["reason"].unique()) == ["", "constant"]
+    assert np.array_equal(masks, all_masks)
+    assert list(everything["n_cells"]) == list(table["n_cells"])
