@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,15 @@ def test_schemas_defaults_are_the_configurations(config, schema):
             value = None if written == "null" else written.strip("'")
             default = schema[name].get("default")
             assert value == (None if default is None else text_of(default)), name
+
+
+def test_scripts_take_thresholds_of_the_schemas_type(schema):
+    """A whole number as default must not make a script refuse the fractions that are allowed."""
+    types = {"integer": int, "number": float}
+    for compartment, (_, _, defaults) in COMPARTMENTS.items():
+        for name, value in asdict(defaults).items():
+            parameter = schema[f"{compartment.replace('-', '_')}_{name}"]
+            assert type(value) is types[parameter["type"]], name
 
 
 def test_every_parameter_that_a_document_names_is_there(repo, schema):

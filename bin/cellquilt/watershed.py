@@ -35,7 +35,7 @@ class Thresholds:
 
     maxima_threshold: float = 0.075
     interior_threshold: float = 0.2
-    interior_smooth: float = 2
+    interior_smooth: float = 2.0
     small_objects_threshold: int = 15
     fill_holes_threshold: int = 15
     radius: int = 2
