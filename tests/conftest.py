@@ -65,6 +65,27 @@ def cache() -> Path:
 
 
 @pytest.fixture(scope="session")
+def nextflow(
+    repo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs the pipeline and returns the finished process and its folder."""
+    default = tmp_path_factory.mktemp("runs")
+
+    def run(*options, folder: Path = default, accept: bool = True, env: dict | None = None):
+        licence = ["--accept_mesmer_license"] if accept else []
+        command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *options]
+        return subprocess.run(
+            [*command, *licence, "-ansi-log", "false"],
+            cwd=folder,
+            env=os.environ | {"NXF_ANSI_LOG": "false"} | (env or {}),
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def in_deepcell(
     repo: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., str]:

@@ -23,7 +23,7 @@ command -v "$engine" >/dev/null || die "there is neither a running docker nor po
 build() {
     say "container: cellquilt/$2"
     "$engine" build --file "$ROOT/containers/$1/Containerfile" --tag "cellquilt/$2" "${@:3}" \
-        "$ROOT/containers/$1"
+        "$ROOT"
 }
 
 for image in "${images[@]}"; do

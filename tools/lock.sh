@@ -22,6 +22,7 @@ lock 3.13 containers/runtime/requirements-gpu.lock requirements-gpu.in \
 lock 3.10 containers/deepcell/requirements.lock requirements.in --excludes excludes.txt
 lock 3.10 containers/deepcell/build.lock build.in --constraint requirements.lock
 lock 3.13 tools/dev.lock dev.in --constraint ../containers/runtime/requirements-cpu.lock
+lock 3.13 kernels/build.lock build.in
 lock 3.13 tools/uv.lock uv.in
 
 say "lock: tools/nextflow.sha256"

@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Install what the pipeline runs with, into ${CELLQUILT_CACHE:-~/.cache/cellquilt}:
-#   runtime   every step but MODEL (Python 3.13, TensorFlow for CPU)
+#   runtime   every step but MODEL (Python 3.13, TensorFlow for CPU, the kernels, compiled here)
 #   deepcell  MODEL (Python 3.10, deepcell)
 #   dev       runtime, and what tests and checks need
 #   nextflow  Nextflow, where PATH has none that is recent enough
 #   all       all of them (the default)
-# Python environments are exactly their lock files, hashes checked. What is there already is kept.
+# Python environments are exactly their lock files, hashes checked, what compiles the kernels
+# included. What is there already is kept.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
-RUNTIME=$ROOT/containers/runtime
+RUNTIME=$ROOT/containers/runtime/requirements-cpu.lock
+DEV=$ROOT/tools/dev.lock
 DEEPCELL=$ROOT/containers/deepcell
+KERNELS=$ROOT/kernels
+KERNEL_SOURCES=("$KERNELS"/{pyproject.toml,setup.py,build.lock} "$KERNELS"/cellquilt_kernels/*.*)
 
-setup_runtime() { install_in_cache envs/runtime build_runtime "$RUNTIME/requirements-cpu.lock"; }
-setup_dev() {
-    install_in_cache envs/dev build_runtime "$RUNTIME/requirements-cpu.lock" "$ROOT/tools/dev.lock"
+setup_runtime() {
+    install_in_cache envs/runtime build_runtime "$RUNTIME" "${KERNEL_SOURCES[@]}"
 }
+setup_dev() { install_in_cache envs/dev build_dev "$RUNTIME" "$DEV" "${KERNEL_SOURCES[@]}"; }
 setup_deepcell() {
     install_in_cache envs/deepcell build_deepcell "$DEEPCELL/requirements.lock" \
         "$DEEPCELL/build.lock"
@@ -27,16 +31,22 @@ setup_nextflow() {
         "$ROOT/tools/nextflow-pom.xml" "$ROOT/tools/nextflow.sha256"
 }
 
-build_runtime() {
+build_runtime() { install_with_kernels "$1" "$RUNTIME"; }
+build_dev() { install_with_kernels "$1" "$RUNTIME" "$DEV"; }
+
+# install_with_kernels FOLDER LOCK...
+install_with_kernels() {
     make_venv 3.13 "$1"
-    "$UV" pip sync --quiet --require-hashes --python "$1/bin/python" "${@:2}"
+    need_compiler "$1" "Cellquilt's kernels are"
+    # compiled now, or every task would compile what it imports where the environment is read-only
+    "$UV" pip sync --quiet --compile-bytecode --require-hashes --python "$1/bin/python" "${@:2}"
+    "$UV" pip install --quiet --no-deps --python "$1/bin/python" \
+        --build-constraints "$KERNELS/build.lock" "$KERNELS"
 }
 
 build_deepcell() {
-    command -v cc >/dev/null ||
-        die "a part of deepcell is compiled, and there is no C compiler" \
-            "(Debian: apt-get install gcc libc6-dev)."
     make_venv 3.10 "$1"
+    need_compiler "$1" "a part of deepcell is"
     "$UV" pip sync --quiet --require-hashes --python "$1/bin/python" --build-constraints "$3" "$2"
 }
 
@@ -46,6 +56,16 @@ make_venv() {
     "$UV" venv --quiet --no-project --python "$(find_python "$1")" "$2" ||
         die "no Python $1 that works was found, and uv could not fetch one." \
             "Install python$1 (with pyenv: pyenv install $1)."
+}
+
+# need_compiler VENV WHAT: dies where its Python cannot compile.
+need_compiler() {
+    command -v cc >/dev/null ||
+        die "$2 compiled, and there is no C compiler (Debian: apt-get install gcc libc6-dev)."
+    "$1/bin/python" -c 'import os, sysconfig as s
+os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null ||
+        die "$2 compiled, and the headers of $(realpath "$1/bin/python") are not there" \
+            "(Debian: apt-get install python3-dev)."
 }
 
 build_nextflow() {

@@ -1,52 +1,26 @@
 """The joint histogram of two label images: how many pixels each pair of labels shares.
 
-Whatever compares two segmentations needs only this, not the pixels. It is sparse and made from
-runs of equal pixels along the rows, so that its size and the sorting grow with the number of
-objects, neither with the labels' values nor with the slide.
+Whatever compares two segmentations needs only this, not the pixels. It is sparse: its size grows
+with the number of objects, neither with the labels' values nor with the slide.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from cellquilt_kernels.counting import JointHistogram
 
 _SHIFT = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-def pair_key(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return uint64 keys that sort by the first uint32 label, then by the second."""
-    return (first.astype(np.uint64) << _SHIFT) | second.astype(np.uint64)
-
-
 def first_label(keys: np.ndarray) -> np.ndarray:
-    """Return the first label of pair keys, as uint64."""
+    """Return the first label of pairs' keys, as uint64."""
     return keys >> _SHIFT
 
 
 def second_label(keys: np.ndarray) -> np.ndarray:
-    """Return the second label of pair keys, as uint64."""
+    """Return the second label of pairs' keys, as uint64."""
     return keys & _LOW
-
-
-def runs(*images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where runs of equal pixels start, and their lengths.
-
-    Parameters
-    ----------
-    images : (h, w) arrays
-        A run ends where any of them changes, and with the row.
-
-    Returns
-    -------
-    starts, lengths : (n,) int64
-        Indices into the flattened images; together the runs cover every pixel.
-    """
-    change = np.zeros(images[0].shape, bool)
-    change[:, :1] = True
-    for image in images:
-        change[:, 1:] |= image[:, 1:] != image[:, :-1]
-    starts = np.flatnonzero(change)
-    return starts, np.diff(starts, append=change.size)
 
 
 @dataclass(frozen=True)
@@ -56,23 +30,13 @@ class Table:
     Attributes
     ----------
     keys : (n,) uint64
-        Labels, or pairs of labels made by `pair_key`.
+        Labels, or pairs of labels: the first * 2^32 + the second.
     sums : (n, 3) int64
         Number of pixels, sum of their rows, sum of their columns.
     """
 
     keys: np.ndarray
     sums: np.ndarray
-
-    @classmethod
-    def of(cls, keys: np.ndarray, sums: np.ndarray) -> "Table":
-        """Add up the rows of `sums` that share a key."""
-        if keys.size == 0:
-            return cls(np.empty(0, np.uint64), np.empty((0, 3), np.int64))
-        order = np.argsort(keys)
-        keys = keys[order]
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        return cls(keys[starts], np.add.reduceat(sums[order], starts))
 
     @property
     def area(self) -> np.ndarray:
@@ -81,30 +45,15 @@ class Table:
 
     def by(self, keys: np.ndarray) -> "Table":
         """Add up under new keys, one given for each row, and leave out new key 0."""
-        return Table.of(keys[keys != 0], self.sums[keys != 0])
+        order = np.argsort(keys, kind="stable")
+        order = order[np.count_nonzero(keys == 0) :]
+        keys = keys[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=np.uint64(0)))
+        return Table(keys[starts], np.add.reduceat(self.sums[order], starts, dtype=np.int64))
 
     def rows_of(self, keys: np.ndarray) -> np.ndarray:
         """Return the row of each of the keys, which must all be there."""
         return np.searchsorted(self.keys, keys)
-
-
-class _Sum:
-    """A table that grows by parts; merged now and then, so that the parts stay few."""
-
-    def __init__(self) -> None:
-        self.parts: list[Table] = []
-        self.limit = 1_000_000
-
-    def add(self, part: Table) -> None:
-        self.parts.append(part)
-        if sum(len(part.keys) for part in self.parts) > self.limit:
-            self.limit = max(self.limit, 2 * len(self.total().keys))
-
-    def total(self) -> Table:
-        keys = [part.keys for part in self.parts] or [np.empty(0, np.uint64)]
-        sums = [part.sums for part in self.parts] or [np.empty((0, 3), np.int64)]
-        self.parts = [Table.of(np.concatenate(keys), np.concatenate(sums))]
-        return self.parts[0]
 
 
 class Contingency:
@@ -114,10 +63,15 @@ class Contingency:
     """
 
     def __init__(self) -> None:
-        self._pairs, self._selected = _Sum(), _Sum()
+        self._counted = JointHistogram()
 
     def add(
-        self, first: np.ndarray, second: np.ndarray, selected: np.ndarray | None = None, y0: int = 0
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        y0: int = 0,
+        above: np.ndarray | None = None,
+        below: np.ndarray | None = None,
     ) -> None:
         """Count one strip over the full width of the images.
 
@@ -125,28 +79,31 @@ class Contingency:
         ----------
         first, second : (h, w) uint32
             Labels, 0 is background.
-        selected : (h, w) bool, optional
-            The pixels that `selected_pairs` counts, none where it is not given.
         y0 : int
             Row in the image of the strip's first row.
+        above, below : (w,) uint32, optional
+            The rows of `first` next to the strip; None at the image's edge. Only interiors
+            depend on them.
         """
-        starts, lengths = runs(first, second, *([] if selected is None else [selected]))
-        y, x = np.divmod(starts, first.shape[1])
-        sums = np.stack(
-            [lengths, lengths * (y + y0), lengths * x + lengths * (lengths - 1) // 2], axis=1
+        self._counted.add(
+            np.ascontiguousarray(first), np.ascontiguousarray(second), y0, above, below
         )
-        first, second = first.ravel()[starts], second.ravel()[starts]
-        keys = pair_key(first, second)
-        table = Table(keys, sums)
-        self._pairs.add(table.by(keys))
-        if selected is not None:
-            both = selected.ravel()[starts] & (first != 0) & (second != 0)
-            self._selected.add(table.by(np.where(both, keys, 0)))
+
+    def tables(self) -> tuple[Table, Table]:
+        """Return the pairs on any pixel, and the pairs in the interiors of the first objects.
+
+        In the first table one of a pair's labels may be 0; the second has pairs of two objects
+        that share at least one pixel. The interior of an object is its pixels without an upper,
+        lower, left or right neighbour of another value.
+        """
+        n = len(self._counted)
+        keys, sums = np.empty(n, np.uint64), np.empty((n, 6), np.int64)
+        self._counted.read(keys, sums)
+        order = np.argsort(keys)
+        keys, sums = keys[order], sums[order]
+        inside = sums[:, 3] > 0
+        return Table(keys, sums[:, :3]), Table(keys[inside], sums[inside, 3:])
 
     def pairs(self) -> Table:
-        """Return all pairs on any pixel, keyed by `pair_key`; one of the labels may be 0."""
-        return self._pairs.total()
-
-    def selected_pairs(self) -> Table:
-        """Return the pairs of two labels on the selected pixels, keyed by `pair_key`."""
-        return self._selected.total()
+        """Return the first of `tables`."""
+        return self.tables()[0]

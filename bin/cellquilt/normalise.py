@@ -5,49 +5,99 @@ percentile of its non-zero pixels, rescales it to [0, 1] and equalises it (CLAHE
 Three of its numbers belong to the whole slide: the percentile, the minimum and maximum before
 CLAHE, and those after it. With them known, any strip of rows comes out bit for bit as in the
 whole image. The equalised slide is kept as CLAHE's own 14-bit integer codes; the last rescaling
-to float32 is a look-up table.
+to float32 is a look-up table. So is all that comes before CLAHE, where pixels have no more than
+16 bits.
 """
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from skimage import img_as_uint
-from skimage.exposure import rescale_intensity
-from skimage.exposure._adapthist import _clahe
+from cellquilt_kernels import equalise
 
 PERCENTILE = 99.9
 KERNEL = 128
-CLIP_LIMIT = 0.01
-N_BINS = 256
 N_CODES = 2**14
-_GREY_OF_UINT16 = np.round(
-    rescale_intensity(np.arange(2**16, dtype=np.uint16), out_range=(0, N_CODES - 1))
-).astype(np.uint16)
+# CLAHE counts its 14-bit grey levels in 256 bins, and maps the bins.
+_LEVELS_PER_BIN = 1 + N_CODES // 256
+_BIN_OF_UINT16 = np.round(np.arange(2**16) / (2**16 - 1) * (N_CODES - 1)) // _LEVELS_PER_BIN
+_BIN_OF_UINT16 = _BIN_OF_UINT16.astype(np.uint8)
 
 
 class TopValues:
     """Exact high percentile of the non-zero pixels of a slide that is seen strip by strip.
-
-    Keeps only as many of the largest values as the percentile can need.
 
     Parameters
     ----------
     n_pixels : int
         Number of pixels of the slide.
     percentile : float
-        Between 0 and 100; memory is ``n_pixels * (1 - percentile / 100)`` values.
+        Between 0 and 100. Integers of up to 16 bits are counted; of other types so many of the
+        largest values are kept as the percentile can need, ``n_pixels * (1 - percentile / 100)``.
     """
 
     def __init__(self, n_pixels: int, percentile: float = PERCENTILE):
         self.percentile = percentile
-        self.n_nonzero = 0
         self._keep = math.ceil(n_pixels * (1 - percentile / 100)) + 2
+        self._seen: _Histogram | _Largest | None = None
+
+    def add(self, strip: np.ndarray) -> None:
+        """Count the non-zero pixels of `strip`, any shape; one dtype for all strips."""
+        strip = _native(strip)
+        if self._seen is None:
+            counted = _is_small(strip.dtype)
+            self._seen = _Histogram(strip.dtype) if counted else _Largest(self._keep)
+        self._seen.add(strip)
+
+    def value(self) -> float | None:
+        """Return the percentile, None without any non-zero pixel.
+
+        Linear interpolation in the order of operations of ``np.percentile`` of numpy 1.26,
+        the one that deepcell 0.12.10 runs with.
+        """
+        n_nonzero = self._seen.n_nonzero if self._seen is not None else 0
+        if n_nonzero == 0:
+            return None
+        virtual = (n_nonzero - 1) * (self.percentile / 100)
+        below = math.floor(virtual)
+        part = virtual - below
+        a, b = self._seen.ranked([below, min(below + 1, n_nonzero - 1)])
+        step = float(b - a)
+        return float(b) - step * (1 - part) if part >= 0.5 else float(a) + step * part
+
+
+class _Histogram:
+    """Counts of the non-zero values of an integer type of up to 16 bits."""
+
+    def __init__(self, dtype: np.dtype):
+        self._values = _all_values(dtype)
+        self._counts = np.zeros(self._values.size, np.int64)
+
+    @property
+    def n_nonzero(self) -> int:
+        return int(self._counts[1:].sum())
+
+    def add(self, strip: np.ndarray) -> None:
+        equalise.histogram(_as_unsigned(strip), self._counts)
+
+    def ranked(self, ranks: list[int]) -> np.ndarray:
+        """Return the values at these places of all non-zero ones, sorted, from 0."""
+        order = np.argsort(self._values[1:]) + 1
+        ends = np.cumsum(self._counts[order])
+        return self._values[order[np.searchsorted(ends, ranks, side="right")]]
+
+
+class _Largest:
+    """As many of the largest non-zero values as are to be kept."""
+
+    def __init__(self, keep: int):
+        self.n_nonzero = 0
+        self._keep = keep
         self._top: np.ndarray | None = None
         self._floor = None
 
     def add(self, strip: np.ndarray) -> None:
-        """Count the non-zero pixels of `strip`, any shape; one dtype for all strips."""
         values = strip[strip != 0]
         self.n_nonzero += values.size
         if self._floor is not None:
@@ -58,23 +108,27 @@ class TopValues:
             self._floor = top.min()
         self._top = top
 
-    def value(self) -> float | None:
-        """Return the percentile, None without any non-zero pixel.
+    def ranked(self, ranks: list[int]) -> np.ndarray:
+        """Return the values at these places of all non-zero ones, sorted, from 0."""
+        return np.sort(self._top)[np.array(ranks) - (self.n_nonzero - self._top.size)]
 
-        Linear interpolation in the order of operations of ``np.percentile`` of numpy 1.26,
-        the one that deepcell 0.12.10 runs with.
-        """
-        if self.n_nonzero == 0:
-            return None
-        virtual = (self.n_nonzero - 1) * (self.percentile / 100)
-        below = math.floor(virtual)
-        part = virtual - below
-        top = np.sort(self._top)
-        offset = self.n_nonzero - top.size
-        a = top[below - offset]
-        b = top[min(below + 1, self.n_nonzero - 1) - offset]
-        step = float(b - a)
-        return float(b) - step * (1 - part) if part >= 0.5 else float(a) + step * part
+
+def _native(strip: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(strip, strip.dtype.newbyteorder("="))
+
+
+def _is_small(dtype: np.dtype) -> bool:
+    return dtype.kind in "iu" and dtype.itemsize <= 2
+
+
+def _as_unsigned(values: np.ndarray) -> np.ndarray:
+    """Return contiguous small integers as indices, flat; negative ones come last."""
+    return values.reshape(-1).view(f"u{values.dtype.itemsize}")
+
+
+def _all_values(dtype: np.dtype) -> np.ndarray:
+    """Return the value of each index that `_as_unsigned` can give."""
+    return np.arange(2 ** (8 * dtype.itemsize)).astype(f"u{dtype.itemsize}").view(dtype)
 
 
 @dataclass(frozen=True)
@@ -113,32 +167,51 @@ def measure(top: TopValues, minimum: float, maximum: float, dtype: np.dtype) -> 
 
 
 def grey_levels(strip: np.ndarray, channel: Channel) -> np.ndarray:
-    """Clip and rescale model pixels to the 14-bit grey levels that CLAHE starts from.
+    """Clip and rescale model pixels to the bins of grey levels that CLAHE starts from.
 
     Parameters
     ----------
-    strip : ndarray
+    strip : (rows, width) ndarray
         Pixels in the slide's dtype.
     channel : Channel
         Not constant.
 
     Returns
     -------
-    ndarray of uint16
+    (rows, width) ndarray of uint8
     """
-    clipped = np.minimum(strip, strip.dtype.type(channel.percentile)).astype(np.float32)
-    scaled = rescale_intensity(clipped, in_range=(channel.low, channel.high), out_range=(0.0, 1.0))
-    return _GREY_OF_UINT16[img_as_uint(scaled)]
+    strip = _native(strip)
+    if _is_small(strip.dtype):
+        indices, table = _as_unsigned(strip), _bin_table(strip.dtype, channel)
+    else:
+        indices, table = _uint16_levels(strip, channel).reshape(-1), _BIN_OF_UINT16
+    bins = np.empty(strip.shape, np.uint8)
+    equalise.lookup(indices, table, bins.reshape(-1))
+    return bins
+
+
+@lru_cache(maxsize=2)
+def _bin_table(dtype: np.dtype, channel: Channel) -> np.ndarray:
+    return _BIN_OF_UINT16[_uint16_levels(_all_values(dtype), channel)]
+
+
+def _uint16_levels(pixels: np.ndarray, channel: Channel) -> np.ndarray:
+    """Rescale as ``rescale_intensity`` and ``img_as_uint`` of scikit-image do, all in float32."""
+    levels = np.minimum(pixels, pixels.dtype.type(channel.percentile)).astype(np.float32)
+    np.clip(levels, channel.low, channel.high, out=levels)
+    levels -= np.float32(channel.low)
+    levels /= np.float32(channel.high - channel.low)
+    levels *= np.float32(2**16 - 1)
+    return np.rint(levels, out=levels).astype(np.uint16)
 
 
 def clahe_context(start: int, stop: int, height: int) -> tuple[int, int]:
     """Return the rows [first, last) that `clahe_rows` needs to equalise rows [start, stop).
 
     Every pixel is interpolated between the maps of its four nearest 128-px blocks, so one block
-    on either side is enough; two above keep the reflection at the slide's lower edge within the
-    window.
+    on either side is enough; the slide's last one mirrors rows of the one before.
     """
-    return max(start - 2 * KERNEL, 0), min(stop + KERNEL, height)
+    return max(start - KERNEL, 0), min(stop + KERNEL, height)
 
 
 def clahe_rows(window: np.ndarray, first: int, start: int, stop: int) -> np.ndarray:
@@ -146,8 +219,8 @@ def clahe_rows(window: np.ndarray, first: int, start: int, stop: int) -> np.ndar
 
     Parameters
     ----------
-    window : (rows, width) ndarray of uint16
-        Grey levels of the rows that `clahe_context` names.
+    window : (rows, width) ndarray of uint8
+        What `grey_levels` gives for the rows that `clahe_context` names.
     first : int
         Row of the slide that `window` starts at.
     start, stop : int
@@ -158,8 +231,9 @@ def clahe_rows(window: np.ndarray, first: int, start: int, stop: int) -> np.ndar
     (stop - start, width) ndarray of uint16
         Codes below 16,384, before CLAHE's last rescaling.
     """
-    codes = _clahe(window, [KERNEL, KERNEL], CLIP_LIMIT, N_BINS)
-    return codes[start - first : stop - first]
+    codes = np.empty((stop - start, window.shape[1]), np.uint16)
+    equalise.clahe(window, start - first, stop - first, codes)
+    return codes
 
 
 def float_of_code(low: int, high: int) -> np.ndarray:
@@ -175,8 +249,5 @@ def float_of_code(low: int, high: int) -> np.ndarray:
     (16384,) ndarray of float32
         0 at and below `low`, 1 at and above `high`.
     """
-    table = np.zeros(N_CODES, np.float32)
-    if high > low:
-        table[low : high + 1] = rescale_intensity(np.arange(low, high + 1, dtype=np.float32))
-        table[high:] = 1
-    return table
+    codes = np.arange(N_CODES, dtype=np.float32).clip(low, high)
+    return (codes - np.float32(low)) / np.float32(max(high - low, 1))

@@ -1,0 +1,1 @@
+"""Compiled loops over arrays; each module is used, explained and tested beside its reference."""
