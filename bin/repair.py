@@ -4,9 +4,9 @@
 import json
 import pickle
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
@@ -15,11 +15,10 @@ from cellquilt.label_image import (
     boundaries,
     boundary_rows,
     masks_folder,
-    scratch_labels,
-    strip_rows,
-    write_label_image,
+    write_label_strips,
 )
 from cellquilt.repair import count, match, match_metrics, match_table, paint
+from cellquilt.strips import Scratch, strip_rows
 
 
 def main() -> None:
@@ -28,6 +27,7 @@ def main() -> None:
     arguments.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
     arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    arguments.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     arguments.add_argument(
         "--export_pickle",
@@ -40,11 +40,7 @@ def main() -> None:
     masks = masks_folder(args.outdir, facts["sample"])
     masks.mkdir(parents=True, exist_ok=True)
 
-    with (
-        LabelReader(args.cell) as cells,
-        LabelReader(args.nucleus) as nuclei,
-        TemporaryDirectory(prefix="repair-", dir=".") as scratch,
-    ):
+    with LabelReader(args.cell) as cells, LabelReader(args.nucleus) as nuclei:
         if cells.shape != nuclei.shape:
             raise DataError(
                 f"{args.cell} is {cells.shape} px and {args.nucleus} {nuclei.shape} px; "
@@ -54,31 +50,26 @@ def main() -> None:
         progress = Progress("repair: passes over the slide", 7)
         matching = match(count(cells, nuclei))
         progress.add(pixels=pixels)
-        cell, nucleus, derived = (
-            scratch_labels(Path(scratch) / name, cells.shape)
-            for name in ("cell", "nucleus", "derived")
-        )
+        cell, nucleus = (Scratch(Path(), cells.shape, np.uint32) for _ in range(2))
         for rows, cell_strip, nucleus_strip in paint(matching, cells, nuclei):
             cell[rows], nucleus[rows] = cell_strip, nucleus_strip
         progress.add(pixels=pixels)
 
-        def write(labels: np.ndarray, name: str) -> None:
-            write_label_image(masks / f"{name}.ome.tif", labels, image_mpp, name)
+        strips_of = {
+            "cell": lambda y0, y1: cell[y0:y1],
+            "nucleus": lambda y0, y1: nucleus[y0:y1],
+            "cytoplasm": lambda y0, y1: cytoplasm(cell[y0:y1], nucleus[y0:y1]),
+            "cell_boundary": lambda y0, y1: boundary_rows(cell, y0, y1),
+            "nucleus_boundary": lambda y0, y1: boundary_rows(nucleus, y0, y1),
+        }
+        for name, strip in strips_of.items():
+            strips = (strip(*rows) for rows in strip_rows(cells.shape))
+            write_label_strips(masks / f"{name}.ome.tif", cells.shape, strips, image_mpp, name)
             progress.add(pixels=pixels)
-
-        write(cell, "cell")
-        write(nucleus, "nucleus")
-        for y0, y1 in strip_rows(cells.shape):
-            derived[y0:y1] = cytoplasm(cell[y0:y1], nucleus[y0:y1])
-        write(derived, "cytoplasm")
-        for labels, name in ((cell, "cell_boundary"), (nucleus, "nucleus_boundary")):
-            for y0, y1 in strip_rows(cells.shape):
-                derived[y0:y1] = boundary_rows(labels, y0, y1)
-            write(derived, name)
         if args.export_pickle:
             export_pickles(args.outdir, cells, nuclei, cell, nucleus)
 
-    table = match_table(matching, image_mpp)
+    table = add_certified(match_table(matching, image_mpp), args.uncertified)
     table.to_csv(args.outdir / "matches.csv", index=False, lineterminator="\n")
     metrics = match_metrics(matching)
     (args.outdir / "repair_metrics.json").write_text(
@@ -93,6 +84,29 @@ def main() -> None:
     )
 
 
+def add_certified(table: pd.DataFrame, uncertified: Path | None) -> pd.DataFrame:
+    """Return the table of matches with ``cell_certified`` and ``nucleus_certified``.
+
+    Missing where there is no such object, and everywhere if nothing is known of it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `match_table`.
+    uncertified : Path or None
+        STITCH's table of what is not certified, with columns ``compartment`` and ``label``.
+    """
+    listed = None if uncertified is None else pd.read_csv(uncertified)
+    for name in ("cell", "nucleus"):
+        certified = pd.Series(pd.NA, table.index, dtype="boolean")
+        if listed is not None:
+            labels = table[f"{name}_label"]
+            doubtful = listed["label"][listed["compartment"] == name]
+            certified = (~labels.isin(doubtful)).astype("boolean").where(labels.notna())
+        table = table.assign(**{f"{name}_certified": certified})
+    return table
+
+
 def cytoplasm(cell: np.ndarray, nucleus: np.ndarray) -> np.ndarray:
     """Return the cells without their nuclei."""
     return np.where(nucleus == 0, cell, 0)
@@ -102,13 +116,13 @@ def export_pickles(
     folder: Path,
     cells: LabelReader,
     nuclei: LabelReader,
-    matched_cell: np.ndarray,
-    matched_nucleus: np.ndarray,
+    matched_cell: Scratch,
+    matched_nucleus: Scratch,
 ) -> None:
     """Write the masks before and after repair as lists with one dict, the slide as one patch."""
     height = cells.shape[0]
     original = _with_boundaries(cells.read(0, height), nuclei.read(0, height))
-    matched = _with_boundaries(np.array(matched_cell), np.array(matched_nucleus))
+    matched = _with_boundaries(matched_cell[:], matched_nucleus[:])
     matched["cytoplasm"] = cytoplasm(matched["cell"], matched["nucleus"])
     for name, masks in (("original", original), ("matched", matched)):
         with open(folder / f"{name}_seg_res_batch.pickle", "wb") as file:

@@ -2,7 +2,6 @@
 """Stitch the cells of all patches into whole-slide label images."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +12,11 @@ from cellquilt.label import COMPARTMENTS, compartments_of
 from cellquilt.label_image import (
     boundary_rows,
     masks_folder,
-    scratch_labels,
-    strip_rows,
     write_label_image,
+    write_label_strips,
 )
-from cellquilt.stitch import add_counts, count_labels, stitch
+from cellquilt.stitch import OBJECTS, add_counts, blank_proved, stitch, uncertified
+from cellquilt.strips import strip_rows
 
 
 def main() -> None:
@@ -32,36 +31,20 @@ def main() -> None:
     facts = json.loads(o.facts.read_text())
     grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
     summary: dict = {"sample": facts["sample"]}
-    counts = {}
+    cells = {}
     masks = masks_folder(o.outdir, facts["sample"])
     masks.mkdir(parents=True, exist_ok=True)
-    for compartment in compartments_of(o.compartment):
-        name = COMPARTMENTS[compartment][0]
-        with tempfile.TemporaryDirectory(dir=Path()) as folder:
-            scratch = Path(folder)
-            stitched = stitch(o.labels, name, grid, scratch)
-            labels = stitched.labels
-            counts[name] = stitched.counts
-            summary[f"n_{'cells' if name == 'cell' else 'nuclei'}"] = count_labels(labels)
-            summary[f"{name}_disputed_px"] = stitched.n_disputed_px
-            single = o.compartment != "both"
-            file_name = name if single else f"{name}_original"
-            write_label_image(masks / f"{file_name}.ome.tif", labels, grid.image_mpp, name)
-            if single:
-                edges = scratch_labels(scratch / "edges", labels.shape)
-                for y0, y1 in strip_rows(labels.shape):
-                    edges[y0:y1] = boundary_rows(labels, y0, y1)
-                title = f"{name}_boundary"
-                write_label_image(masks / f"{title}.ome.tif", edges, grid.image_mpp, title)
-    if not any(sum(found.values()) for found in counts.values()):
-        cli.log.warning("stitch: %s: no cells found; its masks are empty", facts["sample"])
+    names = [COMPARTMENTS[compartment][0] for compartment in compartments_of(o.compartment)]
+    for name in names:
+        cells[name] = write_compartment(o.labels, name, len(names) == 1, grid, masks, summary)
 
-    if any(stitched_px for key, stitched_px in summary.items() if key.endswith("disputed_px")):
-        cli.log.warning(
-            "stitch: %s: patches disagree on some pixels; raise --halo", facts["sample"]
-        )
     table = pd.read_csv(o.patches, keep_default_na=False)
-    add_counts(table, counts).to_csv(o.outdir / "patches_metadata.csv", index=False)
+    table = add_counts(table, cells, blank_proved(o.labels))
+    skipped = ~table["is_informative"]
+    summary["n_unproved_patches"] = int((skipped & ~table["certified"]).sum())
+    warn(facts["sample"], summary)
+    table.to_csv(o.outdir / "patches_metadata.csv", index=False)
+    uncertified(cells).to_csv(o.outdir / "uncertified.csv", index=False)
     (o.outdir / "stitch.json").write_text(json.dumps(summary, indent=2) + "\n")
     steps, model = facts["provenance"], None
     if o.labels:
@@ -75,6 +58,40 @@ def main() -> None:
         image=facts["image"],
         model=model,
     )
+
+
+def write_compartment(
+    paths: list[Path], name: str, alone: bool, grid: Grid, masks: Path, summary: dict
+) -> pd.DataFrame:
+    """Write a compartment's label image, add its counts to `summary` and return its cells."""
+    stitched = stitch(paths, name, grid, Path())
+    labels, shape, mpp = stitched.labels, stitched.labels.shape, grid.image_mpp
+    write_label_image(masks / f"{name if alone else f'{name}_original'}.ome.tif", labels, mpp, name)
+    if alone:
+        edges = (boundary_rows(labels, y0, y1) for y0, y1 in strip_rows(shape))
+        title = f"{name}_boundary"
+        write_label_strips(masks / f"{title}.ome.tif", shape, edges, mpp, title)
+    summary[f"n_{OBJECTS[name]}"] = stitched.n_labels
+    summary[f"n_uncertified_{OBJECTS[name]}"] = int((~stitched.cells["certified"]).sum())
+    summary[f"{name}_disputed_px"] = stitched.n_disputed_px
+    return stitched.cells
+
+
+def warn(sample: str, summary: dict) -> None:
+    """Tell what a user may want to mend."""
+    asked = [objects for objects in OBJECTS.values() if f"n_{objects}" in summary]
+    if not any(summary[f"n_{objects}"] for objects in asked):
+        cli.log.warning("stitch: %s: no cells found; its masks are empty", sample)
+    if any(summary[key] for key in summary if key.endswith("disputed_px")):
+        cli.log.warning("stitch: %s: patches disagree on some pixels; raise --halo", sample)
+    doubtful = [(summary[f"n_uncertified_{objects}"], objects) for objects in asked]
+    if any(n for n, _ in doubtful):
+        cli.log.warning(
+            "stitch: %s: %s are not proved to be those of the whole slide (see uncertified.csv);"
+            " raise --halo",
+            sample,
+            " and ".join(f"{n} {objects}" for n, objects in doubtful if n),
+        )
 
 
 if __name__ == "__main__":

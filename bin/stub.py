@@ -90,6 +90,7 @@ def stitch(o) -> None:
     }
     write_masks(masks_folder(o), names[o.compartment])
     (o.outdir / "patches_metadata.csv").write_text("patch_id,n_cells\n0,2\n")
+    (o.outdir / "uncertified.csv").write_text("compartment,label,y_px,x_px,patch_id\n")
     write_json(o.outdir / "stitch.json", sample=o.sample, n_cells=2, n_nuclei=2)
     provenance.write(o.outdir / "provenance.json", [provenance.of_step("STITCH")], sample=o.sample)
 
@@ -110,9 +111,27 @@ def report(o) -> None:
     write_json(o.outdir / "summary.json", sample=o.sample, n_cells=2, n_nuclei=2, n_matched=2)
 
 
+def measure(o) -> None:
+    o.row.write_text("image,patch_size,batch_size,tasks,slide_mpx_per_s\nstub,384,4,1,1.0\n")
+
+
+def recommend(o) -> None:
+    import matplotlib.image
+
+    (o.outdir / "benchmark.csv").write_text("image,patch_size,batch_size\nstub,384,4\n")
+    for name in ("throughput", "peak_memory"):
+        matplotlib.image.imsave(o.outdir / f"{name}.png", disks(10))
+    best = {"image": "stub", "tasks": 1, "slide_mpx_per_s": 1.0, "peak_memory_gb": 1.0}
+    choice = {"recommended": best, "command": "nextflow run .", "n_measurements": 1}
+    write_json(o.outdir / "recommendation.json", **choice)
+
+
 STEPS: dict[str, Callable] = {
     step.__name__: step
-    for step in (generate, model, ingest, patch, segment, label, stitch, repair, report)
+    for step in (
+        *(generate, model, ingest, patch, segment, label, stitch, repair, report),
+        *(measure, recommend),
+    )
 }
 
 
@@ -121,7 +140,7 @@ def main() -> None:
     args.add_argument("step", choices=STEPS)
     args.add_argument("--sample", default="stub")
     args.add_argument("--compartment", default="both")
-    for path in ("--outdir", "--table", "--maps", "--labels"):
+    for path in ("--outdir", "--table", "--maps", "--labels", "--row"):
         args.add_argument(path, type=Path)
     o = args.parse_args()
     STEPS[o.step](o)

@@ -11,10 +11,10 @@ from cellquilt.label_image import (
     LabelReader,
     boundaries,
     boundary_rows,
-    scratch_labels,
-    strip_rows,
     write_label_image,
+    write_label_strips,
 )
+from cellquilt.strips import Scratch, strip_rows
 
 MPP = 0.37745
 
@@ -87,7 +87,7 @@ def test_equal_masks_are_equal_files(written, labels, tmp_path):
         write_label_image(path, labels, mpp, name)
         return path.read_bytes()
 
-    on_disk = scratch_labels(tmp_path / "scratch", labels.shape)
+    on_disk = Scratch(tmp_path, labels.shape, np.uint32)
     on_disk[:] = labels
     changed = labels.copy()
     changed[700, 3] += 1
@@ -102,6 +102,30 @@ def test_equal_masks_are_equal_files(written, labels, tmp_path):
         path.write_bytes(other)
         uuids.add(ome_types.from_tiff(path).uuid)
     assert len(uuids) == 5
+
+
+@pytest.mark.parametrize("rows", [1, 7, 511, 512, 513, 1100])
+def test_height_of_the_strips_does_not_change_the_file(written, labels, tmp_path, rows):
+    path = tmp_path / "strips.ome.tif"
+    strips = (labels[y0:y1] for y0, y1 in strip_rows(labels.shape, rows))
+    write_label_strips(path, labels.shape, strips, MPP, "cell")
+    assert path.read_bytes() == written.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        (range(1099), slice(None), "the strips end 76 rows before"),
+        (range(1101), slice(None), "more rows than the image's 1100"),
+        (range(1100), slice(1500), "uint32 .1, 1500., not 1501 px wide"),
+    ],
+)
+def test_refuses_strips_that_are_not_the_image(labels, tmp_path, rows, columns, message):
+    path = tmp_path / "cell.ome.tif"
+    strips = (labels[None, y % len(labels), columns] for y in rows)
+    with pytest.raises(ValueError, match=message):
+        write_label_strips(path, labels.shape, strips, MPP, "cell")
+    assert not list(tmp_path.iterdir())
 
 
 def test_failed_write_leaves_nothing_and_keeps_the_old_file(written, tmp_path):

@@ -1,7 +1,6 @@
 """From a slide's channels to the normalised two-channel store and the facts about it."""
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,10 +23,10 @@ from .slide import (
     resolve_channels,
     resolve_image_mpp,
 )
+from .strips import STRIP_PIXELS, Scratch, strip_rows
 
 log = logging.getLogger("cellquilt")
 
-STRIP_PIXELS = 8_000_000
 MIN_MODEL_SIDE = 2
 
 
@@ -63,6 +62,10 @@ class _Source:
     def dtype(self) -> np.dtype:
         """The file's own dtype; float32 where several membrane channels are combined."""
         return self.slide.dtype if len(self.membrane) < 2 else np.dtype(np.float32)
+
+    def strips(self) -> Iterator[tuple[int, int]]:
+        """Yield (y0, y1) of strips of the slide."""
+        return _strips((self.slide.height, self.slide.width))
 
     def read(self, index: int, y0: int, y1: int) -> np.ndarray:
         """Return input rows [y0, y1) of the nuclear (0) or membrane (1) image."""
@@ -161,28 +164,23 @@ def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
     height, width = grid.model_shape
     source.scales = _membrane_scales(source)
     limits = _limits(source) if grid.resized else None
-    with tempfile.TemporaryDirectory(dir=store.parent) as scratch:
-        raw = np.memmap(
-            Path(scratch) / "raw", source.dtype, "w+", shape=(source.n_channels, height, width)
-        )
-        channels = [_measure(source, index, grid, limits, raw) for index in range(len(raw))]
-        lattice = plan(height, width)
-        with stores.create(store, {"facts": facts}) as group:
-            chunks = (1, stores.CHUNK, stores.CHUNK)
-            codes = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
-            lut = np.zeros((2, normalise.N_CODES), np.float32)
-            measured = []
-            for index, channel in enumerate(channels):
-                low, high = _equalise(raw[index], channel, codes, index)
-                lut[index] = normalise.float_of_code(low, high)
-                measured.append({**asdict(channel), "code_low": low, "code_high": high})
-                blocks = block_statistics(raw[index], lattice)
-                for name, values in blocks.items():
-                    array = f"blocks/{index}/{name}"
-                    stores.new_array(group, array, values.shape, "float64", values.shape)[:] = (
-                        values
-                    )
-            stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
+    raw = [Scratch(store.parent, grid.model_shape, source.dtype) for _ in range(source.n_channels)]
+    channels = [_measure(source, i, grid, limits, image) for i, image in enumerate(raw)]
+    lattice = plan(height, width)
+    with stores.create(store, {"facts": facts}) as group:
+        chunks = (1, stores.CHUNK, stores.CHUNK)
+        codes = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
+        lut = np.zeros((2, normalise.N_CODES), np.float32)
+        measured = []
+        for index, channel in enumerate(channels):
+            low, high = _equalise(raw[index], channel, codes, index)
+            lut[index] = normalise.float_of_code(low, high)
+            measured.append({**asdict(channel), "code_low": low, "code_high": high})
+            blocks = block_statistics(raw[index], lattice)
+            for name, values in blocks.items():
+                array = f"blocks/{index}/{name}"
+                stores.new_array(group, array, values.shape, "float64", values.shape)[:] = values
+        stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
     return {"channels": measured, "membrane_scales": source.scales}
 
 
@@ -193,7 +191,7 @@ def _membrane_scales(source: _Source) -> list[float | None]:
     scales = []
     for channel in source.membrane:
         top = normalise.TopValues(source.slide.height * source.slide.width)
-        for y0, y1 in strips(source.slide.height, source.slide.width):
+        for y0, y1 in source.strips():
             top.add(source._pixels(channel, y0, y1))
         scales.append(top.value())
     return scales
@@ -206,7 +204,7 @@ def _limits(source: _Source) -> tuple[float, float]:
     """
     low, high = (np.inf, -np.inf) if source.membrane else (0, 0)
     for index in range(source.n_channels):
-        for y0, y1 in strips(source.slide.height, source.slide.width):
+        for y0, y1 in source.strips():
             rows = source.read(index, y0, y1)
             low, high = min(low, rows.min()), max(high, rows.max())
     return low, high
@@ -217,30 +215,29 @@ def _measure(
     index: int,
     grid: Grid,
     limits: tuple[float, float] | None,
-    raw: np.ndarray,
+    raw: Scratch,
 ) -> normalise.Channel:
     """Copy one image to the model's grid in `raw` and measure what is global in it."""
-    height, width = grid.model_shape
-    top = normalise.TopValues(height * width)
+    top = normalise.TopValues(raw.shape[0] * raw.shape[1])
     low, high = np.inf, -np.inf
-    progress = Progress(f"ingest: read {('nuclear', 'membrane')[index]}, rows", height)
-    for y0, y1 in strips(height, width):
+    progress = Progress(f"ingest: read {('nuclear', 'membrane')[index]}, rows", raw.shape[0])
+    for y0, y1 in _strips(raw.shape):
         rows = grid.to_model(lambda a, b: source.read(index, a, b), y0, y1, limits)
-        raw[index, y0:y1] = rows
+        raw[y0:y1] = rows
         top.add(rows)
         low, high = min(low, rows.min()), max(high, rows.max())
         progress.add(y1 - y0, rows.size)
     return normalise.measure(top, low, high, raw.dtype)
 
 
-def _equalise(raw: np.ndarray, channel: normalise.Channel, codes, index: int) -> tuple[int, int]:
+def _equalise(raw: Scratch, channel: normalise.Channel, codes, index: int) -> tuple[int, int]:
     """Fill one channel of the store with CLAHE codes; return the smallest and largest."""
     if channel.constant:
         return 0, 0
-    height, width = raw.shape
+    height = raw.shape[0]
     low, high = normalise.N_CODES, 0
     progress = Progress("ingest: equalise, rows", height)
-    for y0, y1 in strips(height, width, multiple=stores.CHUNK):
+    for y0, y1 in _strips(raw.shape, stores.CHUNK):
         first, last = normalise.clahe_context(y0, y1, height)
         grey = normalise.grey_levels(raw[first:last], channel)
         rows = normalise.clahe_rows(grey, first, y0, y1)
@@ -250,8 +247,5 @@ def _equalise(raw: np.ndarray, channel: normalise.Channel, codes, index: int) ->
     return low, high
 
 
-def strips(height: int, width: int, multiple: int = 128) -> Iterator[tuple[int, int]]:
-    """Yield row ranges of about 8 Mpx, each a multiple of `multiple` rows but the last."""
-    step = max(STRIP_PIXELS // width // multiple, 1) * multiple
-    for start in range(0, height, step):
-        yield start, min(start + step, height)
+def _strips(shape: tuple[int, int], multiple: int = 128) -> Iterator[tuple[int, int]]:
+    return strip_rows(shape, pixels=STRIP_PIXELS, multiple=multiple)

@@ -6,9 +6,8 @@ strips of rows, so that memory does not grow with the slide.
 
 import hashlib
 import math
-import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +16,11 @@ import tifffile
 import zarr
 
 from .errors import DataError
+from .strips import Scratch, strip_rows
 
 TILE = 512
-_STRIP_PIXELS = 1 << 22
+_ENCODED_AT_ONCE = 1 << 26  # bytes of tiles that are handed to the threads that compress them
+_NO_UUID = uuid.UUID(int=0).urn
 _MAX_LABEL = 2**32 - 1
 
 
@@ -43,14 +44,6 @@ def as_labels(array: np.ndarray) -> np.ndarray:
     if array.size and array.dtype.itemsize == 8 and array.max() > _MAX_LABEL:
         raise ValueError(f"labels must not exceed {_MAX_LABEL}, and one is {array.max()}")
     return array.astype(np.uint32, copy=False)
-
-
-def strip_rows(shape: tuple[int, int], rows: int | None = None) -> Iterator[tuple[int, int]]:
-    """Yield (y0, y1) of successive strips of `rows` rows, by default of about 4 Mpx."""
-    height, width = shape
-    rows = rows or max(1, _STRIP_PIXELS // width)
-    for y0 in range(0, height, rows):
-        yield y0, min(y0 + rows, height)
 
 
 def boundaries(labels: np.ndarray) -> np.ndarray:
@@ -81,51 +74,61 @@ def boundaries(labels: np.ndarray) -> np.ndarray:
     return np.where(boundary, labels, 0)
 
 
-def boundary_rows(labels: np.ndarray, y0: int, y1: int) -> np.ndarray:
+def boundary_rows(labels: np.ndarray | Scratch, y0: int, y1: int) -> np.ndarray:
     """Return rows `y0` to `y1` of the image's boundaries, reading one row more on either side."""
     above = min(y0, 1)
     return boundaries(labels[y0 - above : y1 + 1])[above : above + y1 - y0]
 
 
-def scratch_labels(path: Path, shape: tuple[int, int]) -> np.memmap:
-    """Return a writable uint32 array of zeros in a new file.
+def write_label_image(
+    path: Path, labels: np.ndarray | Scratch, image_mpp: float, name: str
+) -> None:
+    """Write a (height, width) uint32 label image; see `write_label_strips`."""
+    strips = (labels[y0:y1] for y0, y1 in strip_rows(labels.shape))
+    if labels.dtype != np.uint32 or len(labels.shape) != 2:
+        raise ValueError(f"labels must be 2-D uint32, not {len(labels.shape)}-D {labels.dtype}")
+    write_label_strips(path, labels.shape, strips, image_mpp, name)
 
-    The disk space is reserved at once: a full disk is an error here, and not a bus error when
-    a page is written later.
-    """
-    with open(path, "xb") as file:
-        os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
-    return np.memmap(path, np.uint32, "r+", shape=shape)
 
-
-def write_label_image(path: Path, labels: np.ndarray, image_mpp: float, name: str) -> None:
-    """Write a label image as a tiled, pyramidal OME-TIFF.
+def write_label_strips(
+    path: Path,
+    shape: tuple[int, int],
+    strips: Iterable[np.ndarray],
+    image_mpp: float,
+    name: str,
+) -> None:
+    """Write a label image as a tiled, pyramidal OME-TIFF while its rows arrive.
 
     uint32, BigTIFF, zlib; each level of the pyramid takes every second pixel of the one below,
     until the longer side is at most 512 px. Equal labels, pixel size and name give equal
     files: the OME-XML's UUID is derived from them. The file appears under its name only when
-    it is complete.
+    it is complete. Memory holds a row of tiles; the disk, beside the file, a quarter of the image.
 
     Parameters
     ----------
     path : Path
         Where to write, by custom ``*.ome.tif``.
-    labels : (height, width) uint32
-        Label image, may be a `numpy.memmap`; read tile by tile.
+    shape : (int, int)
+        Height and width in pixels.
+    strips : iterable of (rows, width) uint32
+        The label image from the top down, in strips of any height.
     image_mpp : float
         Pixel size in um.
     name : str
         Channel name, such as ``"cell"``.
+
+    Raises
+    ------
+    ValueError
+        If the strips are not all of the image's rows.
     """
-    if labels.dtype != np.uint32 or labels.ndim != 2:
-        raise ValueError(f"labels must be 2-D uint32, not {labels.ndim}-D {labels.dtype}")
     path = Path(path)
     steps = [1]
-    while max(labels.shape) > TILE * steps[-1]:
+    while max(shape) > TILE * steps[-1]:
         steps.append(2 * steps[-1])
     metadata = {
         "axes": "YX",
-        "UUID": f"urn:uuid:{_content_uuid(labels, image_mpp, name)}",
+        "UUID": _NO_UUID,
         "Name": name,
         "Channel": {"Name": [name]},
         "PhysicalSizeX": image_mpp,
@@ -134,14 +137,18 @@ def write_label_image(path: Path, labels: np.ndarray, image_mpp: float, name: st
         "PhysicalSizeYUnit": "µm",
     }
     partial = path.with_name(f".{path.name}.partial")
+    half = Scratch(path.parent, (-(-shape[0] // 2), -(-shape[1] // 2)), np.uint32)
+    digest = hashlib.sha256(f"{shape} {image_mpp!r} {name}\n".encode())
     try:
         with tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff:
             for step in steps:
-                level = labels[::step, ::step]
                 per_cm = 1e4 / (image_mpp * step)
+                bands = (
+                    _keep(_bands(strips, shape), digest, half) if step == 1 else _level(half, step)
+                )
                 tiff.write(
-                    _tiles(level),
-                    shape=level.shape,
+                    _tiles(bands),
+                    shape=tuple(-(-side // step) for side in shape),
                     dtype=np.uint32,
                     tile=(TILE, TILE),
                     compression="zlib",
@@ -152,28 +159,73 @@ def write_label_image(path: Path, labels: np.ndarray, image_mpp: float, name: st
                     subifds=len(steps) - 1 if step == 1 else None,
                     subfiletype=0 if step == 1 else 1,
                     metadata=metadata if step == 1 else None,
+                    buffersize=_ENCODED_AT_ONCE,
                 )
+        _set_uuid(partial, uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _content_uuid(labels: np.ndarray, image_mpp: float, name: str) -> uuid.UUID:
-    digest = hashlib.sha256(f"{labels.shape} {image_mpp!r} {name}\n".encode())
-    for y0, y1 in strip_rows(labels.shape):
-        digest.update(np.ascontiguousarray(labels[y0:y1], "<u4"))
-    return uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest())
+def _keep(
+    bands: Iterable[np.ndarray], digest: "hashlib._Hash", half: Scratch
+) -> Iterator[np.ndarray]:
+    """Yield the image's rows of tiles, digest them, and keep every second pixel in `half`."""
+    y = 0
+    for band in bands:
+        digest.update(np.ascontiguousarray(band, "<u4"))
+        half[y // 2 : (y + len(band) + 1) // 2] = band[::2, ::2]
+        y += len(band)
+        yield band
 
 
-def _tiles(level: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the tiles of a level in raster order, padded with zeros at the far edges."""
-    height, width = level.shape
+def _bands(strips: Iterable[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Cut the strips of an image anew, into ones of a tile's height but for the last."""
+    height, width = shape
+    source, rest = iter(strips), np.zeros((0, width), np.uint32)
     for y in range(0, height, TILE):
-        for x in range(0, width, TILE):
-            part = level[y : y + TILE, x : x + TILE]
+        parts, wanted = [], min(TILE, height - y)
+        while wanted:
+            if not len(rest):
+                rest = next(source, None)
+                if rest is None:
+                    raise ValueError(f"the strips end {height - y} rows before the image does")
+                if rest.shape[1:] != (width,) or rest.dtype != np.uint32:
+                    raise ValueError(f"a strip is {rest.dtype} {rest.shape}, not {width} px wide")
+            parts.append(rest[:wanted])
+            wanted -= len(parts[-1])
+            rest = rest[len(parts[-1]) :]
+        if y + TILE >= height and (len(rest) or next(source, None) is not None):
+            raise ValueError(f"the strips have more rows than the image's {height}")
+        yield np.concatenate(parts)
+
+
+def _level(half: Scratch, step: int) -> Iterator[np.ndarray]:
+    """Yield every `step`-th pixel of the image whose every second pixel is given, in bands."""
+    skip = step // 2
+    for y in range(0, half.shape[0], TILE * skip):
+        yield half[y : y + TILE * skip : skip][:, ::skip]
+
+
+def _tiles(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield tiles in raster order, padded with zeros at the far edges."""
+    for band in bands:
+        for x in range(0, band.shape[1], TILE):
+            part = band[:, x : x + TILE]
             tile = np.zeros((TILE, TILE), np.uint32)
             tile[: part.shape[0], : part.shape[1]] = part
             yield tile
+
+
+def _set_uuid(path: Path, content: uuid.UUID) -> None:
+    """Put the UUID of the content, known once all is written, where `_NO_UUID` stands."""
+    with tifffile.TiffFile(path) as tiff:
+        description = tiff.pages.first.tags["ImageDescription"]
+    with open(path, "r+b") as file:
+        file.seek(description.valueoffset)
+        xml = file.read(description.count).replace(_NO_UUID.encode(), content.urn.encode())
+        file.seek(description.valueoffset)
+        file.write(xml)
 
 
 class LabelReader:

@@ -5,7 +5,7 @@ process REPAIR {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(facts), path(masks)
+    tuple val(meta), path(facts), path(masks), path(uncertified)
 
     output:
     tuple val(meta), path("${meta.id}/segmentation/mesmer-${meta.id}/*.ome.tif"), emit: masks
@@ -16,8 +16,9 @@ process REPAIR {
 
     script:
     def args = task.ext.args ?: ''
+    def certificates = uncertified ? "--uncertified ${uncertified}" : ''
     """
-    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} --outdir ${meta.id} ${args}
+    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} ${certificates} --outdir ${meta.id} ${args}
     """
 
     stub:

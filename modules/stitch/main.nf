@@ -10,6 +10,7 @@ process STITCH {
     output:
     tuple val(meta), path("${meta.id}/segmentation/mesmer-${meta.id}/*.ome.tif"), emit: masks
     tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches
+    tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified
     tuple val(meta), path("${meta.id}/stitch.json"), emit: summary
     tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
