@@ -12,7 +12,9 @@ def main() -> None:
     args.add_argument("--patch_size", type=int, default=1536, help="side of a core, model pixels")
     args.add_argument("--halo", type=int, default=96, help="context around a core, model pixels")
     args.add_argument("--patches_per_task", type=int, default=16)
-    args.add_argument("--patch_qc", choices=["default", "reference", "none"], default="default")
+    args.add_argument(
+        "--patch_qc", choices=["default", "signal", "reference", "none"], default="default"
+    )
     args.add_argument("--min_contrast", type=float, default=0.03, help="share of slide's range")
     args.add_argument("--table", type=Path, required=True, help="table of patches to write (CSV)")
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of task-*.pixels.zip")

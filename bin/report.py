@@ -14,7 +14,11 @@ def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--store", type=Path, required=True, help="normalised store of INGEST")
     args.add_argument(
-        "--counts", type=Path, required=True, help="metrics of REPAIR, or counts of STITCH"
+        "--counts",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="counts of STITCH and, where both compartments are there, metrics of REPAIR",
     )
     args.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
     args.add_argument(
@@ -26,7 +30,7 @@ def main() -> None:
     with stores.read(o.store) as store:
         facts = store.attrs["facts"]
     masks, truth = report.files_by_name(o.masks), report.files_by_name(o.truth)
-    counts = json.loads(o.counts.read_text())
+    counts = {key: n for path in o.counts for key, n in json.loads(path.read_text()).items()}
     summary = report.summarise(facts, counts, masks, truth, OVERLAY)
     o.outdir.mkdir(parents=True, exist_ok=True)
     overlay.draw_overlay(o.outdir / OVERLAY, o.store, masks, summary)

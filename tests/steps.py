@@ -123,4 +123,4 @@ def stitch_tasks(labels: list[Path]) -> list[Stitched]:
 def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
     """LABEL and STITCH; return (H, W, 2) labels, whole-cell first."""
     stitched = stitch_tasks(label_tasks(maps, folder))
-    return np.stack([compartment.labels for compartment in stitched], axis=-1)
+    return np.stack([compartment.labels[:] for compartment in stitched], axis=-1)

@@ -7,7 +7,8 @@ from steps import ingest_image, label_tasks, plan_store, segment_tasks, stitch_t
 from cellquilt import patches
 from cellquilt.lattice import STRIDE, TILE, plan
 from cellquilt.patches import assess, block_statistics, group_patches, plan_patches, tiles_of
-from cellquilt.stitch import add_counts
+from cellquilt.stitch import add_counts, blank_proved
+from cellquilt.tasks import constant_tiles
 
 SIDES = [2, 100, 255, 256, 257, 448, 449, 700, 1008, 1344, 5000, 33_001]
 PATCH_SIZES = [1, 192, 300, 512, 1536, 10_000]
@@ -85,19 +86,19 @@ def slide(tissue_image):
     return image
 
 
-def judge(image, rule="default", min_contrast=0.03, patch_size=192):
+def judge(image, rule="signal", min_contrast=0.03, patch_size=192, constant=False):
     """Return the patches of an image and the table of their quality."""
     lattice = plan(*image.shape[:2])
     found = plan_patches(lattice, patch_size)
     channels = [block_statistics(image[..., index], lattice) for index in range(image.shape[-1])]
-    return found, assess(found, lattice, channels, rule, min_contrast)
+    flags = np.full(len(found), constant)
+    return found, assess(found, lattice, channels, flags, rule, min_contrast)
 
 
 def test_noise_and_blanks_are_skipped_and_tissue_is_not(slide):
     found, table = judge(slide)
     reasons = dict(zip(((p.row, p.col) for p in found), table["reason"], strict=True))
-    assert reasons[0, 3] == "constant"
-    assert reasons[2, 0] == reasons[3, 0] == reasons[3, 1] == "no_signal"
+    assert reasons[0, 3] == reasons[2, 0] == reasons[3, 0] == reasons[3, 1] == "no_signal"
     assert all(reasons[0, col] == reasons[1, col] == "" for col in range(2))
     assert list(table["is_informative"]) == [not reason for reason in table["reason"]]
 
@@ -137,23 +138,77 @@ def test_reference_rule_is_aegles(slide):
     assert list(table["reason"]) == ["", "dark", "empty", "empty"]
 
 
-def test_skipping_patches_changes_no_cell(slide, network, tmp_path):
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [("default", "constant"), ("signal", "constant"), ("reference", "empty"), ("none", "")],
+)
+def test_a_patch_without_anything_is_skipped_by_all_rules_but_none(rule, reason):
+    _, table = judge(np.zeros((300, 300, 2), np.uint16), rule=rule, constant=True)
+    assert set(table["reason"]) == {reason}
+
+
+def test_the_default_rule_skips_constant_patches_alone(slide):
+    _, table = judge(slide, rule="default")
+    assert table["is_informative"].all()
+
+
+@pytest.mark.parametrize("size", [(1000, 1500), (700, 800), (100, 900)])
+def test_constant_tiles_are_those_that_the_network_sees_as_constant(size):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 3, (2, *size)).astype(np.uint16)
+    codes[0, :, 200:1300] = 7
+    codes[1, 50:, 150:1400] = 9
+    codes[1, -3:, :] = 5  # what padding shows as well
+    codes[:, :, : size[1] // 3] = np.array([7, 5])[:, None, None]
+    lattice, blank = plan(*size), [7, 5]
+    found = constant_tiles(codes, blank, lattice)
+    expected = {}
+    for row in range(lattice.rows.n_tiles):
+        for col in range(lattice.cols.n_tiles):
+            y, x = row * STRIDE - lattice.rows.before, col * STRIDE - lattice.cols.before
+            values = []
+            for channel in range(2):
+                inside = codes[channel, max(y, 0) : y + TILE, max(x, 0) : x + TILE]
+                padding = [blank[channel]] * (inside.size < TILE * TILE)
+                values.append(set(inside.ravel().tolist()) | set(padding))
+            if all(len(value) == 1 for value in values):
+                expected[row, col] = tuple(value.pop() for value in values)
+    assert found == expected and expected
+
+
+def segment_slide(store, folder, network, patch_size=192, **options):
+    """Return the table of patches, complete, and the masks of both compartments."""
+    options = {"patches_per_task": 64, **options}
+    table, pixels = plan_store(store, folder / "pixels", patch_size, **options)
+    labels = label_tasks(segment_tasks(pixels, network), folder / "labels")
+    stitched = stitch_tasks(labels)
+    cells = dict(zip(("cell", "nucleus"), (c.cells for c in stitched), strict=True))
+    return add_counts(table, cells, blank_proved(labels)), [c.labels[:] for c in stitched]
+
+
+def test_skipping_constant_patches_changes_no_mask_and_is_proved(tissue_image, network, tmp_path):
+    image = np.zeros((1300, 1300, 2), np.uint16)
+    image[:300, :340] = tissue_image[:300, :340]
+    store = ingest_image(tmp_path / "ingest", image)
+    table, masks = segment_slide(store, tmp_path / "skipped", network)
+    assert "constant" in set(table["reason"])
+    assert table["certified"].all()
+    whole, all_masks = segment_slide(store, tmp_path / "all", network, 10_000, patch_qc="none")
+    assert list(whole["certified"]) == [True]
+    assert np.array_equal(masks, all_masks)
+
+
+def test_skipping_noise_changes_no_cell_here_but_is_not_proved(slide, network, tmp_path):
     store = ingest_image(tmp_path / "ingest", slide)
-
-    def run(folder, **options):
-        table, pixels = plan_store(store, folder / "pixels", 192, **options)
-        stitched = stitch_tasks(label_tasks(segment_tasks(pixels, network), folder / "labels"))
-        names = ("cell", "nucleus")
-        counts = {name: c.counts for name, c in zip(names, stitched, strict=True)}
-        return add_counts(table, counts), [c.labels for c in stitched]
-
-    table, masks = run(tmp_path / "skipped")
-    assert table["is_informative"].sum() < len(table) - 3
-    assert not table.loc[~table["is_informative"], ["n_cells", "n_nuclei"]].any(axis=None)
+    table, masks = segment_slide(store, tmp_path / "skipped", network, patch_qc="signal")
+    skipped = ~table["is_informative"]
+    assert skipped.sum() > 3
+    assert list(table["certified"]) == list(table["is_informative"])
+    assert not table.loc[skipped, ["n_cells", "n_nuclei"]].any(axis=None)
     assert list(table[["n_cells", "n_nuclei"]].sum()) == [labels.max() for labels in masks]
     assert all(len(np.unique(labels)) == labels.max() + 1 > 300 for labels in masks)
 
-    everything, all_masks = run(tmp_path / "all", patch_qc="none")
+    everything, all_masks = segment_slide(store, tmp_path / "all", network)
     assert everything["is_informative"].all()
     assert np.array_equal(masks, all_masks)
     assert list(everything["n_cells"]) == list(table["n_cells"])

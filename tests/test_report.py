@@ -26,6 +26,9 @@ COUNTS = {
     "matched_fraction": 0.5,
     "cell_matched_fraction": 2 / 3,
     "nucleus_matched_fraction": 2 / 3,
+    "n_uncertified_cells": 0,
+    "n_uncertified_nuclei": 0,
+    "n_unproved_patches": 0,
 }
 
 
@@ -230,8 +233,15 @@ def test_headlines():
     assert size == "12,345 × 678 px,  0.3775 µm/px"
     assert counts == (
         "2,912 cells  ·  3 nuclei  ·  2 matched (66.7% of cells, 66.7% of nuclei)"
-        "  ·  F1 against truth: 0.912 cells"
+        "  ·  F1 against truth: 0.912 cells  ·  all certified"
     )
+
+
+def test_headlines_say_what_is_not_proved():
+    facts = {"image": {"width": 12345, "height": 678}, "image_mpp": 0.5}
+    unproved = {"n_uncertified_cells": 1200, "n_unproved_patches": 3}
+    counts = headlines({"sample": "s", **COUNTS, **unproved}, facts)[2]
+    assert counts.endswith("  ·  1,200 cells not certified, 3 patches skipped without proof")
 
 
 def test_crops_are_the_densest_square_and_a_median_one_apart_from_it():

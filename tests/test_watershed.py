@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import pytest
 
-from cellquilt.watershed import NUCLEAR, WHOLE_CELL, label_cells, label_core, smooth
+from cellquilt.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
 
 CHANGES = [
     {"maxima_threshold": 0.01},
@@ -99,38 +99,3 @@ def test_the_cases_above_would_tell_a_parameter_that_is_not_used(reference, para
         for change in CHANGES
         if parameter in change
     )
-
-
-def test_cores_share_the_cells_out_by_their_markers(maps):
-    real = maps["real", "whole-cell"]
-    whole, markers = labels_of(real, WHOLE_CELL)
-    height, width = whole.shape
-    put_together = np.zeros_like(whole)
-    number_of = {tuple(marker): index + 1 for index, marker in enumerate(markers)}
-    maxima, interior = np.moveaxis(real, -1, 0)
-    for rows in ((0, 111), (111, height)):
-        for cols in ((0, 200), (200, 201), (201, width)):
-            window = (0, height, 0, width)
-            labels, owned = label_core(maxima, interior, (0, 0), window, (*rows, *cols), WHOLE_CELL)
-            assert labels.dtype == np.uint32 and labels.max(initial=0) == len(owned)
-            for number, (y, x) in enumerate(owned, start=1):
-                assert rows[0] <= y < rows[1] and cols[0] <= x < cols[1]
-                assert not put_together[labels == number].any()
-                put_together[labels == number] = number_of[y, x]
-    assert np.array_equal(put_together, whole)
-
-
-def test_a_window_inside_the_slide_gives_slide_coordinates(maps):
-    maxima, interior = np.moveaxis(maps["real", "nuclear"], -1, 0)
-    reach = 8
-    whole, markers = labels_of(maps["real", "nuclear"], NUCLEAR)
-    window, core = (100, 260, 120, 300), (150, 210, 170, 250)
-    y0, y1, x0, x1 = window
-    crop = np.s_[y0 - reach : y1 + reach, x0 - reach : x1 + reach]
-    origin = (y0 - reach, x0 - reach)
-    labels, owned = label_core(maxima[crop], interior[crop], origin, window, core, NUCLEAR)
-    inside = [tuple(m) for m in markers if core[0] <= m[0] < core[1] and core[2] <= m[1] < core[3]]
-    assert [tuple(m) for m in owned] == inside
-    assert labels.shape == (160, 180)
-    mine = np.isin(whole, [whole[m] for m in inside])[y0:y1, x0:x1]
-    assert np.array_equal(labels > 0, mine)

@@ -1,15 +1,25 @@
 """From the raw maps of a task to the cells that its patches own."""
 
+import itertools
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import zarr
+
 from . import provenance, stores
+from .certificate import Box, Cells, Maps, label_patch
 from .cli import Progress
-from .lattice import STRIDE
+from .lattice import STRIDE, Lattice
 from .tasks import lattice_of, patches_of
-from .watershed import NUCLEAR, WHOLE_CELL, Thresholds, label_core, smooth_reach
+from .watershed import NUCLEAR, WHOLE_CELL, Thresholds
+
+log = logging.getLogger("cellquilt")
 
 COMPARTMENTS = {"whole-cell": ("cell", 0, WHOLE_CELL), "nuclear": ("nucleus", 2, NUCLEAR)}
+
+BLENDING_GAIN = 1.001  # the weights of overlapping tiles add up to 1.00024 at most
 
 
 def compartments_of(compartment: str) -> list[str]:
@@ -28,14 +38,19 @@ def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
         Compartment ('whole-cell', 'nuclear') to its thresholds; only these are labelled.
     labels : Path
         Store to write: for every patch and compartment ``<patch_id>/<cell|nucleus>/labels``
-        (h, w) uint32 over core and halo, holding only the cells that the patch owns, and
-        ``markers`` (n, 2) int64, rows and columns on the slide, both in model pixels.
+        (h, w) uint32, the cells that the patch owns, ``origin`` (2,) int64, the row and column
+        of the slide at which it starts, ``markers`` (n, 2) int64, rows and columns on the
+        slide, and ``certified`` (n,) bool; all in model pixels. Its attribute ``blank_proved``
+        tells whether no cell can lie in the patches that were skipped as constant.
     """
     with stores.read(maps) as task:
         attributes = dict(task.attrs)
         lattice, patches = lattice_of(attributes), patches_of(attributes)
-        top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
-        left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
+        attributes["blank_proved"] = all(
+            attributes["blank_interior_max"][compartment] * BLENDING_GAIN
+            <= limits.interior_threshold
+            for compartment, limits in thresholds.items()
+        )
         attributes["provenance"] = [
             *attributes["provenance"],
             provenance.of_step("LABEL", **{k: asdict(v) for k, v in thresholds.items()}),
@@ -43,19 +58,46 @@ def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
         progress = Progress("label: patches", len(patches))
         with stores.create(labels, attributes) as result:
             for patch in patches:
-                window = patch.window(attributes["halo"], lattice)
+                core = (patch.y0, patch.y1, patch.x0, patch.x1)
                 for compartment, limits in thresholds.items():
                     name, first_map, _ = COMPARTMENTS[compartment]
-                    margin = attributes["halo"] + smooth_reach(limits)
-                    y0, y1, x0, x1 = patch.window(margin, lattice)
-                    crop = task["maps"][
-                        first_map : first_map + 2, y0 - top : y1 - top, x0 - left : x1 - left
-                    ]
-                    core = (patch.y0, patch.y1, patch.x0, patch.x1)
-                    cells, markers = label_core(*crop, (y0, x0), window, core, limits)
-                    where = f"{patch.patch_id}/{name}"
-                    for array, values in (("labels", cells), ("markers", markers)):
+                    source = _maps_of(task, attributes, lattice, first_map)
+                    cells, halo = label_patch(source, core, attributes["halo"], limits)
+                    if halo > attributes["halo"]:
+                        _tell(patch.patch_id, name, halo, cells)
+                    values = asdict(cells) | {"origin": np.array(cells.origin, np.int64)}
+                    for array, content in values.items():
+                        where = f"{patch.patch_id}/{name}/{array}"
                         stores.new_array(
-                            result, f"{where}/{array}", values.shape, values.dtype, values.shape
-                        )[:] = values
+                            result, where, content.shape, content.dtype, content.shape
+                        )[:] = content
                 progress.add(pixels=(patch.y1 - patch.y0) * (patch.x1 - patch.x0))
+
+
+def _maps_of(task: zarr.Group, attributes: dict, lattice: Lattice, first_map: int) -> Maps:
+    """Return the maps of one compartment that a task has computed."""
+    top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
+    left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
+    tiles = {tuple(tile) for tile in attributes["tiles"]}
+
+    def read(box: Box) -> tuple[np.ndarray, np.ndarray]:
+        y0, y1, x0, x1 = box
+        return task["maps"][first_map : first_map + 2, y0 - top : y1 - top, x0 - left : x1 - left]
+
+    def covers(box: Box) -> bool:
+        y0, y1, x0, x1 = box
+        needed = itertools.product(lattice.rows.tiles_of(y0, y1), lattice.cols.tiles_of(x0, x1))
+        return tiles.issuperset(needed)
+
+    return Maps((lattice.rows.size, lattice.cols.size), read, covers)
+
+
+def _tell(patch_id: int, name: str, halo: int, cells: Cells) -> None:
+    unproved = int((~cells.certified).sum())
+    log.info(
+        "label: patch %d: %s labels took a halo of %d px%s",
+        patch_id,
+        name,
+        halo,
+        f"; {unproved} are still without proof" if unproved else "",
+    )

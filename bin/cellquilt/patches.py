@@ -152,17 +152,19 @@ def assess(
     patches: list[Patch],
     lattice: Lattice,
     channels: list[dict[str, np.ndarray]],
+    constant: np.ndarray,
     rule: str,
     min_contrast: float,
 ) -> pd.DataFrame:
     """Decide for each patch whether it can hold cells, and say why where it cannot.
 
-    Rule ``default``: a patch is skipped only where no channel shows any structure, that is
-    where the contrast of its 8 x 8 px means stays below `min_contrast` of the slide's own range
-    and within what pixel noise alone brings. Camera offset, gain and bit depth cancel out. Rule
-    ``reference`` is the one of the aegle pipeline: on the nuclear channel, fewer than 5 % of
-    pixels above zero (empty) or a mean below 1.0 (which it calls noisy). Rule ``none`` skips
-    nothing.
+    Rule ``default``: a patch is skipped only where all that the network would see for it is
+    constant; what the network makes of that is looked at once. Rule ``signal`` skips patches
+    without structure too: those where the contrast of their 8 x 8 px means stays below
+    `min_contrast` of the slide's own range and within what pixel noise alone brings. Camera
+    offset, gain and bit depth cancel out. Rule ``reference`` is the one of the aegle pipeline:
+    on the nuclear channel, fewer than 5 % of pixels above zero (empty) or a mean below 1.0
+    (which it calls noisy). Rule ``none`` skips nothing.
 
     Parameters
     ----------
@@ -171,7 +173,9 @@ def assess(
     channels : list of dict
         What `block_statistics` gives for the nuclear channel and, where there is one, the
         membrane channel.
-    rule : {'default', 'reference', 'none'}
+    constant : (n,) ndarray of bool
+        Whether all tiles of each patch are constant.
+    rule : {'default', 'signal', 'reference', 'none'}
     min_contrast : float
         Fraction of the slide's range.
 
@@ -199,11 +203,13 @@ def assess(
             reason = ""
         elif rule == "reference":
             reason = "empty" if is_empty else "dark" if is_noisy else ""
-        elif max(contrasts) == 0:
+        elif constant[patch.patch_id]:
             reason = "constant"
-        else:
+        elif rule == "signal":
             seen = any(c > limit for c, limit in zip(contrasts, limits, strict=True))
             reason = "" if seen else "no_signal"
+        else:
+            reason = ""
         rows.append(
             {
                 "nuclear_nonzero_fraction": nonzero,

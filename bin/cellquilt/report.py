@@ -20,6 +20,9 @@ COUNTS = (
     "matched_fraction",
     "cell_matched_fraction",
     "nucleus_matched_fraction",
+    "n_uncertified_cells",
+    "n_uncertified_nuclei",
+    "n_unproved_patches",
 )
 CROP_UM = 100.0
 # Coarse enough to be quick on a whole slide, fine enough to meet every cell.
@@ -46,7 +49,7 @@ def summarise(
     facts : dict
         INGEST's, of the slide.
     counts : dict
-        REPAIR's metrics, or STITCH's counts where there is a single compartment.
+        STITCH's counts, and REPAIR's metrics where there are both compartments.
     masks : dict
         Label images by name.
     truth : dict
@@ -122,7 +125,18 @@ def headlines(summary: dict, facts: dict) -> tuple[str, str, str]:
     ]
     if scores:
         parts.append(f"F1 against truth: {', '.join(scores)}")
+    if summary["n_unproved_patches"] is not None:
+        parts.append(certificate(summary))
     return shortened(summary["sample"], 32), size, "  ·  ".join(parts)
+
+
+def certificate(summary: dict) -> str:
+    """Return in a few words how much of a sample is proved to be as in the whole image."""
+    unproved = {
+        f"{objects} not certified": summary[f"n_uncertified_{objects}"]
+        for objects in COMPARTMENTS.values()
+    } | {"patches skipped without proof": summary["n_unproved_patches"]}
+    return ", ".join(f"{n:,} {what}" for what, n in unproved.items() if n) or "all certified"
 
 
 def shortened(text: str, length: int) -> str:

@@ -14,8 +14,10 @@ process PATCH {
 
     script:
     def args = task.ext.args ?: ''
+    def patch_size = meta.patch_size ? "--patch_size ${meta.patch_size}" : ''
+    def patches_per_task = meta.patches_per_task ? "--patches_per_task ${meta.patches_per_task}" : ''
     """
-    patch.py --store ${store} --table patches.csv ${args}
+    patch.py --store ${store} --table patches.csv ${args} ${patch_size} ${patches_per_task}
     """
 
     stub:
