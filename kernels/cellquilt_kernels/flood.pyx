@@ -16,6 +16,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void*) noexcept nogil
+
 cdef enum:
     UNKNOWN = -1
     NEVER = -2
@@ -145,7 +148,7 @@ def watershed(
     cdef Py_ssize_t n_flooded = 0, place
     cdef Heap heap
     cdef Entry entry
-    cdef Entry* bins = NULL
+    cdef uint64_t* bins = NULL  # age, and below it the index
     heap.size, heap.room = 0, 1 << 12
     heap.entries = <Entry*>malloc(heap.room * sizeof(Entry))
     pixels = <Pixel*>malloc(n_pixels * sizeof(Pixel))
@@ -178,7 +181,7 @@ def watershed(
         # a pixel enters once, so each bin has as many places as pixels of its depth
         while n_flooded and (bottom - top) >> shift >= N_BINS:
             shift += 1
-        bins = <Entry*>malloc((n_flooded + 1) * sizeof(Entry))
+        bins = <uint64_t*>malloc((n_flooded + 1) * sizeof(uint64_t))
         if bins == NULL:
             raise MemoryError
         with nogil:
@@ -195,8 +198,7 @@ def watershed(
                     continue
                 areas[label] += 1
                 place = (pixels[index].depth - top) >> shift
-                bins[filled[place]].key = (<uint64_t>pixels[index].depth << 32) | age
-                bins[filled[place]].index = index
+                bins[filled[place]] = age << 32 | <uint64_t>index
                 filled[place] += 1
                 age += 1
                 for i in range(4):
@@ -216,7 +218,7 @@ def watershed(
 
 
 cdef int flood_bins(
-    Heap* heap, Entry* bins, const int64_t[::1] starts, int64_t[::1] filled,
+    Heap* heap, uint64_t* bins, const int64_t[::1] starts, int64_t[::1] filled,
     Pixel* pixels, const Py_ssize_t* steps, uint32_t top, int shift,
     uint64_t age, int64_t[::1] areas, unsigned char[::1] touched,
 ) except -1:
@@ -250,17 +252,24 @@ cdef int flood_bins(
                         areas[label] += 1
                     if not free_neighbour:  # its turn would change nothing
                         continue
-                    entry.key = (<uint64_t>pixels[j].depth << 32) | age
-                    entry.index = j
                     place = (pixels[j].depth - top) >> shift
                     if place <= present:
+                        entry.key = (<uint64_t>pixels[j].depth << 32) | age
+                        entry.index = j
                         push(heap, entry)
                     else:
-                        bins[filled[place]] = entry
+                        bins[filled[place]] = age << 32 | <uint64_t>j
                         filled[place] += 1
             present += 1
             if present >= N_BINS:
                 break
+            # their turn is near, and they lie anywhere in memory
             for i in range(starts[present], filled[present]):
-                push(heap, bins[i])
+                index = <Py_ssize_t>(bins[i] & 0xFFFFFFFFu)
+                for k in range(4):
+                    prefetch(&pixels[index + steps[k]])
+            for i in range(starts[present], filled[present]):
+                entry.index = <Py_ssize_t>(bins[i] & 0xFFFFFFFFu)
+                entry.key = (<uint64_t>pixels[entry.index].depth << 32) | bins[i] >> 32
+                push(heap, entry)
     return 0
