@@ -26,7 +26,7 @@ LICENCE = (
     "Mesmer's weights and deepcell are licensed for non-commercial academic use only "
     "(modified Apache licence of the Van Valen lab, California Institute of Technology)."
 )
-FORMAT = 1  # of the SavedModel; conf/modules.config keeps fetched ones under this number
+FORMAT = 2  # of the SavedModel; conf/modules.config keeps fetched ones under this number
 TILE_SHAPE = (256, 256, 2)
 OUTPUT_CHANNELS = (
     "whole-cell maxima",
@@ -41,7 +41,8 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
 
     The SavedModel's ``serving_default`` takes ``tiles`` (N, 256, 256, 2) float32, normalised,
     nuclear channel first, and gives ``maps`` (N, 256, 256, 4) float32: the four of Mesmer's
-    eight output channels that its post-processing reads, in the order of `OUTPUT_CHANNELS`.
+    eight output channels that its post-processing reads, in the order of `OUTPUT_CHANNELS`. The
+    network is folded, see `folding.FoldedNetwork`.
 
     Parameters
     ----------
@@ -77,23 +78,18 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
             f"{len(keras_model.outputs)} outputs; Mesmer has (None, 256, 256, 2) and 4)."
         )
 
-    module = tf.Module()
-    module.network = keras_model
+    from .folding import FoldedNetwork
+
+    try:
+        network = FoldedNetwork(keras_model)
+    except DataError as error:
+        raise DataError(f"{weights.name}: {error}") from error
 
     @tf.function(input_signature=[tf.TensorSpec((None, *TILE_SHAPE), tf.float32, name="tiles")])
     def serve(tiles):
-        cell_maxima, cell_classes, nuclear_maxima, nuclear_classes = keras_model(
-            tiles, training=False
-        )
-        maps = [
-            cell_maxima,
-            cell_classes[..., 1:2],
-            nuclear_maxima,
-            nuclear_classes[..., 1:2],
-        ]
-        return {"maps": tf.concat(maps, axis=-1)}
+        return {"maps": network(tiles)}
 
-    tf.saved_model.save(module, str(outdir), signatures={"serving_default": serve})
+    tf.saved_model.save(network, str(outdir), signatures={"serving_default": serve})
     card = {
         "name": "Mesmer",
         "format": FORMAT,

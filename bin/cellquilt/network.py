@@ -1,25 +1,58 @@
-"""Running a SavedModel over a stream of tiles: device, batch size, read-ahead."""
+"""Running a SavedModel over a stream of tiles: device, precision, batches, read-ahead."""
 
+import copy
 import itertools
 import logging
-import shutil
-import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from .batching import MIN_BATCH, fastest_batch, free_gpu_memory, largest_batch, within_limits
 from .errors import DataError
 
 log = logging.getLogger("cellquilt")
 
-MAX_BATCH = 255  # a 128-channel tensor of 256 x 256 px reaches 2^31 elements at 256
-MIN_BATCH = 2  # oneDNN computes a batch of one in another order, 1e-6 away from all others
-CPU_BATCH = 4  # larger ones are slower on CPU: 0.17 s a tile at 2 to 6, 0.28 at 12 (2 cores)
-GPU_GB_FIXED = 1.5
-GPU_GB_A_TILE = 0.25
+PRECISION_DEVICE = {"bfloat16": "cpu", "tf32": "gpu"}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the network is computed.
+
+    ``bfloat16`` is TensorFlow's mixed precision of oneDNN, ``tf32`` that of NVIDIA's tensor
+    cores; ``xla`` compiles the network, which changes the order of sums.
+    """
+
+    precision: str = "float32"
+    xla: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the maps are within 1e-5 of deepcell's."""
+        return self == Mode()
+
+    def check(self, device: str) -> None:
+        """Raise `DataError` if the mode is not one of the device."""
+        needed = PRECISION_DEVICE.get(self.precision, device)
+        if device != needed:
+            raise DataError(
+                f"--precision {self.precision} needs --device {needed}; leave it out on {device}."
+            )
+        if self.xla and self.precision == "bfloat16":
+            raise DataError(
+                "--xla and --precision bfloat16 cannot be combined: XLA would compute in float32."
+            )
+
+    def activate(self) -> None:
+        """Have TensorFlow compute in this precision from now on."""
+        half = self.precision == "bfloat16"
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": half})
+        tf.config.experimental.enable_tensor_float_32_execution(self.precision == "tf32")
 
 
 def select_device(device: str, cpus: int) -> str:
@@ -42,6 +75,8 @@ def select_device(device: str, cpus: int) -> str:
         If a GPU was asked for and TensorFlow sees none.
     """
     tf.config.threading.set_intra_op_parallelism_threads(cpus)
+    # some layers take one thread only, so that those of Mesmer's four heads run side by side
+    tf.config.threading.set_inter_op_parallelism_threads(cpus)
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
@@ -54,23 +89,8 @@ def select_device(device: str, cpus: int) -> str:
         )
     tf.config.set_visible_devices(gpus[0], "GPU")
     tf.config.experimental.set_memory_growth(gpus[0], True)
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
-
-
-def auto_batch_size(device: str) -> int:
-    """Return a batch size that fits the free memory of the device, at most 255."""
-    if device == "cpu":
-        return CPU_BATCH
-    if shutil.which("nvidia-smi") is None:
-        log.warning("segment: nvidia-smi not found, free GPU memory unknown; batches of 16")
-        return 16
-    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    free_mib = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-    free_gb = float(free_mib.splitlines()[0]) * 2**20 / 1e9
-    fitting = int((free_gb - GPU_GB_FIXED) / GPU_GB_A_TILE)
-    return max(MIN_BATCH, min(MAX_BATCH, fitting))
 
 
 class Network:
@@ -82,23 +102,34 @@ class Network:
         SavedModel whose ``serving_default`` takes ``tiles`` (N, h, w, c) and gives ``maps``.
     batch_size : int
         Between 2 and 255; halved, for good, whenever the device runs out of memory.
+    mode : Mode
+        By default float32, within 1e-5 of deepcell's.
     """
 
-    def __init__(self, folder: Path, batch_size: int):
+    def __init__(self, folder: Path, batch_size: int, mode: Mode = Mode()):
         try:
             self._model = tf.saved_model.load(str(folder))
         except OSError as error:
             raise DataError(f"{folder.name}: not a SavedModel ({error}).") from error
-        self._call = self._model.signatures["serving_default"]
-        self.batch_size = min(max(batch_size, MIN_BATCH), MAX_BATCH)
+        self._signature = self._model.signatures["serving_default"]
+        self._compiled = {}
+        self.mode = mode
+        self.batch_size = within_limits(batch_size)
         if self.batch_size != batch_size:
             log.info("segment: batch size %d set to %d", batch_size, self.batch_size)
+
+    def exact(self) -> "Network":
+        """Return the same network in float32, without XLA."""
+        other = copy.copy(self)
+        other._compiled, other.mode = {}, Mode()
+        return other
 
     def run(self, tiles: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the maps of each tile, in order.
 
         Batches are always full (the last is filled up with zeros), so that one graph serves
-        all; the next is read while the device computes.
+        all; the next is read while the device computes. A tile's maps do not depend on the
+        others in its batch.
 
         Parameters
         ----------
@@ -108,6 +139,7 @@ class Network:
         ------
         (h, w, n) ndarray of float32
         """
+        self.mode.activate()
         tiles = iter(tiles)
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(self._take, tiles)
@@ -115,8 +147,39 @@ class Network:
                 ahead = reader.submit(self._take, tiles)
                 yield from self._run_batch(batch)
 
+    def throughput(self, batch_size: int) -> float:
+        """Return how many tiles a second it computes in batches of this size.
+
+        Raises
+        ------
+        MemoryError
+            If the device cannot hold the batch.
+        """
+        self.mode.activate()
+        shape = self._signature.structured_input_signature[1]["tiles"].shape[1:]
+        batch = np.zeros((batch_size, *shape), np.float32)
+        try:
+            self._call(batch)
+            start = time.perf_counter()
+            self._call(batch)
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(f"no room for {batch_size} tiles") from error
+        return batch_size / (time.perf_counter() - start)
+
     def _take(self, tiles: Iterator[np.ndarray]) -> list[np.ndarray]:
         return list(itertools.islice(tiles, self.batch_size))
+
+    def _call(self, batch: np.ndarray) -> np.ndarray:
+        """Run a batch through the graph that is compiled for its very shape."""
+        if batch.shape not in self._compiled:
+            signature = [tf.TensorSpec(batch.shape, tf.float32)]
+            function = tf.function(
+                lambda tiles: self._signature(tiles=tiles)["maps"],
+                input_signature=signature,
+                jit_compile=self.mode.xla,
+            )
+            self._compiled[batch.shape] = function.get_concrete_function()
+        return self._compiled[batch.shape](tf.constant(batch)).numpy()
 
     def _run_batch(self, batch: list[np.ndarray]) -> Iterator[np.ndarray]:
         start = 0
@@ -125,7 +188,7 @@ class Network:
             filled = np.zeros((self.batch_size, *part[0].shape), np.float32)
             filled[: len(part)] = part
             try:
-                maps = self._call(tiles=tf.constant(filled))["maps"].numpy()
+                maps = self._call(filled)
             except tf.errors.ResourceExhaustedError as error:
                 if self.batch_size == MIN_BATCH:
                     raise MemoryError(
@@ -136,3 +199,9 @@ class Network:
                 continue
             yield from maps[: len(part)]
             start += len(part)
+
+
+def choose_batch_size(network: Network, device: str) -> None:
+    """Give the network the fastest batch size that fits the free memory of the device."""
+    largest = largest_batch(device, free_gpu_memory() if device == "gpu" else None)
+    network.batch_size = fastest_batch(largest, network.throughput)

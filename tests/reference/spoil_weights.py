@@ -5,7 +5,9 @@ Runs in the deepcell environment:
     python spoil_weights.py MESMER.onnx FOLDER
 
 Leaves in ``FOLDER`` a Keras SavedModel ``MultiplexSegmentation`` and a .tar.gz of it, as
-deepcell.org has them, and ``errors.json``: for every other form the text of the error.
+deepcell.org has them, with batch normalisations that do something; ``maps.npz``, with ``tiles``
+and the ``maps`` that this network gives; and ``errors.json``: for every other form the text of the
+error.
 """
 
 import io
@@ -60,9 +62,36 @@ def damaged(contents):
     return contents[:middle] + bytes(1000) + contents[middle + 1000 :]
 
 
+def normalise(network):
+    """Give every batch normalisation statistics, and the convolution before it their inverse.
+
+    In the .onnx nearly all are part of the convolutions. The network stays the same but for
+    rounding.
+    """
+    rng = np.random.default_rng(0)
+    for norm in network.layers:
+        if type(norm).__name__ != "BatchNormalization":
+            continue
+        gamma, beta, mean, variance = norm.get_weights()
+        n = gamma.size
+        new = rng.uniform(0.5, 2, n), rng.normal(0, 0.2, n), rng.normal(0, 0.2, n)
+        new = (*new, rng.uniform(0.5, 2, n))
+        ratio = gamma / np.sqrt(variance + norm.epsilon) / new[0] * np.sqrt(new[3] + norm.epsilon)
+        convolution = norm.input._keras_history.layer
+        kernel, bias = convolution.get_weights()
+        shift = (beta - new[1]) / new[0] * np.sqrt(new[3] + norm.epsilon) + new[2]
+        convolution.set_weights([kernel * ratio, (bias - mean) * ratio + shift])
+        norm.set_weights(new)
+
+
 def write_good(source, folder):
     """Write the SavedModel and return the .tar.gz of it."""
     network = mesmer.network_from_onnx(source)
+    normalise(network)
+    tiles = np.random.default_rng(0).random((2, 256, 256, 2), np.float32)
+    cell, cell_classes, nucleus, nuclear_classes = network.predict(tiles)
+    maps = [cell, cell_classes[..., 1:2], nucleus, nuclear_classes[..., 1:2]]
+    np.savez(folder / "maps.npz", tiles=tiles, maps=np.concatenate(maps, axis=-1))
     network.save(folder / "MultiplexSegmentation", include_optimizer=False)
     archive = folder / "MultiplexSegmentation-9.tar.gz"
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
