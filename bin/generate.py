@@ -11,6 +11,7 @@ def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--height", type=int, default=1024, help="px")
     args.add_argument("--width", type=int, default=1312, help="px")
+    args.add_argument("--empty_width", type=int, default=416, help="strip without tissue, px")
     args.add_argument("--seed", type=int, default=7, help="of the random numbers")
     args.add_argument(
         "--empty", action="store_true", help="no tissue: camera offset and noise only"
@@ -18,8 +19,8 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of image and truth")
     options = args.parse_args()
 
-    size = {"empty_width": options.width} if options.empty else {}
-    slide = tissue.generate_tissue(options.height, options.width, options.seed, **size)
+    empty_width = options.width if options.empty else options.empty_width
+    slide = tissue.generate_tissue(options.height, options.width, options.seed, empty_width)
     options.outdir.mkdir(parents=True, exist_ok=True)
     names = ("tissue", "cell_truth", "nucleus_truth")
     tissue.write_tissue(slide, *(options.outdir / f"{name}.ome.tif" for name in names))

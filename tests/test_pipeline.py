@@ -39,25 +39,6 @@ def slides(repo, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def nextflow(repo, tmp_path_factory):
-    """Return a function that runs the pipeline and returns the finished process and its folder."""
-    default = tmp_path_factory.mktemp("runs")
-
-    def run(*options, folder: Path = default, accept: bool = True, env: dict | None = None):
-        licence = ["--accept_mesmer_license"] if accept else []
-        command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *options]
-        return subprocess.run(
-            [*command, *licence, "-ansi-log", "false"],
-            cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false"} | (env or {}),
-            capture_output=True,
-            text=True,
-        )
-
-    return run
-
-
 def files_of(outdir: Path, sample: str) -> dict[str, bytes]:
     masks = outdir / sample / "segmentation" / f"mesmer-{sample}"
     return {path.name.removesuffix(".ome.tif"): path.read_bytes() for path in masks.iterdir()}
@@ -74,7 +55,9 @@ def sheet_run(nextflow, slides, tmp_path_factory):
         + "nuclei,tissue/tissue.ome.tif,0,,0.45\n"
         + "blank,blank/tissue.ome.tif,DAPI,PanCK,\n"
     )
-    done = nextflow("--input", slides / "sheet.csv", "--export_pickle", folder=folder)
+    done = nextflow(
+        *("--input", slides / "sheet.csv", "--export_pickle", "--patch_qc", "signal"), folder=folder
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done, folder / "results"
 
@@ -94,6 +77,7 @@ def test_every_result_is_published(sheet_run):
         "segmentation",
         "stitch.json",
         "summary.json",
+        "uncertified.csv",
     }
     assert (outdir / "pipeline_info" / "software_versions.yml").read_text().count("cellquilt:") >= 7
 
@@ -185,7 +169,7 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
         env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Submitted process > SEGMENT") > 1
+    assert done.stdout.count("Submitted process > SEGMENTATION:SEGMENT") > 1
     assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
     assert not list((tmp_path / "out").rglob("*.pickle"))
 
@@ -201,14 +185,14 @@ def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_r
             stdout=out,
             start_new_session=True,
         )
-        while first.poll() is None and "process > LABEL" not in log.read_text():
+        while first.poll() is None and "process > SEGMENTATION:LABEL" not in log.read_text():
             time.sleep(0.1)
     assert first.poll() is None, log.read_text()
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     done = nextflow(*one_slide, *options[1:], "-resume", folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Cached process > INGEST" in done.stdout
+    assert "Cached process > SEGMENTATION:INGEST" in done.stdout
     assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
 
 
@@ -218,7 +202,7 @@ def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
     options = ["--compartment", "whole-cell", "--mesmer_model", mesmer_weights]
     done = nextflow(*one_slide, *options, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Submitted process > MODEL" in done.stdout
+    assert "Submitted process > SEGMENTATION:MODEL" in done.stdout
     assert "REPAIR" not in done.stdout
     masks = files_of(tmp_path / "results", "tissue")
     assert sorted(masks) == ["cell", "cell_boundary"]
@@ -242,11 +226,16 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
     image = slides / "tissue" / "tissue.ome.tif"
     done = nextflow("--image", image, "--nuclear", "Hoechst", folder=tmp_path)
     assert done.returncode != 0
-    assert "Process `INGEST (tissue)` terminated with an error exit status (65)" in done.stdout
+    assert (
+        "Process `SEGMENTATION:INGEST (tissue)` terminated with an error exit status (65)"
+        in done.stdout
+    )
     assert "tissue.ome.tif" in done.stdout and "'Hoechst'" in done.stdout
     assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
-    assert "Submitted process > SEGMENT" not in done.stdout
-    assert done.stdout.count("Submitted process > INGEST") == 1, "data errors are not retried"
+    assert "Submitted process > SEGMENTATION:SEGMENT" not in done.stdout
+    assert done.stdout.count("Submitted process > SEGMENTATION:INGEST") == 1, (
+        "data errors are not retried"
+    )
 
 
 @pytest.mark.parametrize(

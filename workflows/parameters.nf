@@ -16,7 +16,7 @@ def checkParameters(given, schemaFile) {
 
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property.type)] }
     def inputs = [options.input, options.image, options.demo ?: null].findAll { value -> value != null }
-    if (inputs.size() != 1) {
+    if (inputs.size() > 1 || (!inputs && options.mode == 'segment')) {
         refuse(["Give one of --input samplesheet.csv, --image slide.ome.tif (with --nuclear), or -profile demo; ${inputs ? 'more than one is' : 'none is'} given."])
     }
     if (options.image && options.nuclear == null) {
@@ -170,6 +170,28 @@ def imageOf(row, folder) {
     return beside && beside.exists() ? beside : file(row.image)
 }
 
+// The slides that the batching study generates, as meta
+def generatedOf(options) {
+    return numbersOf(options.benchmark_image_sizes).collect { side ->
+        metaOf([sample: "generated-${side}".toString(), nuclear: 'DAPI', membrane: 'CD45;PanCK'], options) + [side: side]
+    }
+}
+
+def numbersOf(list) {
+    return list.tokenize(',')*.toInteger().unique()
+}
+
+def recommendationOf(path, outdir) {
+    def found = new groovy.json.JsonSlurper().parseText(path.text)
+    if (!found.recommended) {
+        log.warn('No measurement fits; recommendation.json has the reasons.')
+        return "Cellquilt is done; ${outdir}/benchmark has the table"
+    }
+    def speed = String.format('%.3g Mpx/s, %.1f GB a task', found.recommended.slide_mpx_per_s, found.recommended.peak_memory_gb)
+    return "Cellquilt is done: of ${found.n_measurements} measurements the fastest for ${found.recommended.image} is\n" +
+        "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
+}
+
 def summaryOf(summaries, outdir) {
     def lines = summaries.collect { path ->
         def summary = new groovy.json.JsonSlurper().parseText(path.text)
@@ -177,6 +199,9 @@ def summaryOf(summaries, outdir) {
             summary.n_cells == null ? null : "${summary.n_cells} cells",
             summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
             summary.n_matched == null ? null : "${summary.n_matched} matched",
+            summary.n_uncertified_cells ? "${summary.n_uncertified_cells} cells not certified" : null,
+            summary.n_uncertified_nuclei ? "${summary.n_uncertified_nuclei} nuclei not certified" : null,
+            summary.n_unproved_patches ? "${summary.n_unproved_patches} patches skipped without proof" : null,
         ].findAll { count -> count != null }
         if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
             log.warn("${summary.sample}: no cells were found; its masks are empty.")

@@ -14,8 +14,9 @@ process GENERATE {
 
     script:
     def args = task.ext.args ?: ''
+    def side = meta.side ? "--height ${meta.side} --width ${meta.side} --empty_width 0" : ''
     """
-    generate.py --outdir ${meta.id} ${args}
+    generate.py --outdir ${meta.id} ${args} ${side}
     """
 
     stub:

@@ -4,12 +4,12 @@ class Steps {
         id: 'tissue', nuclear: 'DAPI', membrane: 'CD45;PanCK', image_mpp: '', compartment: 'both'
     ]"""
 
-    /** INGEST's facts with the true masks of the tissue, named as STITCH names those it finds. */
+    /** INGEST's facts with the true masks of the tissue, named as STITCH names those it finds; no certificates. */
     static final String FACTS_AND_TRUTH = '''INGEST.out.facts.join(
         GENERATE.out.truth.map { meta, masks ->
             [meta, masks.collect { mask ->
                 mask.copyTo(workflow.workDir.resolve(mask.name.replace('truth', 'original')))
-            }]
+            }, []]
         }
     )'''
 
