@@ -7,7 +7,7 @@ export CELLQUILT_CACHE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
 NEXTFLOW_SOURCES := main.nf workflows modules
 
-.PHONY: help setup demo test test-full check format container lock clean
+.PHONY: help setup demo test test-full benchmark check format container lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ test: check ## Run the checks and the tests
 test-full: check ## Run the checks and the tests, the slow ones too
 	@tools/nf-test.sh
 	@$(DEV)/python -m pytest tests -q -m "slow or not slow"
+
+benchmark: setup ## Run the benchmarks, with ONLY=repair those of one subject; see benchmarks/README.md
+	@benchmarks/setup.sh
+	@$(CELLQUILT_CACHE)/envs/runtime/bin/python benchmarks/run.py --only "$(ONLY)" $(if $(KEEP),--keep)
 
 check: setup ## Lint the Python and Nextflow sources, and check their format
 	@$(DEV)/ruff check .

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from .errors import DataError
 
@@ -33,11 +34,21 @@ def run(main: Callable[[], None]) -> None:
         With code 65 where ``main`` raised `DataError`.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    start = time.time()
     try:
         main()
     except DataError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         sys.exit(EXIT_DATA_ERROR)
+    end = time.time()
+    log.info(
+        "%s: worked %.2f s from %.2f to %.2f, peak memory %.2f GB",
+        Path(sys.argv[0]).stem,
+        end - start,
+        start,
+        end,
+        peak_memory_gb(),
+    )
 
 
 class Progress:
