@@ -62,6 +62,6 @@ def compare_labels(ours: np.ndarray, theirs: np.ndarray) -> dict:
         "n_identical": int(same.sum()),
         "differing": [
             [int(label), *map(int, divmod(pixel, width))]
-            for label, pixel in zip(differing, first, strict=True)
+            for label, pixel in zip(differing[:10], first, strict=True)
         ],
     }

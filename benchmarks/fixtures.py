@@ -12,7 +12,7 @@ from bench import CACHE, SHARED, Bench
 
 WHOLE = 1_000_000  # a patch size that no slide exceeds
 ONE_TASK = 1_000_000
-SIDES = {"tile": None, "mosaic 2048": 2048, "mosaic 3072": 3072, "mosaic 4096": 4096}
+SIDES = {"tile": None, "mosaic 2048": 2048, "mosaic 4096": 4096, "mosaic 6144": 6144}
 CHANNELS = ("nuclear", "membrane")
 FOLDER = CACHE / "benchmarks" / "fixtures"
 

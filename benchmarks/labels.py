@@ -93,14 +93,19 @@ def whole_image(folder: str) -> None:
 
     maps = np.load(Path(folder) / "maps.npy")
     shape = tuple(np.load(Path(folder) / "shape.npy"))
-    for name, planes, limits in (
-        ("cell", maps[:2], MESMER),
-        ("nucleus", maps[2:], MESMER | {"maxima_threshold": 0.1}),
-    ):
-        labels = deep_watershed([plane[None, ..., None] for plane in planes], **limits)
-        if labels.shape[1:3] != shape:
-            labels = resize(labels, shape, labeled_image=True)
-        np.save(Path(folder) / f"{name}.npy", labels[0, ..., 0])
+    both = [
+        deep_watershed([plane[None, ..., None] for plane in planes], **limits)
+        for planes, limits in (
+            (maps[:2], MESMER),
+            (maps[2:], MESMER | {"maxima_threshold": 0.1}),
+        )
+    ]
+    labels = np.concatenate(both, axis=-1)
+    # as Mesmer does for both compartments; one alone goes another way through the toolbox
+    if labels.shape[1:3] != shape:
+        labels = resize(labels, shape, labeled_image=True)
+    for index, name in enumerate(COMPARTMENTS):
+        np.save(Path(folder) / f"{name}.npy", labels[0, ..., index])
 
 
 def compare(ours: str, theirs: str) -> dict:
