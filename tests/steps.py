@@ -87,16 +87,26 @@ def windows(maps: Path) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
             yield np.s_[y0:y1, x0:x1], np.moveaxis(read, 0, -1)
 
 
-def replan(maps: Path, patch_size: int) -> Path:
-    """Return a copy of the maps of a whole slide, cut into patches of another size."""
-    target = maps.with_name(f"patches-{patch_size}.maps.zip")
+def replan(maps: Path, patch_size: int, values: np.ndarray | None = None) -> Path:
+    """Return a copy of the maps of a whole slide, cut into patches of another size.
+
+    Where `values`, (h, w, 4), are given, the copy holds these instead.
+    """
+    own = "own" if values is None else "given"
+    target = maps.with_name(f"patches-{patch_size}-{own}.maps.zip")
     with stores.read(maps) as task:
         attributes = dict(task.attrs)
         patches = plan_patches(lattice_of(attributes), patch_size)
         attributes["patches"] = [asdict(patch) for patch in patches]
         whole = task["maps"]
+        contents = whole[:]
+        if values is not None:
+            lattice = lattice_of(attributes)
+            top, left = lattice.rows.before, lattice.cols.before
+            height, width = values.shape[:2]
+            contents[:, top : top + height, left : left + width] = np.moveaxis(values, -1, 0)
         with stores.create(target, attributes) as copy:
-            stores.new_array(copy, "maps", whole.shape, whole.dtype, whole.chunks)[:] = whole[:]
+            stores.new_array(copy, "maps", whole.shape, whole.dtype, whole.chunks)[:] = contents
     return target
 
 

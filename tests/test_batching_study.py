@@ -187,7 +187,7 @@ def test_study_recommends_what_it_measured(study, rows):
     (row,) = [row for row in rows if all(row[name] == str(best[name]) for name in CHOICE)]
     least = min(float(row["slide_s"]) for row in rows)
     assert float(row["slide_s"]) == pytest.approx(best["slide_s"], rel=1e-3)
-    assert least <= best["slide_s"] <= least * 1.031
+    assert least * 0.999 <= best["slide_s"] <= least * 1.031  # the table is rounded
     for name in ("throughput", "peak_memory"):
         assert np.ptp(imread(folder / f"{name}.png")) > 0.5, "not a blank picture"
 

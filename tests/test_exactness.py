@@ -2,7 +2,7 @@
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ class Run:
     input: np.ndarray
     maps: dict[int, list[Path]]
     labels: dict[int, np.ndarray]
+    labels_of_their_maps: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,12 @@ def mosaic(codex_image, mesmer_weights, deepcell, network, tmp_path_factory):
         labels = {
             size: label_slide([replan(maps, size)], folder / f"{size}") for size in PATCH_SIZES
         }
-        return Run(theirs.result()["mosaic"], network_input(store), {WHOLE: [maps]}, labels)
+        run = Run(theirs.result()["mosaic"], network_input(store), {WHOLE: [maps]}, labels)
+    run.labels_of_their_maps |= {
+        size: label_slide([replan(maps, size, run.theirs["maps"])], folder / f"{size}-theirs")
+        for size in PATCH_SIZES
+    }
+    return run
 
 
 def test_the_network_sees_what_deepcells_sees_of_a_mosaic(mosaic):
@@ -161,6 +167,23 @@ def test_maps_of_a_mosaic_are_deepcells(mosaic):
 
 
 @pytest.mark.parametrize("patch_size", PATCH_SIZES)
-def test_labels_of_a_mosaic_are_deepcells_to_the_number(mosaic, patch_size):
-    assert mosaic.labels[patch_size].max() > 15_000
-    assert np.array_equal(mosaic.labels[patch_size], mosaic.theirs["labels"])
+def test_labels_of_deepcells_own_maps_are_deepcells_to_the_number(mosaic, patch_size):
+    assert mosaic.labels_of_their_maps[patch_size].max() > 15_000
+    assert np.array_equal(mosaic.labels_of_their_maps[patch_size], mosaic.theirs["labels"])
+
+
+@pytest.mark.parametrize("compartment", [0, 1])
+def test_of_a_mosaics_labels_rounding_of_the_maps_moves_but_single_pixels(mosaic, compartment):
+    ours, theirs = (
+        labels[..., compartment] for labels in (mosaic.labels[1536], mosaic.theirs["labels"])
+    )
+    moved = ours != theirs
+    touched = np.union1d(ours[moved], theirs[moved])
+    assert ours.max() == theirs.max() > 15_000
+    assert touched.size <= 0.001 * theirs.max()
+    assert moved.sum() <= 2 * touched.size
+
+
+@pytest.mark.parametrize("patch_size", PATCH_SIZES)
+def test_labels_of_a_mosaic_do_not_depend_on_patches(mosaic, patch_size):
+    assert np.array_equal(mosaic.labels[patch_size], mosaic.labels[1536])
