@@ -103,7 +103,7 @@ def block_statistics(pixels: np.ndarray, lattice: Lattice) -> dict[str, np.ndarr
 
     Parameters
     ----------
-    pixels : (height, width) ndarray or memmap
+    pixels : (height, width) ndarray or Scratch
         Raw values on the model's grid; read in strips.
     lattice : Lattice
 
