@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Turn the raw maps of a task into the cells and nuclei that its patches own."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 from cellquilt import cli
-from cellquilt.label import COMPARTMENTS, compartments_of, label
+from cellquilt.label import COMPARTMENTS, label, thresholds_of
 
 
 def main() -> None:
@@ -13,21 +13,23 @@ def main() -> None:
     args.add_argument("--maps", type=Path, required=True, help="maps of SEGMENT")
     args.add_argument("--compartment", choices=["whole-cell", "nuclear", "both"], default="both")
     args.add_argument("--labels", type=Path, required=True, help="store of labels to write")
-    for compartment, (_, _, defaults) in COMPARTMENTS.items():
-        for field in fields(defaults):
+    for compartment, (_, _, mesmers) in COMPARTMENTS.items():
+        for field in fields(mesmers):
             args.add_argument(
                 f"--{compartment.replace('-', '_')}_{field.name}",
-                type=type(getattr(defaults, field.name)),
-                default=getattr(defaults, field.name),
+                type=type(getattr(mesmers, field.name)),
+                help="by default the segmenter's own",
             )
     o = args.parse_args()
-    thresholds = {}
-    for compartment in compartments_of(o.compartment):
-        _, _, defaults = COMPARTMENTS[compartment]
-        prefix = compartment.replace("-", "_")
-        given = {f.name: getattr(o, f"{prefix}_{f.name}") for f in fields(defaults)}
-        thresholds[compartment] = replace(defaults, **given)
-    label(o.maps, thresholds, o.labels)
+    given = {
+        compartment: {
+            field.name: value
+            for field in fields(mesmers)
+            if (value := getattr(o, f"{compartment.replace('-', '_')}_{field.name}")) is not None
+        }
+        for compartment, (_, _, mesmers) in COMPARTMENTS.items()
+    }
+    label(o.maps, thresholds_of(o.maps, o.compartment, given), o.labels)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 from .errors import DataError
 
 if TYPE_CHECKING:
-    from .network import Network
+    from .network import TileNetwork
 
 log = logging.getLogger("cellquilt")
 
@@ -18,12 +18,14 @@ GATE_TILES = 8
 MAX_MAP_DIFFERENCE = 0.1
 
 
-def map_difference(network: "Network", tiles: Iterable[np.ndarray], limit: float) -> float | None:
+def map_difference(
+    network: "TileNetwork", tiles: Iterable[np.ndarray], limit: float
+) -> float | None:
     """Compare a network's maps with those that it gives in float32.
 
     Parameters
     ----------
-    network : Network
+    network : TileNetwork
     tiles : iterable of (256, 256, 2) ndarray of float32
         On which to compare; not read where the network is in float32 anyway.
     limit : float

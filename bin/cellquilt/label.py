@@ -1,14 +1,14 @@
-"""From the raw maps of a task to the cells that its patches own."""
+"""From the raw maps of a task, or its class probabilities, to the cells that its patches own."""
 
 import itertools
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import zarr
 
-from . import provenance, stores
+from . import pixel_maps, provenance, stores
 from .certificate import Box, Cells, Maps, label_patch
 from .cli import Progress
 from .lattice import STRIDE, Lattice
@@ -27,13 +27,33 @@ def compartments_of(compartment: str) -> list[str]:
     return list(COMPARTMENTS) if compartment == "both" else [compartment]
 
 
+def thresholds_of(maps: Path, compartment: str, given: dict[str, dict]) -> dict[str, Thresholds]:
+    """Return the thresholds of each compartment: those given, else those of its segmenter.
+
+    Parameters
+    ----------
+    maps : Path
+        A task's store.
+    compartment : {'whole-cell', 'nuclear', 'both'}
+    given : dict
+        Compartment to some thresholds by name.
+    """
+    with stores.read(maps) as task:
+        trained = task.attrs.get("thresholds", {})
+    found = {}
+    for name in compartments_of(compartment):
+        _, _, mesmers = COMPARTMENTS[name]
+        found[name] = replace(mesmers, **{**trained.get(name, {}), **given.get(name, {})})
+    return found
+
+
 def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
     """Label the patches of one task.
 
     Parameters
     ----------
     maps : Path
-        A task's store, as SEGMENT wrote it.
+        A task's store, as SEGMENT or CLASSIFY wrote it.
     thresholds : dict
         Compartment ('whole-cell', 'nuclear') to its thresholds; only these are labelled.
     labels : Path
@@ -75,7 +95,10 @@ def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
 
 
 def _maps_of(task: zarr.Group, attributes: dict, lattice: Lattice, first_map: int) -> Maps:
-    """Return the maps of one compartment that a task has computed."""
+    """Return the maps of one compartment that a task has computed.
+
+    Those of a pixel classifier are made of its probabilities, which takes some context.
+    """
     top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
     left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
     tiles = {tuple(tile) for tile in attributes["tiles"]}
@@ -89,7 +112,17 @@ def _maps_of(task: zarr.Group, attributes: dict, lattice: Lattice, first_map: in
         needed = itertools.product(lattice.rows.tiles_of(y0, y1), lattice.cols.tiles_of(x0, x1))
         return tiles.issuperset(needed)
 
-    return Maps((lattice.rows.size, lattice.cols.size), read, covers)
+    def read_filtered(box: Box) -> tuple[np.ndarray, np.ndarray]:
+        outer = maps.around(box, pixel_maps.REACH)
+        found = pixel_maps.maps_of(*read(outer))
+        inner = np.s_[box[0] - outer[0] : box[1] - outer[0], box[2] - outer[2] : box[3] - outer[2]]
+        return found.maxima[inner], found.interior[inner]
+
+    maps = Maps((lattice.rows.size, lattice.cols.size), read, covers)
+    if attributes["segmenter"] == "mesmer":
+        return maps
+    # the cores of a task's tiles reach further than `covers` asks for, by more than that context
+    return Maps(maps.shape, read_filtered, covers)
 
 
 def _tell(patch_id: int, name: str, halo: int, cells: Cells) -> None:

@@ -1,10 +1,10 @@
-"""Running a SavedModel over a stream of tiles: device, precision, batches, read-ahead."""
+"""Running a network over a stream of tiles: device, precision, batches, read-ahead."""
 
 import copy
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,32 +93,39 @@ def select_device(device: str, cpus: int) -> str:
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 
-class Network:
-    """A SavedModel that maps tiles to maps.
+type Function = Callable[[tf.Tensor], tf.Tensor]
+
+
+class TileNetwork:
+    """A network that maps tiles of one size to maps.
 
     Parameters
     ----------
-    folder : Path
-        SavedModel whose ``serving_default`` takes ``tiles`` (N, h, w, c) and gives ``maps``.
+    function : callable
+        Takes (N, h, w, c) float32 tiles and gives their (N, h', w', n) maps.
+    tile_shape : tuple of int
+        h, w and c.
     batch_size : int
         Between 2 and 255; halved, for good, whenever the device runs out of memory.
     mode : Mode
-        By default float32, within 1e-5 of deepcell's.
+        By default float32.
     """
 
-    def __init__(self, folder: Path, batch_size: int, mode: Mode = Mode()):
-        try:
-            self._model = tf.saved_model.load(str(folder))
-        except OSError as error:
-            raise DataError(f"{folder.name}: not a SavedModel ({error}).") from error
-        self._signature = self._model.signatures["serving_default"]
+    def __init__(
+        self,
+        function: Function,
+        tile_shape: tuple[int, int, int],
+        batch_size: int,
+        mode: Mode = Mode(),
+    ):
+        self._function, self._tile_shape = function, tuple(tile_shape)
         self._compiled = {}
         self.mode = mode
         self.batch_size = within_limits(batch_size)
         if self.batch_size != batch_size:
             log.info("segment: batch size %d set to %d", batch_size, self.batch_size)
 
-    def exact(self) -> "Network":
+    def exact(self) -> "TileNetwork":
         """Return the same network in float32, without XLA."""
         other = copy.copy(self)
         other._compiled, other.mode = {}, Mode()
@@ -156,8 +163,7 @@ class Network:
             If the device cannot hold the batch.
         """
         self.mode.activate()
-        shape = self._signature.structured_input_signature[1]["tiles"].shape[1:]
-        batch = np.zeros((batch_size, *shape), np.float32)
+        batch = np.zeros((batch_size, *self._tile_shape), np.float32)
         try:
             self._call(batch)
             start = time.perf_counter()
@@ -174,9 +180,7 @@ class Network:
         if batch.shape not in self._compiled:
             signature = [tf.TensorSpec(batch.shape, tf.float32)]
             function = tf.function(
-                lambda tiles: self._signature(tiles=tiles)["maps"],
-                input_signature=signature,
-                jit_compile=self.mode.xla,
+                self._function, input_signature=signature, jit_compile=self.mode.xla
             )
             self._compiled[batch.shape] = function.get_concrete_function()
         return self._compiled[batch.shape](tf.constant(batch)).numpy()
@@ -201,7 +205,32 @@ class Network:
             start += len(part)
 
 
-def choose_batch_size(network: Network, device: str) -> None:
+class Network(TileNetwork):
+    """A SavedModel whose ``serving_default`` takes ``tiles`` and gives ``maps``.
+
+    Parameters
+    ----------
+    folder : Path
+    batch_size, mode
+        See `TileNetwork`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no SavedModel.
+    """
+
+    def __init__(self, folder: Path, batch_size: int, mode: Mode = Mode()):
+        try:
+            self._model = tf.saved_model.load(str(folder))  # the signature does not keep it alive
+        except OSError as error:
+            raise DataError(f"{folder.name}: not a SavedModel ({error}).") from error
+        serve = self._model.signatures["serving_default"]
+        shape = serve.structured_input_signature[1]["tiles"].shape[1:]
+        super().__init__(lambda tiles: serve(tiles=tiles)["maps"], shape, batch_size, mode)
+
+
+def choose_batch_size(network: TileNetwork, device: str) -> None:
     """Give the network the fastest batch size that fits the free memory of the device."""
     largest = largest_batch(device, free_gpu_memory() if device == "gpu" else None)
     network.batch_size = fastest_batch(largest, network.throughput)

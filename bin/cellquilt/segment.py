@@ -12,7 +12,7 @@ from .cli import Progress
 from .gate import GATE_TILES, MAX_MAP_DIFFERENCE, map_difference
 from .lattice import STRIDE, TILE, Blender
 from .mesmer import OUTPUT_CHANNELS
-from .network import Network
+from .network import TileNetwork
 from .tasks import lattice_of
 
 INTERIOR = {
@@ -26,7 +26,7 @@ type Codes = tuple[int, int]  # of a constant tile, nuclear first
 
 def segment(
     pixels: Path,
-    network: Network,
+    network: TileNetwork,
     device: str,
     card: dict,
     maps: Path,
@@ -38,7 +38,7 @@ def segment(
     ----------
     pixels : Path
         A task's store, as PATCH wrote it.
-    network : Network
+    network : TileNetwork
     device : str
         What it runs on, for the provenance.
     card : dict
@@ -65,6 +65,7 @@ def segment(
             compartment: max((float(m[..., channel].max()) for m in blanks.values()), default=0.0)
             for compartment, channel in INTERIOR.items()
         }
+        attributes["segmenter"] = "mesmer"
         attributes["model"] = card
         step = provenance.of_step(
             "SEGMENT",
@@ -96,7 +97,7 @@ def segment(
 
 def run_distinct(
     tiles: Iterable[tuple[Codes | None, np.ndarray]],
-    network: Network,
+    network: TileNetwork,
     known: dict[Codes, np.ndarray],
 ) -> Iterator[np.ndarray]:
     """Yield the maps of each tile, in order, running each kind of constant tile once.
@@ -105,7 +106,7 @@ def run_distinct(
     ----------
     tiles : iterable of (codes or None, (h, w, c) ndarray of float32)
         Tiles, with the codes of those that are constant.
-    network : Network
+    network : TileNetwork
         A tile's maps do not depend on its batch, so those of an equal tile are the same.
     known : dict
         Maps of constant tiles that were computed before; grows.
@@ -138,7 +139,7 @@ def run_distinct(
     yield from repeated()
 
 
-def _run_blanks(codes: list, lut: np.ndarray, network: Network) -> dict[Codes, np.ndarray]:
+def _run_blanks(codes: list, lut: np.ndarray, network: TileNetwork) -> dict[Codes, np.ndarray]:
     """Return the (256, 256, 4) maps of constant tiles, by their codes."""
     kinds = [tuple(pair) for pair in codes]
     tiles = (np.full((TILE, TILE, 2), lut[[0, 1], pair], np.float32) for pair in kinds)

@@ -1,0 +1,328 @@
+"""Running pixel classifiers over the lattice tiles of a task: class probabilities of every pixel.
+
+Each tile of the slide-wide lattice gives the pixels of its core, always from the same window of
+the same size, so that a pixel's probabilities do not depend on how the slide was cut. At the
+slide's edge the window is reflected; where the outermost core ends before the slide does, one
+more tile lies beyond it.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import zarr
+
+from . import provenance, stores
+from .architectures import CLASSES
+from .cli import Progress
+from .errors import DataError
+from .grid import MODEL_MPP
+from .label import COMPARTMENTS
+from .lattice import OVERLAP, STRIDE, Axis
+from .network import TileNetwork
+from .pixel_classes import CELL, EDGE, Box
+from .pixel_maps import interior_of
+from .pixel_network import PixelNetwork
+from .segment import Codes, run_distinct
+from .tasks import lattice_of
+
+START = OVERLAP // 2  # where in a tile its core begins; a core is as long as the way to the next
+N_MAPS = 2 * len(COMPARTMENTS)
+
+
+class PixelClassifier:
+    """Networks for the compartments of a slide, as one function of tiles.
+
+    Parameters
+    ----------
+    networks : list of PixelNetwork
+        The probabilities of those for one compartment are averaged.
+
+    Attributes
+    ----------
+    networks : dict
+        Compartment to its networks.
+    radius : int
+        How many pixels around its core a tile needs.
+    n_channels : int
+        How many input channels the networks see, nuclear first.
+    """
+
+    def __init__(self, networks: list[PixelNetwork]):
+        self.networks: dict[str, list[PixelNetwork]] = {}
+        for network in networks:
+            self.networks.setdefault(network.card["compartment"], []).append(network)
+        self.radius = max(network.architecture.radius for network in networks)
+        self.n_channels = max(len(network.card["channels"]) for network in networks)
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what `__call__` takes."""
+        side = STRIDE + 2 * self.radius
+        return side, side, self.n_channels
+
+    def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
+        """Return the probabilities of the core of each tile.
+
+        Parameters
+        ----------
+        tiles : (n, 192 + 2 radius, 192 + 2 radius, c) tensor of float32
+
+        Returns
+        -------
+        (n, 192, 192, 4) tensor of float32
+            Cell and edge of whole cells, then of nuclei; 0 without networks for them.
+        """
+        found = []
+        for compartment in COMPARTMENTS:
+            networks = self.networks.get(compartment, [])
+            parts = [self._of_network(network, tiles) for network in networks]
+            empty = tf.zeros((tiles.shape[0], STRIDE, STRIDE, 2))
+            found.append(tf.add_n(parts) / len(parts) if parts else empty)
+        return tf.concat(found, axis=-1)
+
+    def _of_network(self, network: PixelNetwork, tiles: tf.Tensor) -> tf.Tensor:
+        rest = self.radius - network.architecture.radius
+        inner = slice(rest, tiles.shape[1] - rest)
+        seen = tiles[:, inner, inner, : len(network.card["channels"])]
+        return tf.gather(network.dense(seen), [CELL, EDGE], axis=-1)
+
+
+def check(cards: dict[str, dict], compartments: Iterable[str], slide: dict) -> None:
+    """Raise `DataError` where networks do not fit what is asked of a slide.
+
+    Parameters
+    ----------
+    cards : dict
+        File name of each network to its card.
+    compartments : iterable of str
+        What is to be segmented.
+    slide : dict
+        Facts of the slide.
+    """
+    for compartment in compartments:
+        if not any(card["compartment"] == compartment for card in cards.values()):
+            raise DataError(
+                f"--models {','.join(cards)}: none is a network for --compartment {compartment}; "
+                "add one, or segment the other compartment alone."
+            )
+    for name, card in cards.items():
+        if "membrane" in card["channels"] and not slide["membrane"]:
+            raise DataError(
+                f"{name}: needs a membrane channel, and the slide {slide['image']['name']} is "
+                "given without; name one with --membrane."
+            )
+        if card["model_mpp"] != MODEL_MPP:
+            raise DataError(
+                f"{name}: was trained at {card['model_mpp']} um/px, and slides are segmented at "
+                f"{MODEL_MPP}; train it again."
+            )
+        if list(card["classes"]) != list(CLASSES):
+            raise DataError(f"{name}: its classes are not {', '.join(CLASSES)}; train it again.")
+
+
+def thresholds_of(cards: Iterable[dict]) -> dict[str, dict]:
+    """Return, by compartment, the mean of the thresholds that its networks were trained to."""
+    found: dict[str, list[dict]] = {}
+    for card in cards:
+        found.setdefault(card["compartment"], []).append(card["thresholds"])
+    return {
+        compartment: {
+            name: type(first[name])(np.mean([thresholds[name] for thresholds in (first, *rest)]))
+            for name in first
+        }
+        for compartment, (first, *rest) in found.items()
+    }
+
+
+def classify(
+    pixels: Path, classifier: PixelClassifier, network: TileNetwork, device: str, maps: Path
+) -> None:
+    """Write the class probabilities of one task.
+
+    Parameters
+    ----------
+    pixels : Path
+        A task's store, as PATCH wrote it.
+    classifier : PixelClassifier
+    network : TileNetwork
+        It, in batches.
+    device : str
+        What it runs on, for the provenance.
+    maps : Path
+        Store to write: ``maps`` (4, h, w) float32 over the padded lattice that the task's tiles
+        span, as `PixelClassifier` gives them, 0 where none was computed. Attributes as those of
+        SEGMENT's, and ``thresholds`` of the watershed by compartment.
+    """
+    cards = [n.card for networks in classifier.networks.values() for n in networks]
+    with stores.read(pixels) as task:
+        source = _Source(task, classifier)
+        attributes = dict(task.attrs)
+        tiles = source.tiles()
+        kinds = [tuple(pair) for pair in attributes.get("blank_codes", [])]
+        blanks = dict(zip(kinds, network.run(map(source.constant, kinds)), strict=True))
+        attributes |= {
+            "segmenter": "pixelcnn",
+            "blank_interior_max": {
+                compartment: max((_interior(m, i) for m in blanks.values()), default=0.0)
+                for i, compartment in enumerate(COMPARTMENTS)
+            },
+            "thresholds": thresholds_of(cards),
+            "model": {"name": "pixelcnn", "networks": cards},
+            "provenance": [
+                *attributes["provenance"],
+                provenance.of_step("CLASSIFY", device=device, batch_size=network.batch_size),
+            ],
+        }
+        progress = Progress("classify: tiles", len(tiles))
+        with stores.create(maps, attributes) as result:
+            shape = (N_MAPS, source.height, source.width)
+            chunks = (1, STRIDE, stores.CHUNK)
+            rows = _Rows(stores.new_array(result, "maps", shape, "float32", chunks))
+            outputs = run_distinct(map(source.read, tiles), network, blanks)
+            for tile, output in zip(tiles, outputs, strict=True):
+                rows.add(*source.place(tile), np.moveaxis(output, -1, 0))
+                progress.add(pixels=STRIDE * STRIDE)
+            rows.close()
+
+
+def _interior(maps: np.ndarray, compartment: int) -> float:
+    """Return the largest interior of a compartment in (h, w, 4) probabilities."""
+    return float(interior_of(maps[..., 2 * compartment], maps[..., 2 * compartment + 1]).max())
+
+
+class _Source:
+    """The windows of a task's tiles as the networks see them."""
+
+    def __init__(self, task: zarr.Group, classifier: PixelClassifier):
+        self._attributes, self._codes = dict(task.attrs), task["codes"]
+        self._lut = task["lut"][:]
+        self._lattice = lattice_of(self._attributes)
+        self._radius, self._n_channels = classifier.radius, classifier.n_channels
+        self._first = self._attributes["tile_rows"][0], self._attributes["tile_cols"][0]
+        self.height, self.width = self._codes.shape[1:]
+
+    def tiles(self) -> list[tuple[int, int]]:
+        """Return the task's tiles in raster order, with those beyond the slide's edges."""
+        found = set()
+        for row, col in self._attributes["tiles"]:
+            found |= {
+                (r, c)
+                for r in _with_outer(self._lattice.rows, row)
+                for c in _with_outer(self._lattice.cols, col)
+            }
+        return sorted(found)
+
+    def place(self, tile: tuple[int, int]) -> tuple[int, int]:
+        """Return row and column in the task's maps at which a tile's core starts."""
+        row, col = (
+            (index - first) * STRIDE + START for index, first in zip(tile, self._first, strict=True)
+        )
+        return row, col
+
+    def read(self, tile: tuple[int, int]) -> tuple[Codes | None, np.ndarray]:
+        """Return a tile's codes, where its window is constant, and its window."""
+        rows = self._reflected(tile[0], self._first[0], self._lattice.rows)
+        cols = self._reflected(tile[1], self._first[1], self._lattice.cols)
+        band = self._codes[:, rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+        window = band[:, rows - rows.min()][:, :, cols - cols.min()]
+        corner = window[:, 0, 0]
+        constant = (window == corner[:, None, None]).all()
+        parts = zip(self._lut, window[: self._n_channels], strict=False)
+        pixels = np.stack([table[part] for table, part in parts], axis=-1)
+        return (int(corner[0]), int(corner[1])) if constant else None, pixels
+
+    def constant(self, codes: Codes) -> np.ndarray:
+        """Return the window of a constant tile."""
+        side = STRIDE + 2 * self._radius
+        values = self._lut[[0, 1], codes][: self._n_channels]
+        return np.full((side, side, self._n_channels), values, np.float32)
+
+    def _reflected(self, tile: int, first: int, axis: Axis) -> np.ndarray:
+        """Return where in the task's codes a window's pixels lie along an axis."""
+        start = tile * STRIDE + START - axis.before
+        found = reflected(start - self._radius, start + STRIDE + self._radius, axis.size)
+        return found + axis.before - first * STRIDE
+
+
+def _with_outer(axis: Axis, tile: int) -> Iterator[int]:
+    """Yield a tile and, if it is the first or last and its core ends too early, one beyond."""
+    yield tile
+    if tile == 0 and axis.before < START:
+        yield -1
+    if tile == axis.n_tiles - 1 and axis.before + axis.size > tile * STRIDE + START + STRIDE:
+        yield tile + 1
+
+
+def reflected(start: int, stop: int, size: int) -> np.ndarray:
+    """Return for pixels [start, stop) which of `size` pixels each shows, as ``np.pad`` reflects."""
+    period = max(2 * (size - 1), 1)
+    index = np.arange(start, stop) % period
+    return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
+
+
+class _Rows:
+    """Write cores that arrive in raster order to an array whose chunks can be written once."""
+
+    def __init__(self, array: zarr.Array):
+        self._array = array
+        self._top = 0  # row of the array at which the band starts
+        self._band = np.zeros((array.shape[0], 2 * STRIDE, array.shape[2]), np.float32)
+
+    def add(self, row: int, col: int, core: np.ndarray) -> None:
+        while row >= self._top + STRIDE:
+            self._flush()
+        above, left = max(-row, 0), max(-col, 0)
+        core = core[:, above:, left:]
+        y, x = row + above - self._top, col + left
+        target = self._band[:, y : y + core.shape[1], x : x + core.shape[2]]
+        target[:] = core[:, : target.shape[1], : target.shape[2]]
+
+    def close(self) -> None:
+        while self._top < self._array.shape[1]:
+            self._flush()
+
+    def _flush(self) -> None:
+        stop = min(self._top + STRIDE, self._array.shape[1])
+        self._array[:, self._top : stop] = self._band[:, : stop - self._top]
+        self._band[:, :STRIDE] = self._band[:, STRIDE:]
+        self._band[:, STRIDE:] = 0
+        self._top += STRIDE
+
+
+def classify_box(network: TileNetwork, radius: int, image: np.ndarray, box: Box) -> np.ndarray:
+    """Return the probabilities of a box of an image that is in memory.
+
+    Parameters
+    ----------
+    network : TileNetwork
+        A `PixelClassifier` in batches.
+    radius : int
+        Its own.
+    image : (h, w, c) ndarray of float32
+        Reflected at its edges.
+    box : tuple of int
+        y0, y1, x0, x1.
+
+    Returns
+    -------
+    (4, y1 - y0, x1 - x0) ndarray of float32
+    """
+    y0, y1, x0, x1 = box
+    height, width = y1 - y0, x1 - x0
+    corners = [(y, x) for y in range(0, height, STRIDE) for x in range(0, width, STRIDE)]
+
+    def window(y: int, x: int) -> np.ndarray:
+        rows, cols = (
+            reflected(start - radius, start + STRIDE + radius, size)
+            for start, size in zip((y0 + y, x0 + x), image.shape, strict=False)
+        )
+        return image[np.ix_(rows, cols)]
+
+    result = np.zeros((N_MAPS, height, width), np.float32)
+    outputs = network.run(window(*corner) for corner in corners)
+    for (y, x), output in zip(corners, outputs, strict=True):
+        target = result[:, y : y + STRIDE, x : x + STRIDE]
+        target[:] = np.moveaxis(output, -1, 0)[:, : target.shape[1], : target.shape[2]]
+    return result

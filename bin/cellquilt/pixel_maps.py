@@ -1,0 +1,55 @@
+"""From the class probabilities of pixels to the maps that the watershed floods."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from .watershed import Thresholds
+
+MEDIAN = 5  # side of the median filter in pixels
+SEED_SMOOTH = 2.0  # sigma in pixels of the gaussian from which seeds are taken
+REACH = MEDIAN // 2 + int(4 * SEED_SMOOTH + 0.5)
+
+DEFAULT = Thresholds(
+    maxima_threshold=0.05,
+    interior_threshold=0.5,
+    interior_smooth=1.0,
+    small_objects_threshold=15,
+    fill_holes_threshold=15,
+    radius=2,
+)
+
+
+@dataclass(frozen=True)
+class PixelMaps:
+    """What `flood_cells` takes, both (h, w) float32."""
+
+    maxima: np.ndarray
+    interior: np.ndarray
+
+
+def maps_of(cell: np.ndarray, edge: np.ndarray, median: int = MEDIAN) -> PixelMaps:
+    """Return the maps of a window, final where `REACH` px of image lie around.
+
+    Parameters
+    ----------
+    cell, edge : (h, w) ndarray of float32
+        Probabilities of two classes, averaged over the networks.
+    median : int
+        Side of the median filter; 1 for none.
+
+    Returns
+    -------
+    PixelMaps
+        Seeds are maxima of the smoothed probability of a cell. The interior is that of a cell
+        and half of that of an edge, so that touching cells meet along a valley between them.
+    """
+    if median > 1:
+        cell, edge = (ndi.median_filter(values, median) for values in (cell, edge))
+    return PixelMaps(ndi.gaussian_filter(cell, SEED_SMOOTH), interior_of(cell, edge))
+
+
+def interior_of(cell: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Return the interior map of probabilities, any shape."""
+    return cell + edge / np.float32(2)
