@@ -1,15 +1,19 @@
 #!/usr/bin/env nextflow
 
-// Cellquilt: an OME-TIFF in, matched cell and nucleus masks out. The flow of each mode is in workflows/.
+// Cellquilt: an OME-TIFF in, matched cell and nucleus masks out; or labelled images in, networks out. The flow of each mode is in workflows/.
 
 include { checkParameters } from './workflows/parameters'
 include { SEGMENTATION    } from './workflows/segment'
+include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
 
 workflow {
     def options = checkParameters(params, file("${projectDir}/nextflow_schema.json"))
 
-    if (options.mode == 'benchmark') {
+    if (options.mode == 'train') {
+        TRAINING(options)
+    }
+    else if (options.mode == 'benchmark') {
         BENCHMARK(options)
     }
     else {

@@ -28,6 +28,7 @@ def main() -> None:
     arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     arguments.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
+    arguments.add_argument("--segmenter", default="mesmer", help="which made the maps")
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     arguments.add_argument(
         "--export_pickle",
@@ -37,7 +38,7 @@ def main() -> None:
     args = arguments.parse_args()
     facts = json.loads(args.facts.read_text())
     image_mpp = facts["image_mpp"]
-    masks = masks_folder(args.outdir, facts["sample"])
+    masks = masks_folder(args.outdir, facts["sample"], args.segmenter)
     masks.mkdir(parents=True, exist_ok=True)
 
     with LabelReader(args.cell) as cells, LabelReader(args.nucleus) as nuclei:

@@ -25,14 +25,15 @@ def main() -> None:
     args.add_argument("--patches", type=Path, required=True, help="table of patches of PATCH")
     args.add_argument("--labels", type=Path, nargs="*", default=[], help="label stores of LABEL")
     args.add_argument("--compartment", choices=["whole-cell", "nuclear", "both"], default="both")
+    args.add_argument("--segmenter", default="mesmer", help="which made the maps")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
     o = args.parse_args()
 
     facts = json.loads(o.facts.read_text())
     grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
-    summary: dict = {"sample": facts["sample"]}
+    summary: dict = {"sample": facts["sample"], "segmenter": o.segmenter}
     cells = {}
-    masks = masks_folder(o.outdir, facts["sample"])
+    masks = masks_folder(o.outdir, facts["sample"], o.segmenter)
     masks.mkdir(parents=True, exist_ok=True)
     names = [COMPARTMENTS[compartment][0] for compartment in compartments_of(o.compartment)]
     for name in names:

@@ -5,6 +5,7 @@ MODEL's runs in the deepcell environment, so what that lacks is imported where i
 """
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def write_masks(folder: Path, names: list[str]) -> None:
 def masks_folder(o) -> Path:
     from cellquilt import label_image
 
-    return label_image.masks_folder(o.outdir, o.sample)
+    return label_image.masks_folder(o.outdir, o.sample, o.segmenter)
 
 
 def write_store(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> None:
@@ -91,7 +92,8 @@ def stitch(o) -> None:
     write_masks(masks_folder(o), names[o.compartment])
     (o.outdir / "patches_metadata.csv").write_text("patch_id,n_cells\n0,2\n")
     (o.outdir / "uncertified.csv").write_text("compartment,label,y_px,x_px,patch_id\n")
-    write_json(o.outdir / "stitch.json", sample=o.sample, n_cells=2, n_nuclei=2)
+    counts = {"segmenter": o.segmenter, "n_cells": 2, "n_nuclei": 2}
+    write_json(o.outdir / "stitch.json", sample=o.sample, **counts)
     provenance.write(o.outdir / "provenance.json", [provenance.of_step("STITCH")], sample=o.sample)
 
 
@@ -126,11 +128,46 @@ def recommend(o) -> None:
     write_json(o.outdir / "recommendation.json", **choice)
 
 
+def train(o) -> None:
+    """Write a network's files; the network is a card without weights."""
+    o.outdir.mkdir(parents=True, exist_ok=True)
+    compartment = "nuclear" if o.name.startswith("nuclear") else "whole-cell"
+    card = {
+        **{"format": 1, "architecture": "stub", "patch": 1, "layers": [{"dense": 1}]},
+        **{"compartment": compartment, "channels": ["nuclear"], "model_mpp": IMAGE_MPP},
+        **{"classes": ["other", "cell", "edge"], "thresholds": {}, "weights_sha256": ""},
+    }
+    with zipfile.ZipFile(o.outdir / f"{o.name}.keras", "w") as archive:
+        archive.writestr("cellquilt.json", json.dumps(card))
+    write_json(o.outdir / f"{o.name}.json", **card)
+    columns = "step,train_cross_entropy,validation_cross_entropy,validation_accuracy"
+    (o.outdir / f"{o.name}.curve.csv").write_text(f"{columns}\n1,1.0,1.0,0.5\n")
+    store = o.outdir / f"{o.name}.probabilities.zip"
+    write_store(store, "test/0/probabilities", (2, SIDE, SIDE), "float16")
+
+
+def classify(o) -> None:
+    segment(o)
+
+
+def compare(o) -> None:
+    import matplotlib.image
+
+    o.outdir.mkdir(parents=True, exist_ok=True)
+    for name in ("comparison", "networks", "ensembles"):
+        (o.outdir / f"{name}.csv").write_text("architecture\nstub\n")
+    for name in ("learning_curves", "probabilities", "cell_sizes"):
+        matplotlib.image.imsave(o.outdir / f"{name}.png", disks(10))
+    best = {"kind": "single", "architecture": "stub", "models": ["stub.keras"]}
+    found = {"compartment": o.outdir.name, "recommended": best, "command": "nextflow run ."}
+    write_json(o.outdir / "comparison.json", **found)
+
+
 STEPS: dict[str, Callable] = {
     step.__name__: step
     for step in (
         *(generate, model, ingest, patch, segment, label, stitch, repair, report),
-        *(measure, recommend),
+        *(measure, recommend, train, compare, classify),
     )
 }
 
@@ -140,6 +177,8 @@ def main() -> None:
     args.add_argument("step", choices=STEPS)
     args.add_argument("--sample", default="stub")
     args.add_argument("--compartment", default="both")
+    args.add_argument("--segmenter", default="mesmer")
+    args.add_argument("--name", default="stub")
     for path in ("--outdir", "--table", "--maps", "--labels", "--row"):
         args.add_argument(path, type=Path)
     o = args.parse_args()

@@ -16,17 +16,66 @@ def checkParameters(given, schemaFile) {
 
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property.type)] }
     def inputs = [options.input, options.image, options.demo ?: null].findAll { value -> value != null }
-    if (inputs.size() > 1 || (!inputs && options.mode == 'segment')) {
+    if (inputs.size() > 1 || (!inputs && options.mode != 'benchmark')) {
         refuse(["Give one of --input samplesheet.csv, --image slide.ome.tif (with --nuclear), or -profile demo; ${inputs ? 'more than one is' : 'none is'} given."])
     }
     if (options.image && options.nuclear == null) {
         refuse(["--image ${options.image} needs --nuclear, the nuclear channel's name or 0-based index."])
     }
-    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
-    if (!options.accept_mesmer_license) {
-        refuse(["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license."])
+    if (options.mode == 'train') {
+        refuse(trainingProblems(options))
+    }
+    else {
+        refuse(segmenterProblems(options))
     }
     return options
+}
+
+// Mesmer is not ours to use without its licence; a network trained here is free of it
+def segmenterProblems(options) {
+    if (options.segmenter == 'pixelcnn') {
+        def problems = options.mode == 'benchmark' ? ['--mode benchmark measures Mesmer; leave out --segmenter pixelcnn.'] : []
+        if (options.precision != 'float32' || options.xla) {
+            problems << '--precision and --xla are for --segmenter mesmer; leave them out.'
+        }
+        return problems
+    }
+    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
+    if (options.models) {
+        return ["--models ${options.models} is for --segmenter pixelcnn; add that, or leave it out."]
+    }
+    return options.accept_mesmer_license ? [] : ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
+}
+
+def trainingProblems(options) {
+    def problems = []
+    if (options.image && !options.labels) {
+        problems << "--mode train --image ${options.image} needs --labels, the label image of its cells."
+    }
+    if (!options.demo && options.compartment == 'both') {
+        problems << '--mode train needs --compartment whole-cell or --compartment nuclear: what the labels are of.'
+    }
+    def known = architecturesOf(file("${projectDir}/bin/cellquilt/architectures.yaml"))
+    if (options.architecture_file && !file(options.architecture_file).exists()) {
+        return problems + "--architecture_file ${options.architecture_file} does not exist; check the path."
+    }
+    if (options.architecture_file) {
+        known += architecturesOf(file(options.architecture_file))
+    }
+    def unknown = namesOf(options.architectures) - known
+    if (unknown) {
+        problems << "--architectures ${unknown.join(',')}: there is no such architecture; there are ${known.join(', ')}. Others can be given in a file, see --architecture_file."
+    }
+    return problems
+}
+
+// The names alone: TRAIN checks what is in the file
+def architecturesOf(path) {
+    return path.readLines().findAll { line -> line ==~ /[A-Za-z0-9_-]+:.*/ }.collect { line -> line.tokenize(':')[0] }
+}
+
+def namesOf(list) {
+    return list.tokenize(',')*.trim().unique()
 }
 
 def refuse(problems) {
@@ -106,29 +155,68 @@ def slidesOf(options) {
     if (options.demo) {
         return [metaOf([sample: 'demo', nuclear: 'DAPI', membrane: 'CD45;PanCK'], options)]
     }
+    def columns = ['sample', 'image', 'nuclear', 'membrane', 'image_mpp']
+    return rowsOf(options, columns).collect { row -> [metaOf(row, options), row.path] }
+}
+
+// The slides to learn from as [meta, image, labels]; meta.split tells what each is for
+def examplesOf(options) {
+    def columns = ['sample', 'image', 'labels', 'split', 'nuclear', 'membrane', 'image_mpp']
+    def rows = rowsOf(options, columns)
+    def problems = rows.collectMany { row ->
+        def found = []
+        if (!row.labels || !row.labels_path.exists()) {
+            found << "sample ${row.sample}: ${row.labels ? "labels ${row.labels} do not exist; check the path" : 'no labels are named'}."
+        }
+        if (row.split && !(row.split in ['train', 'test'])) {
+            found << "sample ${row.sample}: split '${row.split}': must be train or test, or empty for train."
+        }
+        found
+    }
+    refuse(problems)
+    return rows.collect { row -> [metaOf(row, options) + [split: row.split ?: 'train'], row.path, row.labels_path] }
+}
+
+// The generated tissue to learn from, as meta
+def generatedExamples(options) {
+    return slidesOf(options).collect { meta -> meta + [split: 'train'] }
+}
+
+// The rows of --input, or --image as the only one, checked; row.path is the image's
+def rowsOf(options, columns) {
+    def rows
+    def folder = null
     if (options.image) {
         def name = file(options.image).name.replaceAll(/(?i)\.(ome\.)?(tiff?|btf|tf8|qptiff)$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_')
-        def row = options.subMap(['image', 'nuclear', 'membrane']) + [sample: options.sample ?: name]
-        refuse(rowProblems(row, null, options, '--image'))
-        return [[metaOf(row, options), imageOf(row, null)]]
+        rows = [options.subMap(['image', 'labels', 'nuclear', 'membrane']) + [sample: options.sample ?: name]]
+        refuse(rowProblems(rows[0], null, options, '--image'))
     }
+    else {
+        rows = sheetOf(options, columns)
+        folder = file(options.input).parent
+    }
+    return rows.collect { row ->
+        row + [path: fileOf(row.image, folder), labels_path: row.labels ? fileOf(row.labels, folder) : null]
+    }
+}
+
+def sheetOf(options, columns) {
     def sheet = file(options.input)
     if (!sheet.exists()) {
         refuse(["--input ${options.input} does not exist; check the path."])
     }
     def rows = sheet.splitCsv(header: true, strip: true)
-    def columns = ['sample', 'image', 'nuclear', 'membrane', 'image_mpp']
     def header = rows ? rows[0].keySet() : []
-    def missing = ['sample', 'image', 'nuclear'] - header
+    def missing = columns.take(columns.indexOf('nuclear') + 1) - ['split'] - header
     if (missing || header - columns) {
         def what = !rows ? 'no rows' : missing ? "no column ${missing.join(', ')}" : "unknown column ${(header - columns).join(', ')}"
-        refuse(["${sheet.name}: ${what}; a samplesheet has the columns ${columns.join(',')} (the last two may be missing), and a row a slide."])
+        refuse(["${sheet.name}: ${what}; a samplesheet has the columns ${columns.join(',')} (those after nuclear may be missing), and a row a slide."])
     }
     def counts = rows.countBy { row -> row.sample }
     def problems = counts.findAll { _name, count -> count > 1 }.collect { name, count -> "${sheet.name}: sample ${name} occurs ${count} times; every row needs a name of its own." }
     problems += rows.withIndex().collectMany { row, index -> rowProblems(row, sheet.parent, options, "${sheet.name}, row ${index + 2}") }
     refuse(problems)
-    return rows.collect { row -> [metaOf(row, options), imageOf(row, sheet.parent)] }
+    return rows
 }
 
 def rowProblems(row, folder, options, where) {
@@ -136,7 +224,7 @@ def rowProblems(row, folder, options, where) {
     if (!(row.sample ==~ /[A-Za-z0-9][A-Za-z0-9._-]*/)) {
         problems << "sample '${row.sample}': a sample name has letters, digits, '.', '_' and '-' only, since folders are named after it."
     }
-    if (!row.image || !imageOf(row, folder).exists()) {
+    if (!row.image || !fileOf(row.image, folder).exists()) {
         problems << (row.image ? "image ${row.image} does not exist; check the path, and that it can be read from here." : 'no image is named.')
     }
     if (!row.nuclear) {
@@ -161,13 +249,45 @@ def metaOf(row, options) {
         membrane: row.membrane ?: '',
         image_mpp: row.image_mpp ?: textOf(options.image_mpp),
         compartment: row.membrane ? options.compartment : 'nuclear',
+        segmenter: options.segmenter,
     ]
 }
 
 // Relative paths of a samplesheet count from its own folder, or else from where the run started
-def imageOf(row, folder) {
-    def beside = folder ? folder.resolve(row.image) : null
-    return beside && beside.exists() ? beside : file(row.image)
+def fileOf(name, folder) {
+    def beside = folder ? folder.resolve(name) : null
+    return beside && beside.exists() ? beside : file(name)
+}
+
+// The networks of --segmenter pixelcnn: the user's, or those that come with the pipeline
+def modelsOf(options) {
+    def embedded = ['whole-cell', 'nuclear'].collect { name -> "${projectDir}/assets/networks/${name}.keras".toString() }
+    def given = options.models ? namesOf(options.models) : embedded
+    def counts = given.countBy { name -> file(name).name }
+    refuse(given.findAll { name -> !file(name).exists() }.collect { name -> "--models ${name} does not exist; check the path." })
+    refuse(counts.findAll { _name, count -> count > 1 }.collect { name, count -> "--models: ${count} files are called ${name}; give every network a name of its own." })
+    return given.collect { name -> file(name) }
+}
+
+// The networks to train, as [meta, stores, labels]: every architecture and seed, by compartment
+def networksOf(options, examples) {
+    def compartments = options.compartment == 'both' ? ['whole-cell', 'nuclear'] : [options.compartment]
+    return [compartments, namesOf(options.architectures), numbersOf(options.seeds)].combinations().collect { compartment, architecture, seed ->
+        def meta = [
+            id: "${compartment}-${architecture}-seed${seed}".toString(),
+            compartment: compartment,
+            architecture: architecture,
+            seed: seed,
+            splits: examples.collect { example -> example[0].split },
+        ]
+        [meta, examples.collect { example -> example[1] }, examples.collect { example -> labelsOf(example[2], compartment) }]
+    }
+}
+
+// A generated tissue has labels of both compartments
+def labelsOf(labels, compartment) {
+    def wanted = compartment == 'nuclear' ? 'nucleus_truth' : 'cell_truth'
+    return labels instanceof List ? labels.find { path -> path.name.startsWith(wanted) } : labels
 }
 
 // The slides that the batching study generates, as meta
@@ -192,6 +312,17 @@ def recommendationOf(path, outdir) {
         "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
 }
 
+def comparisonOf(path, outdir) {
+    def found = new groovy.json.JsonSlurper().parseText(path.text)
+    def best = found.recommended
+    def models = best.models.collect { name -> "${outdir}/training/networks/${name}" }
+    // Several networks have the mean of their thresholds, unless told what suits them together
+    def prefix = found.compartment.replace('-', '_')
+    def thresholds = ['maxima_threshold', 'interior_threshold'].collect { name -> " --${prefix}_${name} ${best.thresholds[name]}" }
+    return "Cellquilt is done: ${found.compartment}: table and plots in ${outdir}/training/${found.compartment}; best on validation\n" +
+        "  --segmenter pixelcnn --compartment ${found.compartment} --models ${models.join(',')}${models.size() > 1 ? thresholds.join('') : ''}"
+}
+
 def summaryOf(summaries, outdir) {
     def lines = summaries.collect { path ->
         def summary = new groovy.json.JsonSlurper().parseText(path.text)
@@ -206,7 +337,7 @@ def summaryOf(summaries, outdir) {
         if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
             log.warn("${summary.sample}: no cells were found; its masks are empty.")
         }
-        "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/segmentation/mesmer-${summary.sample}"
+        "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
     }
     return "Cellquilt is done\n${lines.join('\n')}"
 }

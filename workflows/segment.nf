@@ -1,12 +1,13 @@
 // Slides in, matched cell and nucleus masks out.
 // A slide travels as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
-include { slidesOf ; summaryOf } from './parameters'
+include { modelsOf ; slidesOf ; summaryOf } from './parameters'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { INGEST   } from '../modules/ingest/main'
 include { PATCH    } from '../modules/patch/main'
 include { SEGMENT  } from '../modules/segment/main'
+include { CLASSIFY } from '../modules/classify/main'
 include { LABEL    } from '../modules/label/main'
 include { STITCH   } from '../modules/stitch/main'
 include { REPAIR   } from '../modules/repair/main'
@@ -21,9 +22,6 @@ workflow SEGMENTATION {
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
-    // Weights, once a run
-    MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
-
     // Normalise the whole slide, then fan out: a task is a block of patches
     INGEST(ch_slides)
     PATCH(INGEST.out.store)
@@ -31,8 +29,19 @@ workflow SEGMENTATION {
         def list = files instanceof List ? files : [files]
         list.collect { pixels -> [groupKey(meta, list.size()), pixels] }
     }
-    SEGMENT(ch_tasks, MODEL.out.model)
-    LABEL(SEGMENT.out.maps)
+
+    // Mesmer's maps, or the class probabilities of networks trained here
+    ch_maps = channel.empty()
+    if (options.segmenter == 'mesmer') {
+        MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
+        SEGMENT(ch_tasks, MODEL.out.model)
+        ch_maps = SEGMENT.out.maps
+    }
+    else {
+        CLASSIFY(ch_tasks, modelsOf(options))
+        ch_maps = CLASSIFY.out.maps
+    }
+    LABEL(ch_maps)
 
     // Fan in; a slide without informative patches comes with no labels
     ch_labels = LABEL.out.labels

@@ -108,7 +108,7 @@ def read_example(
     whole = (0, found.shape[0], 0, found.shape[1])
     regions = Regions(None, None, whole)
     if part == "train":
-        regions = split(found.shape, held_out, radius, labels.name)
+        regions = split(found, held_out, radius, labels.name)
     return Example(labels.name, image, found, classes_of(found, edge_width), regions)
 
 

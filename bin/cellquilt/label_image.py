@@ -24,9 +24,9 @@ _NO_UUID = uuid.UUID(int=0).urn
 _MAX_LABEL = 2**32 - 1
 
 
-def masks_folder(outdir: Path, sample: str) -> Path:
+def masks_folder(outdir: Path, sample: str, segmenter: str = "mesmer") -> Path:
     """Return where a sample's label images lie, in MCMICRO's layout."""
-    return outdir / "segmentation" / f"mesmer-{sample}"
+    return outdir / "segmentation" / f"{segmenter}-{sample}"
 
 
 def as_labels(array: np.ndarray) -> np.ndarray:

@@ -13,6 +13,12 @@ MAX_CARD_BYTES = 1 << 20
 INPUTS = ("nuclear", "membrane")
 COMPARTMENTS = ("whole-cell", "nuclear")
 
+# what zipfile and h5py raise for damaged files
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile),
+)
+
 
 def read_card(path: Path) -> dict:
     """Return the card of a network.
@@ -34,7 +40,7 @@ def read_card(path: Path) -> dict:
             if archive.getinfo(CARD).file_size > MAX_CARD_BYTES:
                 raise ValueError("its card is too long")
             card = json.loads(archive.read(CARD))
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path.name}: not a pixel classifier that --mode train wrote ({error})."
         ) from error
@@ -42,7 +48,7 @@ def read_card(path: Path) -> dict:
         raise DataError(f"{path.name}: a pixel classifier of another version; train it again.")
     needed = {
         *("architecture", "patch", "layers", "compartment", "channels", "thresholds"),
-        *("model_mpp", "weights_sha256"),
+        *("model_mpp", "classes", "weights_sha256"),
     }
     known = card.get("compartment") in COMPARTMENTS and card.get("channels") in (
         list(INPUTS),

@@ -11,7 +11,8 @@ from .grid import Grid
 
 OTHER, CELL, EDGE = (CLASSES.index(name) for name in ("other", "cell", "edge"))
 MIN_EDGE_WIDTH = 2
-MIN_REGION = 64  # px along the cut axis, below which a region tells nothing
+VALIDATION_SHARE = 0.15  # of an image of which nothing is held out for the test
+MIN_REGION = 32  # px along the cut axis, below which a region tells nothing
 
 Box = tuple[int, int, int, int]
 
@@ -71,17 +72,17 @@ class Regions:
     test: Box | None
 
 
-def split(shape: tuple[int, int], held_out: float, radius: int, name: str) -> Regions:
+def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Regions:
     """Cut an image across its longer side: to learn from, to choose by, and to test on.
 
     No patch of one part reaches into another: a patch's radius is left out between them.
 
     Parameters
     ----------
-    shape : (int, int)
-        Height and width in pixels.
+    labels : (h, w) ndarray of uint32
+        Label image. Parts are shares of its labelled pixels, since slides have bare glass.
     held_out : float
-        Share of the image for the test, and half of it again for validation; 0 for no test.
+        Share for the test, and half of it again for validation; 0 for no test.
     radius : int
         Of a patch in pixels.
     name : str
@@ -92,12 +93,19 @@ def split(shape: tuple[int, int], held_out: float, radius: int, name: str) -> Re
     DataError
         If a part would be too small.
     """
+    shape = labels.shape
     axis = int(shape[1] >= shape[0])
+    labelled = np.cumsum(np.count_nonzero(labels, axis=1 - axis))
+
+    def cut(share: float) -> int:
+        return int(np.searchsorted(labelled, (1 - share) * labelled[-1]))
+
     length = shape[axis]
-    n_test = round(length * held_out)
-    n_validation = round(length * (held_out / 2 if held_out else 0.15))
-    stops = [length - n_test - n_validation, length - n_test, length]
-    starts = [0, *(stop + 2 * radius for stop in stops[:-1])]
+    test = cut(held_out) if held_out else length
+    validation = cut(held_out * 1.5 if held_out else VALIDATION_SHARE)
+    gap = radius if held_out else 0
+    starts = [0, validation, test]
+    stops = [validation - radius, test - gap, length]
     lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]
     if min(lengths[: 3 if held_out else 2]) < MIN_REGION:
         raise DataError(

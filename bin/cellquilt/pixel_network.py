@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from .architectures import CLASSES, Architecture, from_table
 from .errors import DataError
-from .pixel_card import CARD, FORMAT, read_card
+from .pixel_card import CARD, FORMAT, UNREADABLE, read_card
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def load(path: Path) -> PixelNetwork:
     model = build(architecture, len(card["channels"]), seed=0)
     try:
         model.load_weights(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path.name}: its weights cannot be read, or are not of the architecture that its "
             f"card names; train it again, or fetch it again. ({error})"

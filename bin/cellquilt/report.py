@@ -86,7 +86,7 @@ def summarise(
         "sample": sample,
         "image": image["name"],
         **{name: counts.get(name) for name in COUNTS},
-        "segmentation": f"segmentation/mesmer-{sample}",
+        "segmentation": f"segmentation/{counts.get('segmenter', 'mesmer')}-{sample}",
         "overlay": overlay,
     }
     for compartment in COMPARTMENTS:

@@ -8,7 +8,7 @@ process REPAIR {
     tuple val(meta), path(facts), path(masks), path(uncertified)
 
     output:
-    tuple val(meta), path("${meta.id}/segmentation/mesmer-${meta.id}/*.ome.tif"), emit: masks
+    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks
     tuple val(meta), path("${meta.id}/matches.csv"), emit: matches
     tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics
     tuple val(meta), path("${meta.id}/*.pickle"), emit: pickles, optional: true
@@ -16,13 +16,15 @@ process REPAIR {
 
     script:
     def args = task.ext.args ?: ''
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def certificates = uncertified ? "--uncertified ${uncertified}" : ''
     """
-    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} ${certificates} --outdir ${meta.id} ${args}
+    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --outdir ${meta.id} ${args}
     """
 
     stub:
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     """
-    stub.py repair --sample ${meta.id} --outdir ${meta.id}
+    stub.py repair --sample ${meta.id} ${segmenter} --outdir ${meta.id}
     """
 }

@@ -8,7 +8,7 @@ process STITCH {
     tuple val(meta), path(facts), path(patches), path(labels, stageAs: 'labels/*')
 
     output:
-    tuple val(meta), path("${meta.id}/segmentation/mesmer-${meta.id}/*.ome.tif"), emit: masks
+    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks
     tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches
     tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified
     tuple val(meta), path("${meta.id}/stitch.json"), emit: summary
@@ -17,12 +17,14 @@ process STITCH {
 
     script:
     def args = task.ext.args ?: ''
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     """
-    stitch.py --facts ${facts} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} --outdir ${meta.id} ${args}
+    stitch.py --facts ${facts} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} ${segmenter} --outdir ${meta.id} ${args}
     """
 
     stub:
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     """
-    stub.py stitch --sample ${meta.id} --compartment ${meta.compartment} --outdir ${meta.id}
+    stub.py stitch --sample ${meta.id} --compartment ${meta.compartment} ${segmenter} --outdir ${meta.id}
     """
 }

@@ -1,0 +1,120 @@
+"""Pixel classifiers together: what averaging and the median filter gain, and which to use."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage as ndi
+
+from .comparison import PARTS, Network, Truth, by_architecture
+from .evaluation import choose_thresholds, label_region, object_scores, pixel_scores
+from .pixel_maps import MEDIAN
+
+FILTERS = (1, MEDIAN)  # sides of the median filter that are compared; 1 is none
+
+
+def averaged(networks: Sequence[Network], part: str, truth: Truth) -> list[np.ndarray]:
+    """Return the mean probabilities of networks, (2, h, w) float32 of each image of a part."""
+    boxes = truth.boxes[part]
+    sums = [np.zeros((2, y1 - y0, x1 - x0), np.float32) for y0, y1, x0, x1 in boxes]
+    for network in networks:
+        for total, found in zip(sums, network.read(part, "probabilities", boxes), strict=True):
+            total += found
+    return [total / np.float32(len(networks)) for total in sums]
+
+
+def judge_choices(networks: Sequence[Network], truth: Truth) -> pd.DataFrame:
+    """Return how well each choice of networks does, with and without the median filter.
+
+    The thresholds of the watershed are chosen on the validation part of the same probabilities.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        The choices are each of them, the replicates of each architecture together ('ensemble')
+        and all networks together ('ensemble of all'), where these are more than one.
+    truth : Truth
+
+    Returns
+    -------
+    DataFrame
+        A row per choice and side of the filter.
+    """
+    groups = by_architecture(networks)
+    choices = [("single", network.architecture, [network]) for network in networks]
+    choices += [("ensemble", name, group) for name, group in groups.items() if len(group) > 1]
+    choices += [("ensemble of all", "all", list(networks))] * (len(groups) > 1)
+    rows = []
+    for kind, architecture, chosen in choices:
+        found = {part: averaged(chosen, part, truth) for part in PARTS}
+        facts = {
+            "kind": kind,
+            "architecture": architecture,
+            "n_networks": len(chosen),
+            "networks": [network.name for network in chosen],
+            "flops_a_pixel": sum(network.card["flops_a_pixel"] for network in chosen),
+        }
+        rows += [facts | _judged(found, truth, median) for median in FILTERS]
+    return pd.DataFrame(rows).astype({"f1": float, "validation_f1": float})
+
+
+def _judged(found: dict[str, list[np.ndarray]], truth: Truth, median: int) -> dict:
+    thresholds = choose_thresholds(found["validation"], truth.labels["validation"], median)
+    cells = {
+        part: object_scores(
+            (label_region(image, thresholds, median) for image in found[part]), truth.labels[part]
+        )
+        for part in PARTS
+    }
+    filtered = (ndi.median_filter(image, (1, median, median)) for image in found["test"])
+    return {
+        "median_px": median,
+        "pixel_accuracy": pixel_scores(filtered, truth.classes["test"])["pixel_accuracy"],
+        **{name: cells["test"][name] for name in ("f1", "n_predicted", "n_truth")},
+        "validation_f1": cells["validation"]["f1"],
+        "thresholds": asdict(thresholds),
+    }
+
+
+def ensemble_table(judged: pd.DataFrame) -> pd.DataFrame:
+    """Return `judge_choices` without thresholds, single networks as means by architecture."""
+    by = ["kind", "architecture", "median_px"]
+    rows = judged.drop(columns="networks")
+    numbers = [name for name in rows.columns if name not in (*by, "n_networks", "thresholds")]
+    table = rows.groupby(by, sort=False)[numbers].mean()
+    table.insert(0, "n_networks", rows.groupby(by, sort=False)["n_networks"].sum())
+    return table.reset_index().astype({"flops_a_pixel": int})
+
+
+def recommend(compartment: str, judged: pd.DataFrame) -> dict:
+    """Return the contents of comparison.json.
+
+    Parameters
+    ----------
+    compartment : {'whole-cell', 'nuclear'}
+    judged : DataFrame
+        From `judge_choices`.
+
+    Returns
+    -------
+    dict
+        ``recommended``, the choice of best F1 on validation with the median filter that the
+        pipeline applies, of equals the one of fewest FLOPs; ``command``, the pipeline's options
+        for it; ``ensembles``, the rows of `ensemble_table`.
+    """
+    usable = judged[judged["median_px"] == MEDIAN].fillna({"validation_f1": 0.0})
+    order = usable.sort_values(
+        ["validation_f1", "flops_a_pixel"], ascending=[False, True], kind="stable"
+    )
+    best = order.iloc[0].to_dict()
+    models = [f"{name}.keras" for name in best.pop("networks")]
+    ensembles = ensemble_table(judged).astype(object)
+    table = ensembles.where(ensembles.notna(), None).to_dict("records")
+    return {
+        "compartment": compartment,
+        "recommended": {"models": models} | {k: v if v == v else None for k, v in best.items()},
+        "command": f"nextflow run . --segmenter pixelcnn --models {','.join(models)}",
+        "n_networks": int((usable["kind"] == "single").sum()),
+        "ensembles": table,
+    }

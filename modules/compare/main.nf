@@ -1,0 +1,28 @@
+// Compare the pixel classifiers of a compartment, singly and together, and say which to use.
+process COMPARE {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(cards), path(curves), path(probabilities)
+
+    output:
+    tuple val(meta), path("${meta.id}/comparison.csv"), emit: table
+    tuple val(meta), path("${meta.id}/networks.csv"), emit: networks
+    tuple val(meta), path("${meta.id}/ensembles.csv"), emit: ensembles
+    tuple val(meta), path("${meta.id}/{learning_curves,probabilities,cell_sizes}.png"), emit: plots
+    tuple val(meta), path("${meta.id}/comparison.json"), emit: comparison
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    compare.py --cards ${cards} --curves ${curves} --probabilities ${probabilities} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    """
+    stub.py compare --outdir ${meta.id}
+    """
+}
