@@ -29,6 +29,7 @@ SUBJECTS = (
     "postprocessing",
     "repair",
     "network",
+    "pixel_classifier",
     "methods",
     "labels",
     "tasks",

@@ -191,7 +191,7 @@ def test_messages_in_the_usage_are_the_programs(repo):
     """With … for what varies; the parts of a literal are joined as Python joins them."""
     python = "\n".join(path.read_text() for path in (repo / "bin").rglob("*.py"))
     python = re.sub(r"\"\s*\n\s*f?\"", "", python)
-    groovy = (repo / "workflows" / "parameters.nf").read_text()
+    groovy = "\n".join(path.read_text() for path in (repo / "workflows").glob("*.nf"))
     text = re.sub(r"\{[^{}\n]*\}", "…", python) + re.sub(r"\$\{[^{}]*\}", "…", groovy)
     usage = (repo / "docs" / "usage.md").read_text()
     table = usage[usage.index("| message | what to do |") :].split("\n\n")[0]

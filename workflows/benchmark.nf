@@ -1,7 +1,8 @@
 // The batching study: which patch and batch size segments fastest, and in how much memory, here.
 // A slide travels as [meta, file]; meta.id names it, and meta.patch_size and so on how it is cut and run.
 
-include { generatedOf ; numbersOf ; recommendationOf ; slidesOf } from './parameters'
+include { generatedOf ; numbersOf ; slidesOf } from './parameters'
+include { recommendationOf } from './summaries'
 include { GENERATE  } from '../modules/generate/main'
 include { MODEL     } from '../modules/model/main'
 include { INGEST    } from '../modules/ingest/main'

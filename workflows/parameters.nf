@@ -78,6 +78,10 @@ def namesOf(list) {
     return list.tokenize(',')*.trim().unique()
 }
 
+def numbersOf(list) {
+    return list.tokenize(',')*.toInteger().unique()
+}
+
 def refuse(problems) {
     if (problems) {
         error(problems.join('\n'))
@@ -162,19 +166,9 @@ def slidesOf(options) {
 // The slides to learn from as [meta, image, labels]; meta.split tells what each is for
 def examplesOf(options) {
     def columns = ['sample', 'image', 'labels', 'split', 'nuclear', 'membrane', 'image_mpp']
-    def rows = rowsOf(options, columns)
-    def problems = rows.collectMany { row ->
-        def found = []
-        if (!row.labels || !row.labels_path.exists()) {
-            found << "sample ${row.sample}: ${row.labels ? "labels ${row.labels} do not exist; check the path" : 'no labels are named'}."
-        }
-        if (row.split && !(row.split in ['train', 'test'])) {
-            found << "sample ${row.sample}: split '${row.split}': must be train or test, or empty for train."
-        }
-        found
+    return rowsOf(options, columns).collect { row ->
+        [metaOf(row, options) + [split: row.split ?: 'train'], row.path, row.labels_path]
     }
-    refuse(problems)
-    return rows.collect { row -> [metaOf(row, options) + [split: row.split ?: 'train'], row.path, row.labels_path] }
 }
 
 // The generated tissue to learn from, as meta
@@ -232,6 +226,12 @@ def rowProblems(row, folder, options, where) {
     }
     if (row.image_mpp && !row.image_mpp.isBigDecimal()) {
         problems << "image_mpp '${row.image_mpp}' is not a number; give the pixel size in um."
+    }
+    if (options.mode == 'train' && (!row.labels || !fileOf(row.labels, folder).exists())) {
+        problems << (row.labels ? "labels ${row.labels} do not exist; check the path." : 'no label image is named.')
+    }
+    if (row.split && !(row.split in ['train', 'test'])) {
+        problems << "split '${row.split}': must be train or test, or empty for train."
     }
     if (!row.membrane && options.compartment == 'whole-cell') {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
@@ -295,49 +295,4 @@ def generatedOf(options) {
     return numbersOf(options.benchmark_image_sizes).collect { side ->
         metaOf([sample: "generated-${side}".toString(), nuclear: 'DAPI', membrane: 'CD45;PanCK'], options) + [side: side]
     }
-}
-
-def numbersOf(list) {
-    return list.tokenize(',')*.toInteger().unique()
-}
-
-def recommendationOf(path, outdir) {
-    def found = new groovy.json.JsonSlurper().parseText(path.text)
-    if (!found.recommended) {
-        log.warn('No measurement fits; recommendation.json has the reasons.')
-        return "Cellquilt is done; ${outdir}/benchmark has the table"
-    }
-    def speed = String.format('%.3g Mpx/s, %.1f GB a task', found.recommended.slide_mpx_per_s, found.recommended.peak_memory_gb)
-    return "Cellquilt is done: of ${found.n_measurements} measurements the fastest for ${found.recommended.image} is\n" +
-        "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
-}
-
-def comparisonOf(path, outdir) {
-    def found = new groovy.json.JsonSlurper().parseText(path.text)
-    def best = found.recommended
-    def models = best.models.collect { name -> "${outdir}/training/networks/${name}" }
-    // Several networks have the mean of their thresholds, unless told what suits them together
-    def prefix = found.compartment.replace('-', '_')
-    def thresholds = ['maxima_threshold', 'interior_threshold'].collect { name -> " --${prefix}_${name} ${best.thresholds[name]}" }
-    return "Cellquilt is done: ${found.compartment}: table and plots in ${outdir}/training/${found.compartment}; best on validation\n" +
-        "  --segmenter pixelcnn --compartment ${found.compartment} --models ${models.join(',')}${models.size() > 1 ? thresholds.join('') : ''}"
-}
-
-def summaryOf(summaries, outdir) {
-    def lines = summaries.collect { path ->
-        def summary = new groovy.json.JsonSlurper().parseText(path.text)
-        def counts = [
-            summary.n_cells == null ? null : "${summary.n_cells} cells",
-            summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
-            summary.n_matched == null ? null : "${summary.n_matched} matched",
-            summary.n_uncertified_cells ? "${summary.n_uncertified_cells} cells not certified" : null,
-            summary.n_uncertified_nuclei ? "${summary.n_uncertified_nuclei} nuclei not certified" : null,
-            summary.n_unproved_patches ? "${summary.n_unproved_patches} patches skipped without proof" : null,
-        ].findAll { count -> count != null }
-        if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
-            log.warn("${summary.sample}: no cells were found; its masks are empty.")
-        }
-        "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
-    }
-    return "Cellquilt is done\n${lines.join('\n')}"
 }

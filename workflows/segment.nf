@@ -1,7 +1,8 @@
 // Slides in, matched cell and nucleus masks out.
 // A slide travels as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
-include { modelsOf ; slidesOf ; summaryOf } from './parameters'
+include { modelsOf ; slidesOf } from './parameters'
+include { summaryOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { INGEST   } from '../modules/ingest/main'

@@ -102,8 +102,8 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
 
     length = shape[axis]
     test = cut(held_out) if held_out else length
-    validation = cut(held_out * 1.5 if held_out else VALIDATION_SHARE)
     gap = radius if held_out else 0
+    validation = cut(held_out * 1.5 if held_out else VALIDATION_SHARE) - gap
     starts = [0, validation, test]
     stops = [validation - radius, test - gap, length]
     lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]

@@ -13,12 +13,19 @@ class Steps {
         }
     )'''
 
+    /** A small network for whole cells, to be trained on the tissue. */
+    static final String EXAMPLES = """INGEST.out.store.join(GENERATE.out.truth).map { meta, store, truth ->
+        def network = [id: 'cells', compartment: 'whole-cell', architecture: 'compact', seed: 1, splits: ['train']]
+        [network, store, truth.find { mask -> mask.name.startsWith('cell') }]
+    }"""
+
     private static final Map<String, String> INPUTS = [
         GENERATE: "input[0] = ${META}",
         MODEL: 'input[0] = []',
         INGEST: 'input[0] = GENERATE.out.image',
         PATCH: 'input[0] = INGEST.out.store',
         SEGMENT: 'input[0] = PATCH.out.pixels\ninput[1] = MODEL.out.model',
+        TRAIN: "input[0] = ${EXAMPLES}\ninput[1] = []",
         LABEL: 'input[0] = SEGMENT.out.maps',
         REPAIR: "input[0] = ${FACTS_AND_TRUTH}",
     ]

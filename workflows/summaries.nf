@@ -1,0 +1,42 @@
+// What the end of a run tells.
+
+def recommendationOf(path, outdir) {
+    def found = new groovy.json.JsonSlurper().parseText(path.text)
+    if (!found.recommended) {
+        log.warn('No measurement fits; recommendation.json has the reasons.')
+        return "Cellquilt is done; ${outdir}/benchmark has the table"
+    }
+    def speed = String.format('%.3g Mpx/s, %.1f GB a task', found.recommended.slide_mpx_per_s, found.recommended.peak_memory_gb)
+    return "Cellquilt is done: of ${found.n_measurements} measurements the fastest for ${found.recommended.image} is\n" +
+        "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
+}
+
+def comparisonOf(path, outdir) {
+    def found = new groovy.json.JsonSlurper().parseText(path.text)
+    def best = found.recommended
+    def models = best.models.collect { name -> "${outdir}/training/networks/${name}" }
+    // Several networks have the mean of their thresholds, unless told what suits them together
+    def prefix = found.compartment.replace('-', '_')
+    def thresholds = ['maxima_threshold', 'interior_threshold'].collect { name -> " --${prefix}_${name} ${best.thresholds[name]}" }
+    return "Cellquilt is done: ${found.compartment}: table and plots in ${outdir}/training/${found.compartment}; best on validation\n" +
+        "  --segmenter pixelcnn --compartment ${found.compartment} --models ${models.join(',')}${models.size() > 1 ? thresholds.join('') : ''}"
+}
+
+def summaryOf(summaries, outdir) {
+    def lines = summaries.collect { path ->
+        def summary = new groovy.json.JsonSlurper().parseText(path.text)
+        def counts = [
+            summary.n_cells == null ? null : "${summary.n_cells} cells",
+            summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
+            summary.n_matched == null ? null : "${summary.n_matched} matched",
+            summary.n_uncertified_cells ? "${summary.n_uncertified_cells} cells not certified" : null,
+            summary.n_uncertified_nuclei ? "${summary.n_uncertified_nuclei} nuclei not certified" : null,
+            summary.n_unproved_patches ? "${summary.n_unproved_patches} patches skipped without proof" : null,
+        ].findAll { count -> count != null }
+        if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
+            log.warn("${summary.sample}: no cells were found; its masks are empty.")
+        }
+        "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
+    }
+    return "Cellquilt is done\n${lines.join('\n')}"
+}
