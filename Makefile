@@ -7,7 +7,7 @@ export CELLQUILT_CACHE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
 NEXTFLOW_SOURCES := main.nf workflows modules
 
-.PHONY: help setup demo test test-full benchmark check format container lock clean
+.PHONY: help setup demo test test-full benchmark networks check format container lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,7 +15,7 @@ help: ## Show this list
 setup: ## Install what is missing: Nextflow and the Python environments, into ~/.cache/cellquilt
 	@tools/setup.sh all
 
-demo: setup ## Run the pipeline on its embedded sample
+demo: setup ## Run the pipeline on its embedded sample, with Mesmer and with the networks in assets/
 	@tools/demo.sh
 
 test: check ## Run the checks and the tests
@@ -29,6 +29,9 @@ test-full: check ## Run the checks and the tests, the slow ones too
 benchmark: setup ## Run the benchmarks, with ONLY=repair those of one subject; see benchmarks/README.md
 	@benchmarks/setup.sh
 	@$(CELLQUILT_CACHE)/envs/runtime/bin/python benchmarks/run.py --only "$(ONLY)" $(if $(KEEP),--keep)
+
+networks: setup ## Train the networks in assets/networks anew
+	@tools/train-networks.sh
 
 check: setup ## Lint the Python and Nextflow sources, and check their format
 	@$(DEV)/ruff check .

@@ -92,6 +92,7 @@ def conv(size, filters=4):
         (of_layers({"relu": 1}), r"layer 1: \{'relu': 1\} is none of \{conv: size, filters"),
         (of_layers({"conv": 31}), r"layer 1: \{'conv': 31\} is none of"),
         (of_layers(conv(31, 0)), r"layer 1: .* is none of .* whole numbers from 1"),
+        (of_layers(conv(31, 10**9)), r"whole numbers from 1 to 4096"),
         (of_layers(conv(30.0)), r"layer 1: .* is none of"),
         (of_layers("conv"), r"layer 1: conv is none of"),
         (of_layers(conv(31), {"dense": 8}, conv(1)), r"layer 3: only dense layers follow a dense"),

@@ -244,7 +244,7 @@ def test_label_reads_the_maps_of_the_whole_image_up_to_the_last_pixel_there_is(r
     assert min(sizes) > 104  # further than the halo, since tiles are whole
 
 
-@pytest.mark.parametrize("choice", CUTS)
+@pytest.mark.parametrize("choice", CUTS[::2])
 def test_masks_of_patches_are_those_of_the_whole_image(reference, cut, tmp_path, choice):
     found, thresholds = masks_of(cut[choice], tmp_path / "labels")
     assert thresholds["nuclear"].interior_threshold == THRESHOLDS["interior_threshold"]

@@ -38,7 +38,7 @@ TINY = from_table(
     "a test",
 )
 SHORT = Schedule(steps=6, batch_size=32, learning_rate=1e-3, augment="full")
-LEARNING = Schedule(steps=150, batch_size=128, learning_rate=1e-3, augment="flip")
+LEARNING = Schedule(steps=150, batch_size=96, learning_rate=1e-3, augment="flip")
 
 
 @pytest.fixture(scope="module")

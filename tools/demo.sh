@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Run the pipeline on its embedded sample and say what came out. Arguments go to nextflow run.
+# Run the pipeline on its embedded sample, with Mesmer and with the networks that come with it, and
+# say what came out. Arguments go to nextflow run.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 cd "$ROOT"
 tools/nextflow run . -profile demo,local --accept_mesmer_license --outdir results "$@"
-"$CACHE/envs/runtime/bin/python" - results/demo/summary.json <<'PYTHON'
+tools/nextflow run . -profile demo,local --segmenter pixelcnn --outdir results/pixelcnn "$@"
+"$CACHE/envs/runtime/bin/python" - results/demo/summary.json results/pixelcnn/demo/summary.json <<'PYTHON'
 import json
 import sys
 from pathlib import Path
 
 
 def line(found: dict) -> str:
-    text = f"{found['sample']}: {found['n_cells']} cells, {found['n_nuclei']} nuclei"
+    text = f"{found['n_cells']} cells, {found['n_nuclei']} nuclei"
     if found["matched_fraction"] is not None:
         text += f", {found['n_matched']} matched ({found['matched_fraction']:.1%})"
     return text
@@ -20,7 +22,8 @@ def line(found: dict) -> str:
 
 for path in map(Path, sys.argv[1:]):
     found = json.loads(path.read_text())
-    print(f"\n{line(found)}")
+    segmenter = Path(found["segmentation"]).name.split("-")[0]
+    print(f"\n{found['sample']}, {segmenter}: {line(found)}")
     for key, what in {"f1_cell": "cells", "f1_nucleus": "nuclei"}.items():
         if found.get(key) is not None:
             print(f"  F1 of the {what} against the known truth, at IoU 0.5: {found[key]:.3f}")

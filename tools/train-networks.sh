@@ -17,7 +17,7 @@ PYTHONPATH=bin "$python" tools/network_data.py --wheel "$work/wheel" --outdir "$
 train() {
     tools/nextflow run . -profile local --mode train --outdir "results/networks" \
         --input "$work/$1.csv" --compartment "$1" --edge_width "$2" --data_license "$3" \
-        --architectures compact --seeds 1 --train_steps 6000 --learning_rate 0.001 --augment full
+        --architectures compact --seeds 1 --train_steps 5000 --learning_rate 0.001 --augment full
     cp "results/networks/training/networks/$1-compact-seed1.keras" "assets/networks/$1.keras"
 }
 

@@ -10,6 +10,7 @@ from .errors import DataError
 BUILT_IN = Path(__file__).with_name("architectures.yaml")
 CLASSES = ("other", "cell", "edge")
 MAX_PATCH = 65  # what lies around a task's pixels is 32 px wide
+MAX_FILTERS = 4096  # a tile of the network would not fit most memories
 DEFAULT = ("reference", "conv5", "conv6", "conv8")
 
 
@@ -185,12 +186,12 @@ def _layer(row: object, where: str) -> Layer:
             return Layer("dense", 1, row["dense"])
     raise DataError(
         f"{where}: {row} is none of {{conv: size, filters: number}}, {{pool: size}} and "
-        "{dense: number}, with whole numbers from 1."
+        f"{{dense: number}}, with whole numbers from 1 to {MAX_FILTERS}."
     )
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_FILTERS
 
 
 def _after(side: int, layer: Layer) -> int:

@@ -3,9 +3,11 @@
 import json
 import zipfile
 import zlib
+from dataclasses import fields
 from pathlib import Path
 
 from .errors import DataError
+from .watershed import Thresholds
 
 CARD = "cellquilt.json"
 FORMAT = 1
@@ -54,6 +56,7 @@ def read_card(path: Path) -> dict:
         list(INPUTS),
         list(INPUTS[:1]),
     )
-    if needed - set(card) or not known:
+    thresholds = {field.name for field in fields(Thresholds)}
+    if needed - set(card) or not known or set(card["thresholds"]) - thresholds:
         raise DataError(f"{path.name}: its card is incomplete; train it again.")
     return card

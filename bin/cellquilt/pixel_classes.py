@@ -45,7 +45,8 @@ def classes_of(labels: np.ndarray, edge_width: int) -> np.ndarray:
         Label image.
     edge_width : int
         Width in pixels of the band between two cells that touch: an edge pixel has two of them
-        within half of it. A narrow gap between two cells is edge as well.
+        within half of it. The band lies on both alike, so that an odd width, which reaches further
+        at corners, gives a band of one pixel less. A narrow gap between two cells is edge as well.
 
     Returns
     -------
