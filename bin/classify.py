@@ -20,7 +20,6 @@ def main() -> None:
     o = args.parse_args()
     compartments = compartments_of(o.compartment)
     cards = {path: read_card(path) for path in o.models}
-    wanted = {path: card for path, card in cards.items() if card["compartment"] in compartments}
     with stores.read(o.pixels) as task:
         facts = task.attrs["facts"]
     # TensorFlow takes seconds to import
@@ -28,13 +27,14 @@ def main() -> None:
     from cellquilt.network import TileNetwork, choose_batch_size, select_device
     from cellquilt.pixel_network import load
 
-    check({path.name: card for path, card in wanted.items()}, compartments, facts)
+    check({path.name: card for path, card in cards.items()}, compartments, facts)
+    wanted = [path for path, card in cards.items() if card["compartment"] in compartments]
     device = select_device(o.device, o.cpus)
     classifier = PixelClassifier([load(path) for path in wanted])
-    batch_size = 2 if o.batch_size == "auto" else int(o.batch_size)
+    batch_size = 2 if o.batch_size == "auto" else min(int(o.batch_size), classifier.max_batch)
     network = TileNetwork(classifier, classifier.tile_shape, batch_size)
     if o.batch_size == "auto":
-        choose_batch_size(network, o.device)
+        choose_batch_size(network, o.device, classifier.max_batch)
     cli.log.info("classify: on %s, batches of %d tiles", device, network.batch_size)
     classify(o.pixels, classifier, network, device, o.maps)
 

@@ -32,7 +32,7 @@ def main() -> None:
     comparison_plot.draw_curves(o.outdir / "learning_curves.png", networks)
     comparison_plot.draw_probabilities(o.outdir / "probabilities.png", networks, truth)
     comparison_plot.draw_sizes(o.outdir / "cell_sizes.png", networks, truth)
-    cli.log.info("compare: %s", found["command"])
+    cli.log.info("compare: %s", found["options"])
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def compare(o) -> None:
     for name in ("learning_curves", "probabilities", "cell_sizes"):
         matplotlib.image.imsave(o.outdir / f"{name}.png", disks(10))
     best = {"kind": "single", "architecture": "stub", "models": ["stub.keras"]}
-    found = {"compartment": o.outdir.name, "recommended": best, "command": "nextflow run ."}
+    found = {"compartment": o.outdir.name, "recommended": best, "options": "--segmenter pixelcnn"}
     write_json(o.outdir / "comparison.json", **found)
 
 

@@ -35,7 +35,10 @@ def main() -> None:
     (architecture,) = architectures.load([o.architecture], o.architecture_file)
     splits = o.splits or ["train"] * len(o.stores)
     held_out = 0.0 if "test" in splits else o.held_out
-    n_channels = len(channels_of(o.stores[0], o.compartment))
+    seen = {channels_of(store, o.compartment) for store in o.stores}
+    if len(seen) > 1:
+        raise DataError("--input: some images have a membrane channel; name one for all or none.")
+    n_channels = len(seen.pop())
     examples = [
         read_example(store, labels, n_channels, split, o.edge_width, held_out, architecture.radius)
         for store, labels, split in zip(o.stores, o.labels, splits, strict=True)
@@ -49,7 +52,8 @@ def main() -> None:
     device = select_device(o.device, o.cpus)
     schedule = Schedule(o.steps, o.patience, learning_rate=o.learning_rate, augment=o.augment)
     facts = {
-        **{name: getattr(o, name) for name in ("edge_width", "held_out", "data_license", "cpus")},
+        **{name: getattr(o, name) for name in ("edge_width", "data_license", "cpus")},
+        "held_out": held_out,
         "device": device,
     }
     card = train_network(

@@ -145,7 +145,12 @@ def test_ensemble_of_networks_with_different_errors_beats_each_of_them(write):
     names = [f"whole-cell-reference-seed{seed}.keras" for seed in (1, 2, 3)]
     assert best["recommended"]["models"] == names
     assert best["recommended"]["f1"] == 1
-    assert best["command"] == f"nextflow run . --segmenter pixelcnn --models {','.join(names)}"
+    found = best["recommended"]["thresholds"]
+    assert best["options"] == (
+        "--segmenter pixelcnn --compartment whole-cell"
+        f" --whole_cell_maxima_threshold {found['maxima_threshold']}"
+        f" --whole_cell_interior_threshold {found['interior_threshold']}"
+    )
 
 
 def test_median_filter_mends_single_pixels(write):

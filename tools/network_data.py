@@ -15,8 +15,8 @@ from cellquilt.tissue import generate_tissue, write_tissue
 COLUMNS = ("sample", "image", "labels", "split", "nuclear", "membrane", "image_mpp")
 # Seeds are not the demo's. The pixel sizes make cells larger or smaller than they were
 # generated, as those of other tissues are: lymphocytes have half the area or less.
-TISSUES = {101: 0.5, 102: 0.38, 103: 0.3}
-SIDE = 1024
+TISSUES = {101: 0.5, 102: 0.36, 103: 0.28}
+SIDE_UM = 448.0  # at these pixel sizes
 SHA256 = {
     "img2d.tif": "f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750",
     "mask2d.tif": "59ad5e820b7982ca9d13e946fa6e7f64e2714899e00a2ae6c69aa79aad53d46f",
@@ -35,7 +35,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = ("tissue", "cell_truth", "nucleus_truth")
         image, *truths = (folder / f"{name}.ome.tif" for name in names)
-        write_tissue(generate_tissue(SIDE, SIDE, seed, empty_width=64), image, *truths)
+        side = round(SIDE_UM / image_mpp)
+        write_tissue(generate_tissue(side, side, seed, empty_width=side // 16), image, *truths)
         channels = {"nuclear": "DAPI", "membrane": "CD45;PanCK", "image_mpp": image_mpp}
         for compartment, labels in zip(rows, truths, strict=True):
             row = {"sample": f"tissue-{seed}", "image": image, "labels": labels}

@@ -26,6 +26,7 @@ def checkParameters(given, schemaFile) {
         refuse(trainingProblems(options))
     }
     else {
+        refuse(options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : [])
         refuse(segmenterProblems(options))
     }
     return options
@@ -49,6 +50,9 @@ def segmenterProblems(options) {
 
 def trainingProblems(options) {
     def problems = []
+    if (options.input && options.labels) {
+        problems << "--labels ${options.labels}: of the slides of --input, the labels are a column of the samplesheet; leave it out."
+    }
     if (options.image && !options.labels) {
         problems << "--mode train --image ${options.image} needs --labels, the label image of its cells."
     }
@@ -56,12 +60,11 @@ def trainingProblems(options) {
         problems << '--mode train needs --compartment whole-cell or --compartment nuclear: what the labels are of.'
     }
     def known = architecturesOf(file("${projectDir}/bin/cellquilt/architectures.yaml"))
-    if (options.architecture_file && !file(options.architecture_file).exists()) {
-        return problems + "--architecture_file ${options.architecture_file} does not exist; check the path."
+    def own = options.architecture_file ? file(options.architecture_file, glob: false) : null
+    if (own && !own.isFile()) {
+        return problems + "--architecture_file ${options.architecture_file} is no file; check the path."
     }
-    if (options.architecture_file) {
-        known += architecturesOf(file(options.architecture_file))
-    }
+    known += own ? architecturesOf(own) : []
     def unknown = namesOf(options.architectures) - known
     if (unknown) {
         problems << "--architectures ${unknown.join(',')}: there is no such architecture; there are ${known.join(', ')}. Others can be given in a file, see --architecture_file."
@@ -71,7 +74,8 @@ def trainingProblems(options) {
 
 // The names alone: TRAIN checks what is in the file
 def architecturesOf(path) {
-    return path.readLines().findAll { line -> line ==~ /[A-Za-z0-9_-]+:.*/ }.collect { line -> line.tokenize(':')[0] }
+    def names = path.readLines().findAll { line -> line ==~ /["']?[A-Za-z0-9][A-Za-z0-9_-]*["']?\s*:.*/ }
+    return names.collect { line -> line.tokenize(':')[0].replaceAll(/["'\s]/, '') }
 }
 
 def namesOf(list) {
@@ -166,7 +170,15 @@ def slidesOf(options) {
 // The slides to learn from as [meta, image, labels]; meta.split tells what each is for
 def examplesOf(options) {
     def columns = ['sample', 'image', 'labels', 'split', 'nuclear', 'membrane', 'image_mpp']
-    return rowsOf(options, columns).collect { row ->
+    def rows = rowsOf(options, columns)
+    def splits = rows.collect { row -> row.split ?: 'train' }
+    if (!('train' in splits)) {
+        refuse(["${options.input}: no row has split 'train'; there is nothing to learn from."])
+    }
+    if (!('test' in splits) && options.held_out == 0) {
+        refuse(["--held_out ${options.held_out}: nothing is left for the test; raise it, or give a row split 'test'."])
+    }
+    return rows.collect { row ->
         [metaOf(row, options) + [split: row.split ?: 'train'], row.path, row.labels_path]
     }
 }
@@ -233,7 +245,7 @@ def rowProblems(row, folder, options, where) {
     if (row.split && !(row.split in ['train', 'test'])) {
         problems << "split '${row.split}': must be train or test, or empty for train."
     }
-    if (!row.membrane && options.compartment == 'whole-cell') {
+    if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && options.segmenter == 'mesmer') {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
     }
     if (!row.membrane && options.compartment == 'both') {
@@ -248,7 +260,7 @@ def metaOf(row, options) {
         nuclear: row.nuclear,
         membrane: row.membrane ?: '',
         image_mpp: row.image_mpp ?: textOf(options.image_mpp),
-        compartment: row.membrane ? options.compartment : 'nuclear',
+        compartment: row.membrane || options.compartment == 'whole-cell' ? options.compartment : 'nuclear',
         segmenter: options.segmenter,
     ]
 }
@@ -256,17 +268,17 @@ def metaOf(row, options) {
 // Relative paths of a samplesheet count from its own folder, or else from where the run started
 def fileOf(name, folder) {
     def beside = folder ? folder.resolve(name) : null
-    return beside && beside.exists() ? beside : file(name)
+    return beside && beside.exists() ? beside : file(name, glob: false)
 }
 
 // The networks of --segmenter pixelcnn: the user's, or those that come with the pipeline
 def modelsOf(options) {
     def embedded = ['whole-cell', 'nuclear'].collect { name -> "${projectDir}/assets/networks/${name}.keras".toString() }
     def given = options.models ? namesOf(options.models) : embedded
-    def counts = given.countBy { name -> file(name).name }
-    refuse(given.findAll { name -> !file(name).exists() }.collect { name -> "--models ${name} does not exist; check the path." })
+    def counts = given.countBy { name -> file(name, glob: false).name }
+    refuse(given.findAll { name -> !file(name, glob: false).exists() }.collect { name -> "--models ${name} does not exist; check the path." })
     refuse(counts.findAll { _name, count -> count > 1 }.collect { name, count -> "--models: ${count} files are called ${name}; give every network a name of its own." })
-    return given.collect { name -> file(name) }
+    return given.collect { name -> file(name, glob: false) }
 }
 
 // The networks to train, as [meta, stores, labels]: every architecture and seed, by compartment

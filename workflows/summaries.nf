@@ -11,15 +11,14 @@ def recommendationOf(path, outdir) {
         "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
 }
 
-def comparisonOf(path, outdir) {
-    def found = new groovy.json.JsonSlurper().parseText(path.text)
-    def best = found.recommended
-    def models = best.models.collect { name -> "${outdir}/training/networks/${name}" }
-    // Several networks have the mean of their thresholds, unless told what suits them together
-    def prefix = found.compartment.replace('-', '_')
-    def thresholds = ['maxima_threshold', 'interior_threshold'].collect { name -> " --${prefix}_${name} ${best.thresholds[name]}" }
-    return "Cellquilt is done: ${found.compartment}: table and plots in ${outdir}/training/${found.compartment}; best on validation\n" +
-        "  --segmenter pixelcnn --compartment ${found.compartment} --models ${models.join(',')}${models.size() > 1 ? thresholds.join('') : ''}"
+def comparisonOf(paths, outdir) {
+    def lines = paths.collect { path ->
+        def found = new groovy.json.JsonSlurper().parseText(path.text)
+        def models = found.recommended.models.collect { name -> "${outdir}/training/networks/${name}" }
+        "  ${found.compartment}: table and plots in ${outdir}/training/${found.compartment}; best on validation:\n" +
+            "    ${found.options} --models ${models.join(',')}"
+    }
+    return "Cellquilt is done\n${lines.join('\n')}"
 }
 
 def summaryOf(summaries, outdir) {

@@ -37,5 +37,9 @@ workflow TRAINING {
             .groupTuple(sort: { a, b -> a[0] <=> b[0] })
             .map { meta, networks -> [meta, networks*.getAt(1), networks*.getAt(2), networks*.getAt(3)] }
     )
-    COMPARE.out.comparison.subscribe { _meta, path -> log.info(comparisonOf(path, options.outdir)) }
+    COMPARE.out.comparison
+        .map { _meta, path -> path }
+        .toSortedList { a, b -> a.parent.name <=> b.parent.name }
+        .filter { paths -> paths }
+        .subscribe { paths -> log.info(comparisonOf(paths, options.outdir)) }
 }

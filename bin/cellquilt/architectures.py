@@ -1,5 +1,6 @@
 """Architectures of pixel classifiers: one table of layers, sizes checked before anything runs."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
         If the entry is of another form, or its layers do not take the patch to 1 x 1 px.
     """
     where = f"{source}, architecture {name}"
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+    if not isinstance(name, str) or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise DataError(f"{where}: a name has letters, digits, '-' and '_' only.")
     if not isinstance(entry, dict) or set(entry) != {"patch", "layers"}:
         raise DataError(f"{where}: must have 'patch' and 'layers', and nothing else.")

@@ -62,6 +62,13 @@ class PixelClassifier:
         side = STRIDE + 2 * self.radius
         return side, side, self.n_channels
 
+    @property
+    def max_batch(self) -> int:
+        """Largest batch whose layers TensorFlow can count in 31 bits."""
+        every = [network.architecture for some in self.networks.values() for network in some]
+        widest = max(layer.filters for architecture in every for layer in architecture.layers)
+        return (2**31 - 1) // (self.tile_shape[0] * self.tile_shape[1] * widest)
+
     def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
         """Return the probabilities of the core of each tile.
 
@@ -107,7 +114,8 @@ def check(cards: dict[str, dict], compartments: Iterable[str], slide: dict) -> N
                 f"--models {','.join(cards)}: none is a network for --compartment {compartment}; "
                 "add one, or segment the other compartment alone."
             )
-    for name, card in cards.items():
+    used = {name: card for name, card in cards.items() if card["compartment"] in compartments}
+    for name, card in used.items():
         if "membrane" in card["channels"] and not slide["membrane"]:
             raise DataError(
                 f"{name}: needs a membrane channel, and the slide {slide['image']['name']} is "
@@ -129,11 +137,16 @@ def thresholds_of(cards: Iterable[dict]) -> dict[str, dict]:
         found.setdefault(card["compartment"], []).append(card["thresholds"])
     return {
         compartment: {
-            name: type(first[name])(np.mean([thresholds[name] for thresholds in (first, *rest)]))
-            for name in first
+            name: _mean([thresholds[name] for thresholds in (first, *rest)]) for name in first
         }
         for compartment, (first, *rest) in found.items()
     }
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean, whole where all values are."""
+    mean = float(np.mean(values))
+    return round(mean) if all(isinstance(value, int) for value in values) else mean
 
 
 def classify(

@@ -144,7 +144,9 @@ def draw_probabilities(path: Path, networks: Sequence[Network], truth: Truth) ->
         Patch(facecolor=colour, edgecolor="#888888", lw=0.5, label=f"probability of {name}")
         for name, colour in CLASS_COLOURS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5 if len(best) > 1 else 3, frameon=False)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=5 if len(best) > 1 else 3, frameon=False
+    )
     _save(figure, path)
 
 

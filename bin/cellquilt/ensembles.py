@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import ndimage as ndi
 
 from .comparison import PARTS, Network, Truth, by_architecture
-from .evaluation import choose_thresholds, label_region, object_scores, pixel_scores
+from .evaluation import choose_thresholds, label_region, mean_f1, object_scores, pixel_scores
 from .pixel_maps import MEDIAN
 
 FILTERS = (1, MEDIAN)  # sides of the median filter that are compared; 1 is none
@@ -62,17 +62,15 @@ def judge_choices(networks: Sequence[Network], truth: Truth) -> pd.DataFrame:
 def _judged(found: dict[str, list[np.ndarray]], truth: Truth, median: int) -> dict:
     thresholds = choose_thresholds(found["validation"], truth.labels["validation"], median)
     cells = {
-        part: object_scores(
-            (label_region(image, thresholds, median) for image in found[part]), truth.labels[part]
-        )
-        for part in PARTS
+        part: [label_region(image, thresholds, median) for image in found[part]] for part in PARTS
     }
+    scores = object_scores(cells["test"], truth.labels["test"])
     filtered = (ndi.median_filter(image, (1, median, median)) for image in found["test"])
     return {
         "median_px": median,
         "pixel_accuracy": pixel_scores(filtered, truth.classes["test"])["pixel_accuracy"],
-        **{name: cells["test"][name] for name in ("f1", "n_predicted", "n_truth")},
-        "validation_f1": cells["validation"]["f1"],
+        **{name: scores[name] for name in ("f1", "n_predicted", "n_truth")},
+        "validation_f1": mean_f1(cells["validation"], truth.labels["validation"]),
         "thresholds": asdict(thresholds),
     }
 
@@ -100,8 +98,8 @@ def recommend(compartment: str, judged: pd.DataFrame) -> dict:
     -------
     dict
         ``recommended``, the choice of best F1 on validation with the median filter that the
-        pipeline applies, of equals the one of fewest FLOPs; ``command``, the pipeline's options
-        for it; ``ensembles``, the rows of `ensemble_table`.
+        pipeline applies, of equals the one of fewest FLOPs; ``options``, the pipeline's for it
+        beside the models; ``ensembles``, the rows of `ensemble_table`.
     """
     usable = judged[judged["median_px"] == MEDIAN].fillna({"validation_f1": 0.0})
     order = usable.sort_values(
@@ -109,12 +107,17 @@ def recommend(compartment: str, judged: pd.DataFrame) -> dict:
     )
     best = order.iloc[0].to_dict()
     models = [f"{name}.keras" for name in best.pop("networks")]
+    # said in full, since several networks would else have the mean of their own thresholds
+    thresholds = [
+        f"--{compartment.replace('-', '_')}_{name} {best['thresholds'][name]}"
+        for name in ("maxima_threshold", "interior_threshold")
+    ]
     ensembles = ensemble_table(judged).astype(object)
     table = ensembles.where(ensembles.notna(), None).to_dict("records")
     return {
         "compartment": compartment,
         "recommended": {"models": models} | {k: v if v == v else None for k, v in best.items()},
-        "command": f"nextflow run . --segmenter pixelcnn --models {','.join(models)}",
+        "options": f"--segmenter pixelcnn --compartment {compartment} {' '.join(thresholds)}",
         "n_networks": int((usable["kind"] == "single").sum()),
         "ensembles": table,
     }

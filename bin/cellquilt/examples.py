@@ -33,8 +33,8 @@ class Example:
 
     Attributes
     ----------
-    name : str
-        Of the label image's file.
+    name, labels_name : str
+        Of the files.
     image : (h, w, c) ndarray of float32
         As INGEST normalises it.
     labels : (h, w) ndarray of uint32
@@ -43,6 +43,7 @@ class Example:
     """
 
     name: str
+    labels_name: str
     image: np.ndarray
     labels: np.ndarray
     classes: np.ndarray
@@ -90,11 +91,7 @@ def read_example(
     with stores.read(store) as slide:
         facts = slide.attrs["facts"]
         codes, lut = slide["codes"][:n_channels], slide["lut"][:n_channels]
-    if n_channels > len(INPUTS[: 2 if facts["membrane"] else 1]):
-        raise DataError(
-            f"{facts['image']['name']}: has no membrane channel, and other images have."
-        )
-    image = np.stack([table[part] for table, part in zip(lut, codes, strict=True)], axis=-1)
+    image = np.stack([table[plane] for table, plane in zip(lut, codes, strict=True)], axis=-1)
     grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
     with LabelReader(labels) as reader:
         if reader.shape != (grid.height, grid.width):
@@ -104,12 +101,15 @@ def read_example(
                 "this image, at full resolution."
             )
         found = on_model_grid(reader.read(0, grid.height), grid)
-    check_labels(found, labels.name)
+    name = facts["image"]["name"]
+    where = f"{labels.name} of {name}"
+    check_labels(found, where)
     whole = (0, found.shape[0], 0, found.shape[1])
     regions = Regions(None, None, whole)
     if part == "train":
-        regions = split(found, held_out, radius, labels.name)
-    return Example(labels.name, image, found, classes_of(found, edge_width), regions)
+        regions = split(found, held_out, radius, where)
+    classes = classes_of(found, edge_width)
+    return Example(name, labels.name, image, found, classes, regions)
 
 
 def check_parts(examples: list[Example], edge_width: int) -> None:
@@ -117,10 +117,9 @@ def check_parts(examples: list[Example], edge_width: int) -> None:
     for part, name in (("train", "training"), ("validation", "validation"), ("test", "test")):
         boxes = list(parts_of(examples, part))
         if not boxes:
+            wanted = "'test', or --held_out above 0" if part == "test" else "'train'"
             raise DataError(
-                f"--labels: there is no image for {name}; give one with split "
-                f"'{'test' if part == 'test' else 'train'}' in the samplesheet, or --held_out "
-                "above 0."
+                f"--labels: there is no image for {name}; give one with split {wanted}."
             )
         check_classes([crop(e.classes, box) for e, box in boxes], edge_width, name)
 
@@ -144,16 +143,16 @@ class Patches:
     def __init__(self, examples: list[Example], part: str, radius: int):
         self.side = 2 * radius + 1
         around = ((radius, radius), (radius, radius), (0, 0))
-        self._images, places = [], []
+        self._images: list[np.ndarray] = []
+        self._boxes: list[Box] = []
+        self._places: list[list[np.ndarray]] = [[] for _ in CLASSES]  # by class and image
         for example, box in parts_of(examples, part):
-            classes = crop(example.classes, box)
-            y, x = np.indices(classes.shape, np.int32).reshape(2, -1)
-            number = np.full(y.size, len(self._images), np.int32)
-            places.append((classes.ravel(), number, y + box[0], x + box[2]))
+            classes = crop(example.classes, box).ravel()
+            for number, places in enumerate(self._places):
+                places.append(np.flatnonzero(classes == number))
             self._images.append(np.pad(example.image, around, "reflect"))
-        classes, *where = (np.concatenate(parts) for parts in zip(*places, strict=True))
-        table = np.stack(where, axis=1)
-        self._places = [table[classes == number] for number in range(len(CLASSES))]
+            self._boxes.append(box)
+        self._ends = [np.cumsum([len(found) for found in places]) for places in self._places]
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw patches: a class uniformly, then one of its pixels uniformly.
@@ -167,10 +166,18 @@ class Patches:
         classes = rng.integers(0, len(CLASSES), n, dtype=np.int32)
         patches = np.empty((n, self.side, self.side, self._images[0].shape[-1]), np.float32)
         for patch, chosen in zip(patches, classes, strict=True):
-            places = self._places[chosen]
-            number, y, x = places[rng.integers(0, len(places))]
+            number, y, x = self._place(chosen, rng.integers(0, self._ends[chosen][-1]))
             patch[:] = self._images[number][y : y + self.side, x : x + self.side]
         return patches, classes
+
+    def _place(self, chosen: int, rank: int) -> tuple[int, int, int]:
+        """Return image, row and column of one of the pixels of a class."""
+        ends = self._ends[chosen]
+        number = int(np.searchsorted(ends, rank, side="right"))
+        before = ends[number - 1] if number else 0
+        y0, _, x0, x1 = self._boxes[number]
+        y, x = divmod(int(self._places[chosen][number][rank - before]), x1 - x0)
+        return number, y0 + y, x0 + x
 
 
 def augmented(patches: np.ndarray, rng: np.random.Generator, how: str) -> np.ndarray:
@@ -195,11 +202,12 @@ def augmented(patches: np.ndarray, rng: np.random.Generator, how: str) -> np.nda
         return turned
     per_channel = (len(patches), 1, 1, patches.shape[-1])
     half = len(patches) // 2
-    sigma = rng.uniform(0.3, 1.2)
+    sigma = rng.uniform(0.3, 1.6)
     turned[:half] = ndi.gaussian_filter(turned[:half], (0, sigma, sigma, 0))
-    turned **= np.exp(rng.uniform(-0.5, 0.5, per_channel)).astype(np.float32)
-    turned *= rng.uniform(0.6, 1.2, per_channel).astype(np.float32)
-    turned += rng.uniform(-0.05, 0.05, per_channel).astype(np.float32)
+    turned **= np.exp(rng.uniform(-0.6, 0.6, per_channel)).astype(np.float32)
+    # down to a third: a cell may have little of a stain
+    turned *= rng.uniform(0.3, 1.2, per_channel).astype(np.float32)
+    turned += rng.uniform(-0.05, 0.08, per_channel).astype(np.float32)
     spread = rng.uniform(0, 0.06, per_channel).astype(np.float32)
     turned += spread * rng.standard_normal(patches.shape, np.float32)
     return turned.clip(0, 1)

@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from .batching import MIN_BATCH, fastest_batch, free_gpu_memory, largest_batch, within_limits
+from .batching import (
+    MAX_BATCH,
+    MIN_BATCH,
+    fastest_batch,
+    free_gpu_memory,
+    largest_batch,
+    within_limits,
+)
 from .errors import DataError
 
 log = logging.getLogger("cellquilt")
@@ -230,7 +237,7 @@ class Network(TileNetwork):
         super().__init__(lambda tiles: serve(tiles=tiles)["maps"], shape, batch_size, mode)
 
 
-def choose_batch_size(network: TileNetwork, device: str) -> None:
-    """Give the network the fastest batch size that fits the free memory of the device."""
+def choose_batch_size(network: TileNetwork, device: str, limit: int = MAX_BATCH) -> None:
+    """Give the network the fastest batch size, to `limit`, that fits the device's free memory."""
     largest = largest_batch(device, free_gpu_memory() if device == "gpu" else None)
-    network.batch_size = fastest_batch(largest, network.throughput)
+    network.batch_size = fastest_batch(min(largest, limit), network.throughput)

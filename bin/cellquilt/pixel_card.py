@@ -14,6 +14,7 @@ FORMAT = 1
 MAX_CARD_BYTES = 1 << 20
 INPUTS = ("nuclear", "membrane")
 COMPARTMENTS = ("whole-cell", "nuclear")
+THRESHOLDS = tuple(field.name for field in fields(Thresholds))
 
 # what zipfile and h5py raise for damaged files
 UNREADABLE = (
@@ -56,7 +57,8 @@ def read_card(path: Path) -> dict:
         list(INPUTS),
         list(INPUTS[:1]),
     )
-    thresholds = {field.name for field in fields(Thresholds)}
-    if needed - set(card) or not known or set(card["thresholds"]) - thresholds:
+    thresholds = card.get("thresholds")
+    known = known and isinstance(thresholds, dict)
+    if needed - set(card) or not known or set(thresholds) != set(THRESHOLDS):
         raise DataError(f"{path.name}: its card is incomplete; train it again.")
     return card

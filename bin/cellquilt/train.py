@@ -1,7 +1,6 @@
 """One network, from examples to a model with its card and what a comparison needs of it."""
 
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from .evaluation import choose_thresholds, label_region, object_scores, pixel_sc
 from .examples import Example, Patches, crop, parts_of
 from .grid import MODEL_MPP
 from .label import COMPARTMENTS
+from .lattice import STRIDE
 from .network import TileNetwork
 from .pixel_card import INPUTS
 from .pixel_network import network_of, save
@@ -72,13 +72,10 @@ def train_network(
     classifier = PixelClassifier([network_of(trained.model, architecture, partial)])
     network = TileNetwork(classifier, classifier.tile_shape, MIN_BATCH)
     first = 2 * list(COMPARTMENTS).index(compartment)
-    found, seconds, n_pixels = {}, 0.0, 0
+    found: dict[str, list] = {}
     for part in EVALUATED:
         for example, box in parts_of(examples, part):
-            start = time.perf_counter()
             maps = classify_box(network, classifier.radius, example.image, box)
-            seconds += time.perf_counter() - start
-            n_pixels += maps[0].size
             found.setdefault(part, []).append((maps[first : first + 2], example, box))
     thresholds = choose_thresholds(
         [maps for maps, _, _ in found["validation"]],
@@ -92,7 +89,7 @@ def train_network(
         "flops_a_pixel": architecture.flops_a_pixel(n_channels),
         "training": _history(trained, examples, schedule, seed) | facts,
         "scores": {part: _scores(rows, thresholds) for part, rows in found.items()},
-        "inference_s_per_mpx": seconds / n_pixels * 1e6,
+        "inference_s_per_mpx": 1e6 / (network.throughput(MIN_BATCH) * STRIDE**2),
         **provenance.of_step("TRAIN"),
     }
     outdir.mkdir(parents=True, exist_ok=True)
@@ -106,7 +103,8 @@ def train_network(
 def _history(trained: Trained, examples: list[Example], schedule: Schedule, seed: int) -> dict:
     images = [
         {
-            "labels": example.name,
+            "image": example.name,
+            "labels": example.labels_name,
             "model_px": list(example.labels.shape),
             **{part: box for part, box in asdict(example.regions).items()},
         }

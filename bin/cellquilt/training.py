@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from .architectures import Architecture
 from .cli import peak_memory_gb
+from .errors import DataError
 from .examples import Patches, augmented
 from .pixel_network import build
 
@@ -102,6 +103,10 @@ def train(
         if step % every and step != schedule.steps:
             continue
         point = Point(step, float(np.mean(losses)), *_evaluate(model, *held_out))
+        if not np.isfinite(point.validation_cross_entropy):
+            raise DataError(
+                f"--learning_rate {schedule.learning_rate}: training diverged; lower it."
+            )
         curve.append(point)
         losses = []
         _tell(architecture.name, seed, point, schedule.steps, time.perf_counter() - start)
