@@ -3,6 +3,7 @@
 import json
 import pickle
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 from cellquilt.architectures import BUILT_IN, from_table, load
 from cellquilt.errors import DataError
 from cellquilt.pixel_card import CARD, read_card
+from cellquilt.pixel_maps import DEFAULT
 from cellquilt.pixel_network import build, digest, network_of, save
 from cellquilt.pixel_network import load as load_network
 
@@ -30,7 +32,7 @@ CARD_FACTS = {
     "compartment": "nuclear",
     "channels": ["nuclear"],
     "model_mpp": 0.5,
-    "thresholds": {"maxima_threshold": 0.1},
+    "thresholds": asdict(DEFAULT),
 }
 
 
@@ -142,7 +144,7 @@ def test_what_is_no_network_of_ours_is_refused(saved, compact, tmp_path):
     for needed in ("thresholds", "classes", "model_mpp", "weights_sha256"):
         left = {key: value for key, value in card.items() if key != needed}
         refused(rewritten(path, {CARD: json.dumps(left)}), "its card is incomplete")
-    refused(with_card(path, layers=[{"conv": 31, "filters": 10**5}] * 2), "layer 2: conv 31 is la")
+    refused(with_card(path, layers=[{"conv": 31, "filters": 4096}] * 2), "layer 2: conv 31 is la")
 
 
 def test_weights_other_than_the_cards_are_refused(saved, compact, tmp_path):

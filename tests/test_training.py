@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def misleading_example():
     image = (classes[..., None] / 2).astype(np.float32)
     classes[:, 64:] = (classes[:, 64:] + 1) % 3
     regions = Regions((0, 64, 0, 64), (0, 64, 64, 128), None)
-    return Example("misleading", image, classes.astype(np.uint32), classes, regions)
+    return Example("misleading", "labels", image, classes.astype(np.uint32), classes, regions)
 
 
 def test_training_stops_where_nothing_gets_better_and_keeps_its_best_state():
@@ -153,7 +154,7 @@ def test_patches_show_the_pixel_in_their_middle_as_the_slide_reflected_does():
     rng = np.random.default_rng(4)
     example = misleading_example()
     image = rng.random((64, 128, 1), np.float32)
-    example = Example("noise", image, example.labels, example.classes, example.regions)
+    example = replace(example, image=image)
     patches, classes = Patches([example], "validation", 7).draw(rng, 300)
     padded = np.pad(image[..., 0], 7, "reflect")
     where = {float(value): at for at, value in np.ndenumerate(image[..., 0])}
