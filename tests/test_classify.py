@@ -27,12 +27,13 @@ from cellquilt.lattice import STRIDE
 from cellquilt.network import TileNetwork
 from cellquilt.patches import SMOOTHING_REACH
 from cellquilt.pixel_card import read_card
-from cellquilt.pixel_maps import REACH, maps_of
+from cellquilt.pixel_maps import maps_of, reach
 from cellquilt.pixel_network import build, load, save
 from cellquilt.stitch import stitch
 from cellquilt.tasks import grid_of, lattice_of, patches_of
 
 WHOLE = 1_000_000  # a patch size that no slide exceeds
+MEDIAN = 5
 THRESHOLDS = {
     "maxima_threshold": 0.02,
     "interior_threshold": 0.5,
@@ -40,6 +41,7 @@ THRESHOLDS = {
     "small_objects_threshold": 15,
     "fill_holes_threshold": 15,
     "radius": 2,
+    "median": MEDIAN,
 }
 # patch, channels, compartment, seed: three radii, and two networks for one compartment
 NETWORKS = {
@@ -125,7 +127,7 @@ def assembled(maps, shape, margin):
 
 def read_by_label(maps, shape):
     """Return the probabilities of all pixels, all of those compared that LABEL may read."""
-    return assembled(maps, shape, 96 + SMOOTHING_REACH + REACH)
+    return assembled(maps, shape, 96 + SMOOTHING_REACH + reach(MEDIAN))
 
 
 @pytest.mark.parametrize(
@@ -225,12 +227,12 @@ def masks_of(maps, folder):
 
 
 def test_label_reads_the_maps_of_the_whole_image_up_to_the_last_pixel_there_is(reference, cut):
-    expected = maps_of(*reference[2:])
+    expected = maps_of(*reference[2:], MEDIAN)
     sizes = set()
     for path in cut[192, 1]:
         with stores.read(path) as task:
             attributes = dict(task.attrs)
-            maps = _maps_of(task, attributes, lattice_of(attributes), 2)
+            maps = _maps_of(task, attributes, lattice_of(attributes), 2, MEDIAN)
             (patch,) = patches_of(attributes)
             core = (patch.y0, patch.y1, patch.x0, patch.x1)
             largest = maps.margins(core, 96, 4)[-1] + 4
@@ -315,9 +317,10 @@ def test_thresholds_are_the_mean_of_the_networks_of_a_compartment(files):
     cards = [read_card(path) for path in files]
     cards[1]["thresholds"] = THRESHOLDS | {"interior_threshold": 0.3, "radius": 4}
     found = thresholds_of(cards)
-    assert found["whole-cell"] == THRESHOLDS | {"interior_threshold": 0.4, "radius": 3}
+    assert found["whole-cell"] == THRESHOLDS | {"interior_threshold": 0.4, "radius": 4}
     assert found["nuclear"] == THRESHOLDS
-    assert type(found["whole-cell"]["radius"]) is int
+    cards[1]["thresholds"] = THRESHOLDS | {"median": 3}
+    assert thresholds_of(cards)["whole-cell"]["median"] in (3, 5), "a side stays odd"
 
 
 SLIDE = {"membrane": [{"index": 1, "name": "membrane"}], "image": {"name": "slide.ome.tif"}}

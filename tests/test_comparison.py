@@ -150,6 +150,7 @@ def test_ensemble_of_networks_with_different_errors_beats_each_of_them(write):
         "--segmenter pixelcnn --compartment whole-cell"
         f" --whole_cell_maxima_threshold {found['maxima_threshold']}"
         f" --whole_cell_interior_threshold {found['interior_threshold']}"
+        f" --whole_cell_median {found['median']}"
     )
 
 
@@ -282,7 +283,7 @@ def test_every_output_is_written_and_the_same_in_any_order(write, compare):
     files = [write(seed=seed, found=seen((seed,)), steps=3 + seed) for seed in (1, 2)]
     files += [write("conv5", found=seen((4, 5))), write("own", found=seen((1, 2, 3)))]
     folder, again = compare(files), compare(files[::-1], "again")
-    tables = {"comparison": 3, "networks": 4, "ensembles": 2 * (3 + 1 + 1)}
+    tables = {"comparison": 3, "networks": 4, "ensembles": 3 * (3 + 1 + 1)}
     plots = ("learning_curves", "probabilities", "cell_sizes")
     names = {f"{n}.csv" for n in tables} | {f"{n}.png" for n in plots} | {"comparison.json"}
     assert {path.name for path in folder.iterdir()} == names

@@ -89,7 +89,10 @@ def test_maps_without_cells_are_labelled_as_by_deep_watershed(reference, name):
     assert len(markers) == labels.max()
 
 
-@pytest.mark.parametrize("parameter", [field.name for field in fields(WHOLE_CELL)])
+OF_DEEPCELL = {field.name for field in fields(WHOLE_CELL)} - {"median"}  # which is not for maps
+
+
+@pytest.mark.parametrize("parameter", sorted(OF_DEEPCELL))
 def test_the_cases_above_would_tell_a_parameter_that_is_not_used(reference, parameter):
     assert any(
         not np.array_equal(

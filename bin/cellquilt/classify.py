@@ -144,9 +144,10 @@ def thresholds_of(cards: Iterable[dict]) -> dict[str, dict]:
 
 
 def _mean(values: list[float]) -> float:
-    """Return the mean, whole where all values are."""
-    mean = float(np.mean(values))
-    return round(mean) if all(isinstance(value, int) for value in values) else mean
+    """Return the mean; of whole numbers the middle one, so that an odd side stays odd."""
+    if all(isinstance(value, int) for value in values):
+        return sorted(values)[len(values) // 2]
+    return float(np.mean(values))
 
 
 def classify(

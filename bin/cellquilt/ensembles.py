@@ -8,10 +8,14 @@ import pandas as pd
 from scipy import ndimage as ndi
 
 from .comparison import PARTS, Network, Truth, by_architecture
-from .evaluation import choose_thresholds, label_region, mean_f1, object_scores, pixel_scores
-from .pixel_maps import MEDIAN
-
-FILTERS = (1, MEDIAN)  # sides of the median filter that are compared; 1 is none
+from .evaluation import (
+    MEDIANS,
+    choose_thresholds,
+    label_region,
+    mean_f1,
+    object_scores,
+    pixel_scores,
+)
 
 
 def averaged(networks: Sequence[Network], part: str, truth: Truth) -> list[np.ndarray]:
@@ -55,15 +59,13 @@ def judge_choices(networks: Sequence[Network], truth: Truth) -> pd.DataFrame:
             "networks": [network.name for network in chosen],
             "flops_a_pixel": sum(network.card["flops_a_pixel"] for network in chosen),
         }
-        rows += [facts | _judged(found, truth, median) for median in FILTERS]
+        rows += [facts | _judged(found, truth, median) for median in MEDIANS]
     return pd.DataFrame(rows).astype({"f1": float, "validation_f1": float})
 
 
 def _judged(found: dict[str, list[np.ndarray]], truth: Truth, median: int) -> dict:
-    thresholds = choose_thresholds(found["validation"], truth.labels["validation"], median)
-    cells = {
-        part: [label_region(image, thresholds, median) for image in found[part]] for part in PARTS
-    }
+    thresholds = choose_thresholds(found["validation"], truth.labels["validation"], (median,))
+    cells = {part: [label_region(image, thresholds) for image in found[part]] for part in PARTS}
     scores = object_scores(cells["test"], truth.labels["test"])
     filtered = (ndi.median_filter(image, (1, median, median)) for image in found["test"])
     return {
@@ -97,12 +99,11 @@ def recommend(compartment: str, judged: pd.DataFrame) -> dict:
     Returns
     -------
     dict
-        ``recommended``, the choice of best F1 on validation with the median filter that the
-        pipeline applies, of equals the one of fewest FLOPs; ``options``, the pipeline's for it
-        beside the models; ``ensembles``, the rows of `ensemble_table`.
+        ``recommended``, the choice of best F1 on validation, of equals the one of fewest
+        FLOPs; ``options``, the pipeline's for it beside the models; ``ensembles``, the rows of
+        `ensemble_table`.
     """
-    usable = judged[judged["median_px"] == MEDIAN].fillna({"validation_f1": 0.0})
-    order = usable.sort_values(
+    order = judged.fillna({"validation_f1": 0.0}).sort_values(
         ["validation_f1", "flops_a_pixel"], ascending=[False, True], kind="stable"
     )
     best = order.iloc[0].to_dict()
@@ -110,7 +111,7 @@ def recommend(compartment: str, judged: pd.DataFrame) -> dict:
     # said in full, since several networks would else have the mean of their own thresholds
     thresholds = [
         f"--{compartment.replace('-', '_')}_{name} {best['thresholds'][name]}"
-        for name in ("maxima_threshold", "interior_threshold")
+        for name in ("maxima_threshold", "interior_threshold", "median")
     ]
     ensembles = ensemble_table(judged).astype(object)
     table = ensembles.where(ensembles.notna(), None).to_dict("records")
@@ -118,6 +119,6 @@ def recommend(compartment: str, judged: pd.DataFrame) -> dict:
         "compartment": compartment,
         "recommended": {"models": models} | {k: v if v == v else None for k, v in best.items()},
         "options": f"--segmenter pixelcnn --compartment {compartment} {' '.join(thresholds)}",
-        "n_networks": int((usable["kind"] == "single").sum()),
+        "n_networks": int((judged["kind"] == "single").sum() // len(MEDIANS)),
         "ensembles": table,
     }

@@ -8,11 +8,12 @@ import numpy as np
 
 from .architectures import CLASSES
 from .metrics import object_f1, ratio
-from .pixel_maps import DEFAULT, MEDIAN, maps_of
+from .pixel_maps import DEFAULT, maps_of
 from .watershed import Thresholds, label_cells, smooth
 
 MAXIMA_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
 INTERIOR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
+MEDIANS = (1, 3, 5)
 SMALLEST_PROBABILITY = 1e-7  # below it, a cross-entropy counts no further
 
 
@@ -56,11 +57,9 @@ def pixel_scores(
     }
 
 
-def label_region(
-    probabilities: np.ndarray, thresholds: Thresholds, median: int = MEDIAN
-) -> np.ndarray:
+def label_region(probabilities: np.ndarray, thresholds: Thresholds) -> np.ndarray:
     """Return the cells of a region, (h, w) uint32, from its (2, h, w) probabilities."""
-    maps = maps_of(*probabilities, median)
+    maps = maps_of(*probabilities, thresholds.median)
     labels, _ = label_cells(maps.maxima, smooth(maps.interior, thresholds), thresholds)
     return labels
 
@@ -85,9 +84,11 @@ def mean_f1(found: Iterable[np.ndarray], truth: Iterable[np.ndarray]) -> float:
 
 
 def choose_thresholds(
-    probabilities: list[np.ndarray], truth: list[np.ndarray], median: int = MEDIAN
+    probabilities: list[np.ndarray],
+    truth: list[np.ndarray],
+    medians: Iterable[int] = MEDIANS,
 ) -> Thresholds:
-    """Return the thresholds of the watershed with the best `mean_f1`.
+    """Return the thresholds of the watershed, and the median filter, with the best `mean_f1`.
 
     Parameters
     ----------
@@ -95,15 +96,18 @@ def choose_thresholds(
         Of validation regions.
     truth : list of (h, w) ndarray of uint32
         Their labels.
-    median : int
-        See `pixel_maps.maps_of`.
+    medians : iterable of int
+        Sides of the filter to choose from.
     """
     best, best_f1 = DEFAULT, -1.0
-    maps = [maps_of(*found, median) for found in probabilities]
-    for maxima, interior in itertools.product(MAXIMA_THRESHOLDS, INTERIOR_THRESHOLDS):
-        tried = replace(DEFAULT, maxima_threshold=maxima, interior_threshold=interior)
-        labels = [label_cells(m.maxima, smooth(m.interior, tried), tried)[0] for m in maps]
-        f1 = mean_f1(labels, truth)
-        if f1 > best_f1:
-            best, best_f1 = tried, f1
+    for median in medians:
+        maps = [maps_of(*found, median) for found in probabilities]
+        for maxima, interior in itertools.product(MAXIMA_THRESHOLDS, INTERIOR_THRESHOLDS):
+            tried = replace(
+                DEFAULT, maxima_threshold=maxima, interior_threshold=interior, median=median
+            )
+            labels = [label_cells(m.maxima, smooth(m.interior, tried), tried)[0] for m in maps]
+            f1 = mean_f1(labels, truth)
+            if f1 > best_f1:
+                best, best_f1 = tried, f1
     return best

@@ -11,6 +11,7 @@ import zarr
 from . import pixel_maps, provenance, stores
 from .certificate import Box, Cells, Maps, label_patch
 from .cli import Progress
+from .errors import DataError
 from .lattice import STRIDE, Lattice
 from .tasks import lattice_of, patches_of
 from .watershed import NUCLEAR, WHOLE_CELL, Thresholds
@@ -44,6 +45,11 @@ def thresholds_of(maps: Path, compartment: str, given: dict[str, dict]) -> dict[
     for name in compartments_of(compartment):
         _, _, mesmers = COMPARTMENTS[name]
         found[name] = replace(mesmers, **{**trained.get(name, {}), **given.get(name, {})})
+        if found[name].median % 2 == 0 or not 1 <= found[name].median <= pixel_maps.MAX_MEDIAN:
+            raise DataError(
+                f"--{name.replace('-', '_')}_median {found[name].median}: must be odd and at most "
+                f"{pixel_maps.MAX_MEDIAN}, 1 for no filter."
+            )
     return found
 
 
@@ -81,7 +87,7 @@ def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
                 core = (patch.y0, patch.y1, patch.x0, patch.x1)
                 for compartment, limits in thresholds.items():
                     name, first_map, _ = COMPARTMENTS[compartment]
-                    source = _maps_of(task, attributes, lattice, first_map)
+                    source = _maps_of(task, attributes, lattice, first_map, limits.median)
                     cells, halo = label_patch(source, core, attributes["halo"], limits)
                     if halo > attributes["halo"]:
                         _tell(patch.patch_id, name, halo, cells)
@@ -94,7 +100,9 @@ def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
                 progress.add(pixels=(patch.y1 - patch.y0) * (patch.x1 - patch.x0))
 
 
-def _maps_of(task: zarr.Group, attributes: dict, lattice: Lattice, first_map: int) -> Maps:
+def _maps_of(
+    task: zarr.Group, attributes: dict, lattice: Lattice, first_map: int, median: int
+) -> Maps:
     """Return the maps of one compartment that a task has computed.
 
     Those of a pixel classifier are made of its probabilities, which takes some context.
@@ -113,8 +121,8 @@ def _maps_of(task: zarr.Group, attributes: dict, lattice: Lattice, first_map: in
         return tiles.issuperset(needed)
 
     def read_filtered(box: Box) -> tuple[np.ndarray, np.ndarray]:
-        outer = maps.around(box, pixel_maps.REACH)
-        found = pixel_maps.maps_of(*read(outer))
+        outer = maps.around(box, pixel_maps.reach(median))
+        found = pixel_maps.maps_of(*read(outer), median)
         inner = np.s_[box[0] - outer[0] : box[1] - outer[0], box[2] - outer[2] : box[3] - outer[2]]
         return found.maxima[inner], found.interior[inner]
 

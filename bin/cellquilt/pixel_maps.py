@@ -7,9 +7,8 @@ from scipy import ndimage as ndi
 
 from .watershed import Thresholds
 
-MEDIAN = 5  # side of the median filter in pixels
 SEED_SMOOTH = 2.0  # sigma in pixels of the gaussian from which seeds are taken
-REACH = MEDIAN // 2 + int(4 * SEED_SMOOTH + 0.5)
+MAX_MEDIAN = 9
 
 DEFAULT = Thresholds(
     maxima_threshold=0.05,
@@ -18,6 +17,7 @@ DEFAULT = Thresholds(
     small_objects_threshold=15,
     fill_holes_threshold=15,
     radius=2,
+    median=3,
 )
 
 
@@ -29,15 +29,20 @@ class PixelMaps:
     interior: np.ndarray
 
 
-def maps_of(cell: np.ndarray, edge: np.ndarray, median: int = MEDIAN) -> PixelMaps:
-    """Return the maps of a window, final where `REACH` px of image lie around.
+def reach(median: int) -> int:
+    """Return how many pixels around a window its maps depend on."""
+    return median // 2 + int(4 * SEED_SMOOTH + 0.5)
+
+
+def maps_of(cell: np.ndarray, edge: np.ndarray, median: int) -> PixelMaps:
+    """Return the maps of a window, final where `reach` px of image lie around.
 
     Parameters
     ----------
     cell, edge : (h, w) ndarray of float32
         Probabilities of two classes, averaged over the networks.
     median : int
-        Side of the median filter; 1 for none.
+        Side of the median filter in pixels; 1 for none.
 
     Returns
     -------

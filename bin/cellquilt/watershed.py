@@ -34,6 +34,9 @@ class Thresholds:
         Holes of fewer pixels are filled.
     radius : int
         Radius of the disk in which peaks are sought, in pixels.
+    median : int
+        Side of the median filter on the class probabilities of a pixel classifier, in pixels, odd;
+        1 for none. Mesmer's maps are not filtered.
     """
 
     maxima_threshold: float = 0.075
@@ -42,6 +45,7 @@ class Thresholds:
     small_objects_threshold: int = 15
     fill_holes_threshold: int = 15
     radius: int = 2
+    median: int = 1
 
 
 WHOLE_CELL = Thresholds()
