@@ -16,7 +16,6 @@ from cellquilt.classify import (
     check,
     classify,
     classify_box,
-    reflected,
     thresholds_of,
 )
 from cellquilt.errors import DataError
@@ -29,6 +28,7 @@ from cellquilt.patches import SMOOTHING_REACH
 from cellquilt.pixel_card import read_card
 from cellquilt.pixel_maps import maps_of, reach
 from cellquilt.pixel_network import build, load, save
+from cellquilt.pixel_tiles import reflected
 from cellquilt.stitch import stitch
 from cellquilt.tasks import grid_of, lattice_of, patches_of
 

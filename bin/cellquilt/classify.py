@@ -1,17 +1,10 @@
-"""Running pixel classifiers over the lattice tiles of a task: class probabilities of every pixel.
+"""Running pixel classifiers over the tiles of a task: class probabilities of every pixel."""
 
-Each tile of the slide-wide lattice gives the pixels of its core, always from the same window of
-the same size, so that a pixel's probabilities do not depend on how the slide was cut. At the
-slide's edge the window is reflected; where the outermost core ends before the slide does, one
-more tile lies beyond it.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import zarr
 
 from . import provenance, stores
 from .architectures import CLASSES
@@ -19,15 +12,14 @@ from .cli import Progress
 from .errors import DataError
 from .grid import MODEL_MPP
 from .label import COMPARTMENTS
-from .lattice import OVERLAP, STRIDE, Axis
+from .lattice import STRIDE
 from .network import TileNetwork
 from .pixel_classes import CELL, EDGE, Box
 from .pixel_maps import interior_of
 from .pixel_network import PixelNetwork
-from .segment import Codes, run_distinct
-from .tasks import lattice_of
+from .pixel_tiles import CoreRows, TileSource, reflected
+from .segment import run_distinct
 
-START = OVERLAP // 2  # where in a tile its core begins; a core is as long as the way to the next
 N_MAPS = 2 * len(COMPARTMENTS)
 
 
@@ -171,7 +163,7 @@ def classify(
     """
     cards = [n.card for networks in classifier.networks.values() for n in networks]
     with stores.read(pixels) as task:
-        source = _Source(task, classifier)
+        source = TileSource(task, classifier.radius, classifier.n_channels)
         attributes = dict(task.attrs)
         tiles = source.tiles()
         kinds = [tuple(pair) for pair in attributes.get("blank_codes", [])]
@@ -193,7 +185,7 @@ def classify(
         with stores.create(maps, attributes) as result:
             shape = (N_MAPS, source.height, source.width)
             chunks = (1, STRIDE, stores.CHUNK)
-            rows = _Rows(stores.new_array(result, "maps", shape, "float32", chunks))
+            rows = CoreRows(stores.new_array(result, "maps", shape, "float32", chunks))
             outputs = run_distinct(map(source.read, tiles), network, blanks)
             for tile, output in zip(tiles, outputs, strict=True):
                 rows.add(*source.place(tile), np.moveaxis(output, -1, 0))
@@ -204,105 +196,6 @@ def classify(
 def _interior(maps: np.ndarray, compartment: int) -> float:
     """Return the largest interior of a compartment in (h, w, 4) probabilities."""
     return float(interior_of(maps[..., 2 * compartment], maps[..., 2 * compartment + 1]).max())
-
-
-class _Source:
-    """The windows of a task's tiles as the networks see them."""
-
-    def __init__(self, task: zarr.Group, classifier: PixelClassifier):
-        self._attributes, self._codes = dict(task.attrs), task["codes"]
-        self._lut = task["lut"][:]
-        self._lattice = lattice_of(self._attributes)
-        self._radius, self._n_channels = classifier.radius, classifier.n_channels
-        self._first = self._attributes["tile_rows"][0], self._attributes["tile_cols"][0]
-        self.height, self.width = self._codes.shape[1:]
-
-    def tiles(self) -> list[tuple[int, int]]:
-        """Return the task's tiles in raster order, with those beyond the slide's edges."""
-        found = set()
-        for row, col in self._attributes["tiles"]:
-            found |= {
-                (r, c)
-                for r in _with_outer(self._lattice.rows, row)
-                for c in _with_outer(self._lattice.cols, col)
-            }
-        return sorted(found)
-
-    def place(self, tile: tuple[int, int]) -> tuple[int, int]:
-        """Return row and column in the task's maps at which a tile's core starts."""
-        row, col = (
-            (index - first) * STRIDE + START for index, first in zip(tile, self._first, strict=True)
-        )
-        return row, col
-
-    def read(self, tile: tuple[int, int]) -> tuple[Codes | None, np.ndarray]:
-        """Return a tile's codes, where its window is constant, and its window."""
-        rows = self._reflected(tile[0], self._first[0], self._lattice.rows)
-        cols = self._reflected(tile[1], self._first[1], self._lattice.cols)
-        band = self._codes[:, rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
-        window = band[:, rows - rows.min()][:, :, cols - cols.min()]
-        corner = window[:, 0, 0]
-        constant = (window == corner[:, None, None]).all()
-        parts = zip(self._lut, window[: self._n_channels], strict=False)
-        pixels = np.stack([table[part] for table, part in parts], axis=-1)
-        return (int(corner[0]), int(corner[1])) if constant else None, pixels
-
-    def constant(self, codes: Codes) -> np.ndarray:
-        """Return the window of a constant tile."""
-        side = STRIDE + 2 * self._radius
-        values = self._lut[[0, 1], codes][: self._n_channels]
-        return np.full((side, side, self._n_channels), values, np.float32)
-
-    def _reflected(self, tile: int, first: int, axis: Axis) -> np.ndarray:
-        """Return where in the task's codes a window's pixels lie along an axis."""
-        start = tile * STRIDE + START - axis.before
-        found = reflected(start - self._radius, start + STRIDE + self._radius, axis.size)
-        return found + axis.before - first * STRIDE
-
-
-def _with_outer(axis: Axis, tile: int) -> Iterator[int]:
-    """Yield a tile and, if it is the first or last and its core ends too early, one beyond."""
-    yield tile
-    if tile == 0 and axis.before < START:
-        yield -1
-    if tile == axis.n_tiles - 1 and axis.before + axis.size > tile * STRIDE + START + STRIDE:
-        yield tile + 1
-
-
-def reflected(start: int, stop: int, size: int) -> np.ndarray:
-    """Return for pixels [start, stop) which of `size` pixels each shows, as ``np.pad`` reflects."""
-    period = max(2 * (size - 1), 1)
-    index = np.arange(start, stop) % period
-    return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
-
-
-class _Rows:
-    """Write cores that arrive in raster order to an array whose chunks can be written once."""
-
-    def __init__(self, array: zarr.Array):
-        self._array = array
-        self._top = 0  # row of the array at which the band starts
-        self._band = np.zeros((array.shape[0], 2 * STRIDE, array.shape[2]), np.float32)
-
-    def add(self, row: int, col: int, core: np.ndarray) -> None:
-        while row >= self._top + STRIDE:
-            self._flush()
-        above, left = max(-row, 0), max(-col, 0)
-        core = core[:, above:, left:]
-        y, x = row + above - self._top, col + left
-        target = self._band[:, y : y + core.shape[1], x : x + core.shape[2]]
-        target[:] = core[:, : target.shape[1], : target.shape[2]]
-
-    def close(self) -> None:
-        while self._top < self._array.shape[1]:
-            self._flush()
-
-    def _flush(self) -> None:
-        stop = min(self._top + STRIDE, self._array.shape[1])
-        self._array[:, self._top : stop] = self._band[:, : stop - self._top]
-        self._band[:, :STRIDE] = self._band[:, STRIDE:]
-        self._band[:, STRIDE:] = 0
-        self._top += STRIDE
 
 
 def classify_box(network: TileNetwork, radius: int, image: np.ndarray, box: Box) -> np.ndarray:

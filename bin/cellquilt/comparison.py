@@ -31,7 +31,7 @@ SUFFIXES = (".json", ".curve.csv", ".probabilities.zip")
 
 
 @dataclass(frozen=True)
-class Network:
+class TrainedNetwork:
     """What TRAIN left of one network.
 
     Attributes
@@ -101,7 +101,7 @@ class Truth:
 
 def read_networks(
     cards: Sequence[Path], curves: Sequence[Path], probabilities: Sequence[Path]
-) -> list[Network]:
+) -> list[TrainedNetwork]:
     """Return networks in the order of `architectures.DEFAULT`, then by name, then by seed.
 
     Parameters
@@ -125,7 +125,7 @@ def read_networks(
                 raise DataError(f"{name}{suffix}: is missing; give all files that TRAIN wrote.")
     card_of, curve_of, store_of = files
     networks = [
-        Network(
+        TrainedNetwork(
             name, json.loads(card_of[name].read_text()), pd.read_csv(curve_of[name]), store_of[name]
         )
         for name in names
@@ -138,14 +138,14 @@ def read_networks(
         )
     known = architectures.DEFAULT
 
-    def order(network: Network) -> tuple:
+    def order(network: TrainedNetwork) -> tuple:
         name = network.architecture
         return known.index(name) if name in known else len(known), name, network.seed
 
     return sorted(networks, key=order)
 
 
-def read_truth(networks: Sequence[Network]) -> Truth:
+def read_truth(networks: Sequence[TrainedNetwork]) -> Truth:
     """Return what the networks were tested on.
 
     Raises
@@ -164,7 +164,7 @@ def read_truth(networks: Sequence[Network]) -> Truth:
     return truth
 
 
-def _common(networks: Sequence[Network], part: str) -> list[Box]:
+def _common(networks: Sequence[TrainedNetwork], part: str) -> list[Box]:
     """Return the intersection of the networks' boxes of each image."""
     first, *others = networks
     boxes = np.array(first.boxes(part))
@@ -179,22 +179,22 @@ def _common(networks: Sequence[Network], part: str) -> list[Box]:
     return [tuple(box) for box in boxes.tolist()]
 
 
-def _not_comparable(first: Network, other: Network) -> DataError:
+def _not_comparable(first: TrainedNetwork, other: TrainedNetwork) -> DataError:
     return DataError(
         f"{other.name}: was not tested on the same labels as {first.name}; train both with the "
         "same images, --edge_width and --held_out."
     )
 
 
-def by_architecture(networks: Iterable[Network]) -> dict[str, list[Network]]:
+def by_architecture(networks: Iterable[TrainedNetwork]) -> dict[str, list[TrainedNetwork]]:
     """Return the replicates of each architecture, in the order given."""
-    found: dict[str, list[Network]] = {}
+    found: dict[str, list[TrainedNetwork]] = {}
     for network in networks:
         found.setdefault(network.architecture, []).append(network)
     return found
 
 
-def network_table(networks: Iterable[Network]) -> pd.DataFrame:
+def network_table(networks: Iterable[TrainedNetwork]) -> pd.DataFrame:
     """Return a row per network: its scores on both parts, what it cost, and its thresholds."""
     rows = []
     for network in networks:

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .architectures import CLASSES
-from .comparison import Network, Truth, by_architecture
+from .comparison import TrainedNetwork, Truth, by_architecture
 from .evaluation import label_region
 from .grid import MODEL_MPP
 from .overlay import GAMMA, SIGNAL_COLOURS, outlines
@@ -50,7 +50,7 @@ def _styles(groups: dict) -> dict[str, dict]:
     }
 
 
-def draw_curves(path: Path, networks: Sequence[Network]) -> None:
+def draw_curves(path: Path, networks: Sequence[TrainedNetwork]) -> None:
     """Draw the learning curves: replicates as thin lines, their mean as a thick one.
 
     The mean ends where the first replicate does. A dot marks the state of a network that was kept.
@@ -59,7 +59,7 @@ def draw_curves(path: Path, networks: Sequence[Network]) -> None:
     ----------
     path : Path
         PNG to write.
-    networks : sequence of Network
+    networks : sequence of TrainedNetwork
     """
     groups = by_architecture(networks)
     figure = _figure(11, 4.4)
@@ -99,7 +99,7 @@ def mean_curve(curves: Iterable[pd.DataFrame], column: str) -> pd.Series:
     return together.dropna().mean(axis=1).sort_index()
 
 
-def draw_probabilities(path: Path, networks: Sequence[Network], truth: Truth) -> None:
+def draw_probabilities(path: Path, networks: Sequence[TrainedNetwork], truth: Truth) -> None:
     """Draw for a crop of the test what the best network of each architecture makes of it.
 
     Above the image and the class probabilities, below the outlines of the true cells and of those
@@ -109,7 +109,7 @@ def draw_probabilities(path: Path, networks: Sequence[Network], truth: Truth) ->
     ----------
     path : Path
         PNG to write.
-    networks : sequence of Network
+    networks : sequence of TrainedNetwork
         The best of an architecture is that of the best F1 on validation.
     truth : Truth
     """
@@ -150,7 +150,7 @@ def draw_probabilities(path: Path, networks: Sequence[Network], truth: Truth) ->
     _save(figure, path)
 
 
-def _validation_f1(network: Network) -> float:
+def _validation_f1(network: TrainedNetwork) -> float:
     return network.card["scores"]["validation"]["f1"] or 0.0
 
 
@@ -219,7 +219,7 @@ def _scale_bar(axes: Axes) -> None:
     axes.text(middle, bottom - 5, f"{SCALE_UM} µm", color="white", ha="center", va="bottom")
 
 
-def draw_sizes(path: Path, networks: Sequence[Network], truth: Truth) -> None:
+def draw_sizes(path: Path, networks: Sequence[TrainedNetwork], truth: Truth) -> None:
     """Draw the distribution of cell areas on the test: the truth's and each architecture's.
 
     Cells that are cut by the edge of an image are left out. Numbers are means over the networks.
@@ -228,7 +228,7 @@ def draw_sizes(path: Path, networks: Sequence[Network], truth: Truth) -> None:
     ----------
     path : Path
         PNG to write.
-    networks : sequence of Network
+    networks : sequence of TrainedNetwork
     truth : Truth
     """
     groups = by_architecture(networks)
@@ -266,7 +266,7 @@ def draw_sizes(path: Path, networks: Sequence[Network], truth: Truth) -> None:
     _save(figure, path)
 
 
-def _areas_of(network: Network, truth: Truth) -> np.ndarray:
+def _areas_of(network: TrainedNetwork, truth: Truth) -> np.ndarray:
     found = network.read("test", "probabilities", truth.boxes["test"])
     return areas_um2(
         [label_region(image.astype(np.float32), network.thresholds) for image in found]

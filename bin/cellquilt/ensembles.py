@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
-from .comparison import PARTS, Network, Truth, by_architecture
+from .comparison import PARTS, TrainedNetwork, Truth, by_architecture
 from .evaluation import (
     MEDIANS,
     choose_thresholds,
@@ -18,7 +18,7 @@ from .evaluation import (
 )
 
 
-def averaged(networks: Sequence[Network], part: str, truth: Truth) -> list[np.ndarray]:
+def averaged(networks: Sequence[TrainedNetwork], part: str, truth: Truth) -> list[np.ndarray]:
     """Return the mean probabilities of networks, (2, h, w) float32 of each image of a part."""
     boxes = truth.boxes[part]
     sums = [np.zeros((2, y1 - y0, x1 - x0), np.float32) for y0, y1, x0, x1 in boxes]
@@ -28,14 +28,14 @@ def averaged(networks: Sequence[Network], part: str, truth: Truth) -> list[np.nd
     return [total / np.float32(len(networks)) for total in sums]
 
 
-def judge_choices(networks: Sequence[Network], truth: Truth) -> pd.DataFrame:
+def judge_choices(networks: Sequence[TrainedNetwork], truth: Truth) -> pd.DataFrame:
     """Return how well each choice of networks does, with and without the median filter.
 
     The thresholds of the watershed are chosen on the validation part of the same probabilities.
 
     Parameters
     ----------
-    networks : sequence of Network
+    networks : sequence of TrainedNetwork
         The choices are each of them, the replicates of each architecture together ('ensemble')
         and all networks together ('ensemble of all'), where these are more than one.
     truth : Truth
