@@ -3,7 +3,7 @@
 Over an image, a pool of stride 2 becomes one of stride 1 whose window is dilated, and all that
 follows is dilated by as much: every pixel then gets what the network makes of the patch around
 it, without a convolution being computed twice (Giusti et al., ICIP 2013,
-https://doi.org/10.1109/ICIP.2013.6738559; Li et al., https://arxiv.org/abs/1412.4526).
+https://arxiv.org/abs/1302.1700; Li et al., https://arxiv.org/abs/1412.4526).
 """
 
 import hashlib
