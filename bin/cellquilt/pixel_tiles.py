@@ -38,6 +38,8 @@ class TileSource:
         self._radius, self._n_channels = radius, n_channels
         self._first = self._attributes["tile_rows"][0], self._attributes["tile_cols"][0]
         self.height, self.width = self._codes.shape[1:]
+        self._band_row: int | None = None  # the tile row whose pixels were read last
+        self._band = np.zeros((0, 0, 0), np.uint16)
 
     def tiles(self) -> list[tuple[int, int]]:
         """Return the task's tiles in raster order, with those beyond the slide's edges."""
@@ -59,10 +61,12 @@ class TileSource:
 
     def read(self, tile: tuple[int, int]) -> tuple[Codes | None, np.ndarray]:
         """Return a tile's codes, where its window is constant, and its window."""
-        rows = self._reflected(tile[0], self._first[0], self._lattice.rows)
-        cols = self._reflected(tile[1], self._first[1], self._lattice.cols)
-        band = self._codes[:, rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
-        window = band[:, rows - rows.min()][:, :, cols - cols.min()]
+        row, col = tile
+        if row != self._band_row:
+            rows = self._reflected(row, self._first[0], self._lattice.rows)
+            read = self._codes[:, rows.min() : rows.max() + 1]
+            self._band_row, self._band = row, read[:, rows - rows.min()]
+        window = self._band[:, :, self._reflected(col, self._first[1], self._lattice.cols)]
         corner = window[:, 0, 0]
         constant = (window == corner[:, None, None]).all()
         parts = zip(self._lut, window[: self._n_channels], strict=False)
