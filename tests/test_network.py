@@ -134,7 +134,7 @@ def test_a_real_lack_of_memory_halves_the_batch(doubling, caplog):
     network = Network(doubling, 8)
     assert numbers(network.run(numbered(11))) == list(range(11))
     assert network.batch_size == 4
-    assert "segment: out of device memory; batch size now 4" in caplog.text
+    assert "network: out of device memory; batch size now 4" in caplog.text
 
 
 @pytest.mark.parametrize("batch_size", [2, 5, 6, 16, 255])

@@ -24,7 +24,7 @@ def within_limits(batch_size: int) -> int:
 def free_gpu_memory() -> float | None:
     """Return the free memory of the first GPU in GB, or None where it cannot be told."""
     if shutil.which("nvidia-smi") is None:
-        log.warning("segment: nvidia-smi not found, free GPU memory unknown; batches of 16")
+        log.warning("network: nvidia-smi not found, free GPU memory unknown; batches of 16")
         return None
     query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     free_mib = subprocess.run(query, capture_output=True, text=True, check=True).stdout
@@ -67,9 +67,9 @@ def fastest_batch(largest: int, throughput: Callable[[int], float]) -> int:
         try:
             speed = throughput(batch_size)
         except MemoryError:
-            log.warning("segment: a batch of %d tiles does not fit the device", batch_size)
+            log.warning("network: a batch of %d tiles does not fit the device", batch_size)
             return taken if best else within_limits(batch_size // 2)
-        log.info("segment: %.1f tiles/s in batches of %d", speed, batch_size)
+        log.info("network: %.1f tiles/s in batches of %d", speed, batch_size)
         if speed < best * WORTHWHILE:
             break
         taken, best, batch_size = batch_size, speed, min(2 * batch_size, largest)

@@ -130,7 +130,7 @@ class TileNetwork:
         self.mode = mode
         self.batch_size = within_limits(batch_size)
         if self.batch_size != batch_size:
-            log.info("segment: batch size %d set to %d", batch_size, self.batch_size)
+            log.info("network: batch size %d set to %d", batch_size, self.batch_size)
 
     def exact(self) -> "TileNetwork":
         """Return the same network in float32, without XLA."""
@@ -206,7 +206,7 @@ class TileNetwork:
                         f"the device's memory does not hold a batch of {MIN_BATCH} tiles"
                     ) from error
                 self.batch_size = max(self.batch_size // 2, MIN_BATCH)
-                log.warning("segment: out of device memory; batch size now %d", self.batch_size)
+                log.warning("network: out of device memory; batch size now %d", self.batch_size)
                 continue
             yield from maps[: len(part)]
             start += len(part)
