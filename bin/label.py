@@ -10,7 +10,7 @@ from cellquilt.label import COMPARTMENTS, label, thresholds_of
 
 def main() -> None:
     args = cli.parser(__doc__)
-    args.add_argument("--maps", type=Path, required=True, help="maps of SEGMENT")
+    args.add_argument("--maps", type=Path, required=True, help="maps of SEGMENT or CLASSIFY")
     args.add_argument("--compartment", choices=["whole-cell", "nuclear", "both"], default="both")
     args.add_argument("--labels", type=Path, required=True, help="store of labels to write")
     for compartment, (_, _, mesmers) in COMPARTMENTS.items():
