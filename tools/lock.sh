@@ -21,7 +21,14 @@ lock 3.13 containers/runtime/requirements-gpu.lock requirements-gpu.in \
     --constraint requirements-cpu.lock
 lock 3.10 containers/deepcell/requirements.lock requirements.in --excludes excludes.txt
 lock 3.10 containers/deepcell/build.lock build.in --constraint requirements.lock
-lock 3.13 tools/dev.lock dev.in --constraint ../containers/runtime/requirements-cpu.lock
+lock 3.13 containers/export/requirements.lock requirements.in \
+    --constraint ../runtime/requirements-cpu.lock
+lock 3.13 tools/dev.lock dev.in --constraint ../containers/runtime/requirements-cpu.lock \
+    --constraint ../containers/export/requirements.lock
+lock 3.13 containers/evaluate/requirements.lock requirements.in --excludes excludes.txt
+lock 3.13 containers/evaluate/build.lock build.in --constraint requirements.lock
+lock 3.13 tests/readers/readers.lock readers.in --excludes excludes.txt
+lock 3.13 tests/readers/build.lock build.in --constraint readers.lock
 lock 3.13 kernels/build.lock build.in
 lock 3.13 tools/uv.lock uv.in
 

@@ -1,28 +1,43 @@
 #!/usr/bin/env bash
 # Install what the pipeline runs with, into ${CELLQUILT_CACHE:-~/.cache/cellquilt}:
-#   runtime   every step but MODEL (Python 3.13, TensorFlow for CPU, the kernels, compiled here)
+#   runtime   every step but MODEL and EXPORT (Python 3.13, TensorFlow for CPU, the kernels,
+#             compiled here)
+#   export    EXPORT (Python 3.13, the libraries of the formats, the kernels)
 #   deepcell  MODEL (Python 3.10, deepcell)
 #   dev       runtime, and what tests and checks need
+#   readers   the programs that open our outputs, for the tests (Python 3.13)
 #   nextflow  Nextflow, where PATH has none that is recent enough
 #   all       all of them (the default)
+#   evaluate  EVALUATE, which runs on request and is no part of all (Python 3.13)
 # Python environments are exactly their lock files, hashes checked, what compiles the kernels
 # included. What is there already is kept.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 RUNTIME=$ROOT/containers/runtime/requirements-cpu.lock
+EXPORT=$ROOT/containers/export/requirements.lock
 DEV=$ROOT/tools/dev.lock
 DEEPCELL=$ROOT/containers/deepcell
+EVALUATE=$ROOT/containers/evaluate
+READERS=$ROOT/tests/readers
 KERNELS=$ROOT/kernels
 KERNEL_SOURCES=("$KERNELS"/{pyproject.toml,setup.py,build.lock} "$KERNELS"/cellquilt_kernels/*.*)
 
 setup_runtime() {
     install_in_cache envs/runtime build_runtime "$RUNTIME" "${KERNEL_SOURCES[@]}"
 }
+setup_export() { install_in_cache envs/export build_export "$EXPORT" "${KERNEL_SOURCES[@]}"; }
 setup_dev() { install_in_cache envs/dev build_dev "$RUNTIME" "$DEV" "${KERNEL_SOURCES[@]}"; }
 setup_deepcell() {
     install_in_cache envs/deepcell build_deepcell "$DEEPCELL/requirements.lock" \
         "$DEEPCELL/build.lock"
+}
+setup_evaluate() {
+    install_in_cache envs/evaluate build_from_source "$EVALUATE/requirements.lock" \
+        "$EVALUATE/build.lock"
+}
+setup_readers() {
+    install_in_cache envs/readers build_from_source "$READERS/readers.lock" "$READERS/build.lock"
 }
 setup_nextflow() {
     find_nextflow
@@ -32,6 +47,7 @@ setup_nextflow() {
 }
 
 build_runtime() { install_with_kernels "$1" "$RUNTIME"; }
+build_export() { install_with_kernels "$1" "$EXPORT"; }
 build_dev() { install_with_kernels "$1" "$RUNTIME" "$DEV"; }
 
 # install_with_kernels FOLDER LOCK...
@@ -68,6 +84,12 @@ os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null ||
             "(Debian: apt-get install python3-dev)."
 }
 
+# build_from_source FOLDER LOCK LOCK_OF_BUILDS: with packages that are source only, and pure Python.
+build_from_source() {
+    make_venv 3.13 "$1"
+    "$UV" pip sync --quiet --require-hashes --python "$1/bin/python" --build-constraints "$3" "$2"
+}
+
 build_nextflow() {
     local java
     java=$("$JAVA" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') || true
@@ -83,13 +105,18 @@ build_nextflow() {
 
 for what in "${@:-all}"; do
     case $what in
-    runtime | deepcell | dev | nextflow) "setup_$what" ;;
+    runtime | export | deepcell | dev | evaluate | readers | nextflow) "setup_$what" ;;
     all)
         setup_nextflow
         setup_runtime
+        setup_export
         setup_deepcell
         setup_dev
+        setup_readers
         ;;
-    *) die "unknown: $what. Usage: tools/setup.sh [runtime|deepcell|dev|nextflow|all]..." ;;
+    *)
+        die "unknown: $what. Usage:" \
+            "tools/setup.sh [runtime|export|deepcell|dev|readers|evaluate|nextflow|all]..."
+        ;;
     esac
 done
