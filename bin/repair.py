@@ -17,7 +17,7 @@ from cellquilt.label_image import (
     masks_folder,
     write_label_strips,
 )
-from cellquilt.repair import count, match, match_metrics, match_table, paint
+from cellquilt.repair import certified, count, match, match_metrics, match_table, paint
 from cellquilt.strips import Scratch, strip_rows
 
 
@@ -70,7 +70,10 @@ def main() -> None:
         if args.export_pickle:
             export_pickles(args.outdir, cells, nuclei, cell, nucleus)
 
-    table = add_certified(match_table(matching, image_mpp), args.uncertified)
+    table = match_table(matching, image_mpp)
+    listed = None if args.uncertified is None else pd.read_csv(args.uncertified)
+    for name in ("cell", "nucleus"):
+        table[f"{name}_certified"] = certified(table[f"{name}_label"], listed, name)
     table.to_csv(args.outdir / "matches.csv", index=False, lineterminator="\n")
     metrics = match_metrics(matching)
     (args.outdir / "repair_metrics.json").write_text(
@@ -83,29 +86,6 @@ def main() -> None:
         metrics["n_nuclei"],
         metrics["n_matched"],
     )
-
-
-def add_certified(table: pd.DataFrame, uncertified: Path | None) -> pd.DataFrame:
-    """Return the table of matches with ``cell_certified`` and ``nucleus_certified``.
-
-    Missing where there is no such object, and everywhere if nothing is known of it.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `match_table`.
-    uncertified : Path or None
-        STITCH's table of what is not certified, with columns ``compartment`` and ``label``.
-    """
-    listed = None if uncertified is None else pd.read_csv(uncertified)
-    for name in ("cell", "nucleus"):
-        certified = pd.Series(pd.NA, table.index, dtype="boolean")
-        if listed is not None:
-            labels = table[f"{name}_label"]
-            doubtful = listed["label"][listed["compartment"] == name]
-            certified = (~labels.isin(doubtful)).astype("boolean").where(labels.notna())
-        table = table.assign(**{f"{name}_certified": certified})
-    return table
 
 
 def cytoplasm(cell: np.ndarray, nucleus: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The steps of the pipeline in a row, as functions, for tests that look at what they give."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,12 @@ import tifffile
 from cellquilt import stores
 from cellquilt.ingest import Request, ingest
 from cellquilt.label import COMPARTMENTS, label
+from cellquilt.label_image import LabelReader, write_label_image
 from cellquilt.lattice import STRIDE
 from cellquilt.patches import SMOOTHING_REACH, plan_patches
+from cellquilt.quantify import open_objects, quantify
+from cellquilt.repair import count, match, match_table, paint
+from cellquilt.slide import open_slide
 from cellquilt.stitch import Stitched, stitch
 from cellquilt.tasks import grid_of, lattice_of, patches_of, plan_tasks
 
@@ -134,3 +139,50 @@ def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
     """LABEL and STITCH; return (H, W, 2) labels, whole-cell first."""
     stitched = stitch_tasks(label_tasks(maps, folder))
     return np.stack([compartment.labels[:] for compartment in stitched], axis=-1)
+
+
+def repaired(
+    folder: Path, cells: np.ndarray, nuclei: np.ndarray, mpp: float = 0.5
+) -> tuple[dict[str, Path], pd.DataFrame]:
+    """REPAIR two label images; return all the masks by name, and the table of matches."""
+    masks = {"cell_original": cells, "nucleus_original": nuclei}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.ome.tif" for name in (*masks, "cell", "nucleus")}
+    for name, labels in masks.items():
+        write_label_image(paths[name], labels.astype(np.uint32), mpp, name)
+    with (
+        LabelReader(paths["cell_original"]) as cell,
+        LabelReader(paths["nucleus_original"]) as nucleus,
+    ):
+        matching = match(count(cell, nucleus))
+        painted = [strips[1:] for strips in paint(matching, cell, nucleus)]
+    for name, strips in zip(("cell", "nucleus"), zip(*painted, strict=True), strict=True):
+        write_label_image(paths[name], np.concatenate(strips), mpp, name)
+    matches = match_table(matching, mpp)
+    for name in ("cell", "nucleus"):
+        matches[f"{name}_certified"] = matches[f"{name}_label"].notna()
+    return paths, matches
+
+
+def quantified(
+    table: Path,
+    slide: Path,
+    masks: dict[str, Path],
+    matches: pd.DataFrame | None = None,
+    mpp: float = 0.5,
+    **options,
+) -> Path:
+    """QUANTIFY a slide's masks, of one compartment without `matches`; return the table."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with open_slide(slide) as image, ExitStack() as files:
+        objects = open_objects(files, masks, matches, None)
+        facts = {
+            "sample": table.stem,
+            "segmenter": "mesmer",
+            "compartment": objects.compartment,
+            "image": {"name": slide.name, "height": image.height, "width": image.width},
+            "image_mpp": mpp,
+            "provenance": [],
+        }
+        quantify(image, objects, facts, table, **options)
+    return table

@@ -29,6 +29,11 @@ def masks_folder(outdir: Path, sample: str, segmenter: str = "mesmer") -> Path:
     return outdir / "segmentation" / f"{segmenter}-{sample}"
 
 
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return label images by what they hold, such as ``"cell_original"``, from their names."""
+    return {path.name.removesuffix(".ome.tif"): path for path in paths}
+
+
 def as_labels(array: np.ndarray) -> np.ndarray:
     """Return the array as uint32.
 

@@ -245,6 +245,23 @@ def _centroids(name: str, sums: np.ndarray, image_mpp: float) -> dict[str, np.nd
     }
 
 
+def certified(labels: pd.Series, uncertified: pd.DataFrame | None, compartment: str) -> pd.Series:
+    """Return whether objects are certified; missing where there is none, or nothing is known.
+
+    Parameters
+    ----------
+    labels : Series of Int64
+        Labels before repair.
+    uncertified : DataFrame or None
+        STITCH's table of what is not certified, with columns ``compartment`` and ``label``.
+    compartment : {'cell', 'nucleus'}
+    """
+    if uncertified is None:
+        return pd.Series(pd.NA, labels.index, dtype="boolean")
+    doubtful = uncertified["label"][uncertified["compartment"] == compartment]
+    return (~labels.isin(doubtful)).astype("boolean").where(labels.notna())
+
+
 def match_metrics(matching: Matching) -> dict[str, object]:
     """Return the counts and fractions of a matching; None where a fraction is undefined.
 

@@ -1,0 +1,252 @@
+"""The table of a sample's cells: QUANTIFY writes it, exports and reports read it.
+
+A Parquet file with a row for each cell and, after those, for each nucleus without a cell. What the
+rows are of (sample, channels, pixel size, provenance) is in the file's metadata, so that it can
+travel alone.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import DataError
+from .label_image import LabelReader
+
+FACTS = b"cellquilt"
+COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
+# Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
+WHICH = ("matched", "all")
+
+
+def intensity_column(compartment: str, channel: str) -> str:
+    """Return the column of a channel's mean in a compartment."""
+    return f"{compartment}_mean_{channel}"
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return the channels' names, the second and later ones of a name with a number appended.
+
+    >>> unique_names(["CD4", "CD8", "CD4", "CD4_2"])
+    ['CD4', 'CD8', 'CD4_3', 'CD4_2']
+    """
+    taken, unique = set(names), []
+    for name in names:
+        number = 2
+        new = name
+        while new in unique or (new != name and new in taken):
+            new, number = f"{name}_{number}", number + 1
+        unique.append(new)
+    return unique
+
+
+def write(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, facts: dict) -> None:
+    """Write a table as its rows arrive; it appears under its name when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+    batches : iterable of RecordBatch
+        Of the schema; each becomes a row group.
+    schema : pyarrow.Schema
+    facts : dict
+        What can be written as JSON; see `CellTable.facts`.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    schema = schema.with_metadata({FACTS: json.dumps(facts)})
+    try:
+        with pq.ParquetWriter(
+            partial, schema, compression="zstd", use_dictionary=["status"]
+        ) as file:
+            for batch in batches:
+                file.write_batch(batch.cast(schema))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_facts(path: Path) -> dict:
+    """Return what the rows of a table are of, see `Cells.facts`.
+
+    Raises
+    ------
+    DataError
+        If the file is not a table of QUANTIFY's.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+    if FACTS not in metadata:
+        raise DataError(f"{path}: is no table of cells; give the .parquet that QUANTIFY writes.")
+    return json.loads(metadata[FACTS])
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return a table's rows, all columns or some; columns that may miss values are nullable."""
+    read_facts(path)
+    return pq.read_table(path, columns=columns).to_pandas(types_mapper=_NULLABLE.get)
+
+
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype(),
+}
+
+
+class Relabelled:
+    """A label image seen through a table of new labels; its rows are read as its own.
+
+    Parameters
+    ----------
+    labels : LabelReader
+    new_labels : (n,) uint32
+        New label of each label from 0 to n - 1; the others become background.
+    """
+
+    def __init__(self, labels: LabelReader, new_labels: np.ndarray):
+        self._labels, self._new = labels, new_labels
+        self.shape: tuple[int, int] = labels.shape
+
+    def read(self, y0: int, y1: int) -> np.ndarray:
+        """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
+        strip = self._labels.read(y0, y1)
+        return self._new[np.minimum(strip, len(self._new) - 1)]
+
+
+def new_labels(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return the table for `Relabelled` that makes each old label the new one beside it.
+
+    Its last entry, for all labels beyond the largest old one, is background.
+    """
+    table = np.zeros(int(old.max(initial=0)) + 2, np.uint32)
+    table[np.asarray(old, np.int64)] = new
+    return table
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an export, by ascending id, and their masks.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Their rows of the table with all columns but the intensities; index from 0. In
+        ``cell_id`` (int64, unique, from 1 up) is the pixel value of each in `masks`.
+    facts : dict
+        ``sample``, ``segmenter``, ``compartment`` (both, whole-cell or nuclear), ``image`` (name,
+        height, width), ``image_mpp`` (um/px), ``channels`` (of each the ``index``, the ``name`` as
+        in the slide, and the unique ``column``), ``provenance`` (a list of steps).
+    masks : dict
+        ``cell`` and ``nucleus``, as far as they are there: label images whose values are
+        ``cell_id``, with ``shape`` and ``read(y0, y1)``.
+    path : Path
+        The table.
+    order : (n,) int64
+        Where in the table the rows are.
+    """
+
+    rows: pd.DataFrame
+    facts: dict
+    masks: Mapping[str, LabelReader | Relabelled]
+    path: Path
+    order: np.ndarray
+
+    @property
+    def compartment(self) -> str:
+        """The compartment that stands for a cell: ``cell``, or ``nucleus`` where no cells are."""
+        return next(iter(self.masks))
+
+    @property
+    def compartments(self) -> tuple[str, ...]:
+        """The compartments that were measured, the one that stands for a cell first."""
+        return COMPARTMENTS if len(self.masks) == 2 else (self.compartment,)
+
+    @property
+    def channels(self) -> list[str]:
+        """Unique names of the channels, in the slide's order."""
+        return [channel["column"] for channel in self.facts["channels"]]
+
+    def means(self, compartment: str) -> np.ndarray:
+        """Return the mean intensities in a compartment, (cells, channels) float32.
+
+        NaN where a cell has no such compartment, or where a pixel of it is not finite.
+        """
+        columns = [intensity_column(compartment, channel) for channel in self.channels]
+        table = pq.read_table(self.path, columns=columns)
+        means = np.empty((len(self.rows), len(columns)), np.float32)
+        for k, column in enumerate(columns):
+            means[:, k] = table[column].to_numpy()[self.order]
+        return means
+
+
+@contextmanager
+def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -> Iterator[Cells]:
+    """Open a sample's table and masks for exports.
+
+    Parameters
+    ----------
+    table : Path
+        Parquet file of QUANTIFY.
+    masks : dict
+        Label images by name: of both compartments ``cell`` and ``nucleus`` and, for all cells,
+        ``cell_original``; of one compartment, its mask.
+    which : {'matched', 'all'}
+        Of both compartments: cells with a nucleus, or those without one too.
+
+    Yields
+    ------
+    Cells
+
+    Raises
+    ------
+    DataError
+        If a mask is missing, or is not of this sample.
+    """
+    facts = read_facts(table)
+    intensities = {
+        intensity_column(compartment, channel["column"])
+        for compartment in COMPARTMENTS
+        for channel in facts["channels"]
+    }
+    names = [name for name in pq.read_schema(table).names if name not in intensities]
+    rows = read(table, names)
+    chosen = rows["cell_id"].notna()
+    both = facts["compartment"] == "both"
+    if both and which == "matched":
+        chosen &= rows["status"] == "matched"
+    order = np.flatnonzero(chosen)
+    order = order[np.argsort(rows["cell_id"].to_numpy("int64", na_value=0)[order], kind="stable")]
+    rows = rows.iloc[order].reset_index(drop=True).astype({"cell_id": "int64"})
+
+    with ExitStack() as files:
+
+        def mask(name: str) -> LabelReader:
+            if name not in masks:
+                raise DataError(f"{facts['sample']}: {name}.ome.tif is missing; give it, too.")
+            labels = files.enter_context(LabelReader(masks[name]))
+            size = facts["image"]["height"], facts["image"]["width"]
+            if labels.shape != size:
+                raise DataError(
+                    f"{masks[name]}: is {labels.shape} px and the image of {facts['sample']} "
+                    f"{size} px; give the masks of this sample."
+                )
+            return labels
+
+        if not both:
+            compartment = {"whole-cell": "cell", "nuclear": "nucleus"}[facts["compartment"]]
+            opened: dict[str, LabelReader | Relabelled] = {compartment: mask(compartment)}
+        elif which == "matched":
+            opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
+        else:
+            table_of_ids = new_labels(rows["cell_label"].to_numpy(), rows["cell_id"].to_numpy())
+            cells = Relabelled(mask("cell_original"), table_of_ids)
+            opened = {"cell": cells, "nucleus": mask("nucleus")}
+        yield Cells(rows, facts, opened, table, order)

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""QUANTIFY: measure every cell over all channels of the slide."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+
+from cellquilt import provenance
+from cellquilt.cli import log, parser, run
+from cellquilt.label_image import by_name
+from cellquilt.quantify import check_slide, open_objects, quantify
+from cellquilt.slide import open_slide
+
+
+def main() -> None:
+    """Write quantification/<sample>.parquet."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--image", type=Path, required=True, help="the slide")
+    arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    arguments.add_argument("--provenance", type=Path, required=True, help="of STITCH")
+    arguments.add_argument("--uncertified", type=Path, required=True, help="of STITCH")
+    arguments.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
+    arguments.add_argument("--matches", type=Path, help="matches.csv, of both compartments")
+    arguments.add_argument("--z", type=int, help="plane of a z-stack")
+    arguments.add_argument("--t", type=int, help="frame of a time series")
+    arguments.add_argument("--segmenter", default="mesmer", help="which made the maps")
+    arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
+    args = arguments.parse_args()
+    facts = json.loads(args.facts.read_text())
+    steps = json.loads(args.provenance.read_text())["steps"]
+    matches = args.matches and pd.read_csv(args.matches, dtype_backend="numpy_nullable")
+    table = args.outdir / "quantification" / f"{facts['sample']}.parquet"
+    table.parent.mkdir(parents=True, exist_ok=True)
+
+    with ExitStack() as files:
+        slide = files.enter_context(open_slide(args.image, args.z, args.t))
+        objects = open_objects(files, by_name(args.masks), matches, pd.read_csv(args.uncertified))
+        check_slide(slide, facts, objects)
+        known = {
+            "sample": facts["sample"],
+            "segmenter": args.segmenter,
+            "compartment": objects.compartment,
+            "image": {key: facts["image"][key] for key in ("name", "height", "width")},
+            "image_mpp": facts["image_mpp"],
+            "provenance": [*steps, provenance.of_step("QUANTIFY")],
+        }
+        quantify(slide, objects, known, table)
+        n_channels = len(slide.channels)
+    n_objects = len(objects.rows)
+    log.info("quantify: %s: %d objects, %d channels", facts["sample"], n_objects, n_channels)
+
+
+if __name__ == "__main__":
+    run(main)
