@@ -28,6 +28,7 @@ SUBJECTS = (
     "kernels",
     "postprocessing",
     "repair",
+    "quantification",
     "network",
     "pixel_classifier",
     "methods",

@@ -10,7 +10,8 @@ import pandas as pd
 from cellquilt import provenance
 from cellquilt.cli import log, parser, run
 from cellquilt.label_image import by_name
-from cellquilt.quantify import check_slide, open_objects, quantify
+from cellquilt.objects import check_slide, open_objects
+from cellquilt.quantify import quantify
 from cellquilt.slide import open_slide
 
 

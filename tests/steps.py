@@ -15,8 +15,9 @@ from cellquilt.ingest import Request, ingest
 from cellquilt.label import COMPARTMENTS, label
 from cellquilt.label_image import LabelReader, write_label_image
 from cellquilt.lattice import STRIDE
+from cellquilt.objects import open_objects
 from cellquilt.patches import SMOOTHING_REACH, plan_patches
-from cellquilt.quantify import open_objects, quantify
+from cellquilt.quantify import quantify
 from cellquilt.repair import count, match, match_table, paint
 from cellquilt.slide import open_slide
 from cellquilt.stitch import Stitched, stitch

@@ -16,7 +16,7 @@ from steps import quantified, repaired
 from cellquilt import cell_table
 from cellquilt.errors import DataError
 from cellquilt.label_image import LabelReader, write_label_image
-from cellquilt.quantify import check_slide, open_objects
+from cellquilt.objects import check_slide, open_objects
 from cellquilt.slide import open_slide
 
 SHAPES = {

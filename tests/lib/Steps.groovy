@@ -13,6 +13,18 @@ class Steps {
         }
     )'''
 
+    /** What QUANTIFY takes: the slide, INGEST's facts, what STITCH would tell, and REPAIR's matches and masks. */
+    static final String MASKS_OF_REPAIR = '''GENERATE.out.image.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.masks)
+        .map { meta, image, facts, matches, masks ->
+            def told = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label'].collect { name, text ->
+                def path = workflow.workDir.resolve(name)
+                path.text = text
+                path
+            }
+            def originals = ['cell', 'nucleus'].collect { name -> workflow.workDir.resolve("\${name}_original.ome.tif") }
+            [meta, image, facts, *told, matches, originals + masks]
+        }'''
+
     /** A small network for whole cells, to be trained on the tissue. */
     static final String EXAMPLES = """INGEST.out.store.join(GENERATE.out.truth).map { meta, store, truth ->
         def network = [id: 'cells', compartment: 'whole-cell', architecture: 'compact', seed: 1, splits: ['train']]

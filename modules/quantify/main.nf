@@ -1,0 +1,28 @@
+// Measure every cell and nucleus over all channels of the slide.
+process QUANTIFY {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(image), path(facts), path(provenance), path(uncertified), path(matches), path(masks, stageAs: 'masks/*')
+
+    output:
+    tuple val(meta), path("${meta.id}/quantification/${meta.id}.parquet"), emit: table
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
+
+    script:
+    def args = task.ext.args ?: ''
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
+    def pairs = matches ? "--matches ${matches}" : ''
+    """
+    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} --masks masks/* ${pairs} ${segmenter} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
+    """
+    stub.py quantify --sample ${meta.id} --compartment ${meta.compartment} ${segmenter} --outdir ${meta.id}
+    """
+}
