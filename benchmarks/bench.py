@@ -69,7 +69,7 @@ class Bench:
 
         Parameters
         ----------
-        environment : {'runtime', 'deepcell', 'peers'}
+        environment : {'runtime', 'export', 'deepcell', 'peers'}
         function : str
         subject : str
             Module of the function, this run's own if not given.

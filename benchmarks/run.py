@@ -29,6 +29,7 @@ SUBJECTS = (
     "postprocessing",
     "repair",
     "quantification",
+    "geojson",
     "network",
     "pixel_classifier",
     "methods",
