@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the pipeline's container images with docker where it runs, else podman:
-#   runtime, deepcell   the two that a run without GPU needs (the default)
-#   runtime-gpu         runtime with CUDA
+#   runtime, export, deepcell   what a run without GPU needs (the default)
+#   runtime-gpu                 runtime with CUDA
 # What follows -- goes to the build command, such as --build-arg BASE_IMAGE=...
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -13,7 +13,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     shift
 done
 if [ $# -gt 0 ]; then shift; fi
-if [ ${#images[@]} -eq 0 ]; then images=(runtime deepcell); fi
+if [ ${#images[@]} -eq 0 ]; then images=(runtime export deepcell); fi
 
 engine=podman
 if docker info >/dev/null 2>&1; then engine=docker; fi
@@ -32,10 +32,10 @@ for image in "${images[@]}"; do
     runtime-gpu)
         build runtime "runtime:$VERSION-gpu" --build-arg REQUIREMENTS=requirements-gpu.lock "$@"
         ;;
-    deepcell) build deepcell "deepcell:$VERSION" "$@" ;;
+    export | deepcell) build "$image" "$image:$VERSION" "$@" ;;
     *)
         die "unknown: $image." \
-            "Usage: tools/build-images.sh [runtime|runtime-gpu|deepcell]... [-- OPTION...]"
+            "Usage: tools/build-images.sh [runtime|runtime-gpu|export|deepcell]... [-- OPTION...]"
         ;;
     esac
 done

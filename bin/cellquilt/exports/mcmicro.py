@@ -1,0 +1,82 @@
+"""The table in MCMICRO's layout, as scimap, cylinter and spatialdata-io read it."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from ..cell_table import Cells, unique_names
+
+# Column of the file, and what it is in the table of cells, after the compartment's name.
+BEFORE = {"CellID": "cell_id"}
+AFTER = {
+    "X_centroid": "centroid_x_px",
+    "Y_centroid": "centroid_y_px",
+    "Area": "area_px",
+    "MajorAxisLength": "major_axis_px",
+    "MinorAxisLength": "minor_axis_px",
+    "Eccentricity": "eccentricity",
+    "Solidity": "solidity",
+    "Extent": "extent",
+    "Orientation": "orientation_rad",
+}
+
+
+def write(cells: Cells, folder: Path) -> Path:
+    """Write ``quantification/<sample>--<segmenter>_<compartment>.csv`` and what belongs to it.
+
+    That is ``markers.csv`` and, since spatialdata-io asks for it, ``qc/params.yml``. Readers take
+    all between ``CellID`` and ``X_centroid`` for markers. A marker that is called like one of the
+    layout's own columns gets a number, as the second of two channels of a name does. Lengths are
+    in input pixels; a mean that is not finite is empty.
+
+    Parameters
+    ----------
+    cells : Cells
+    folder : Path
+        The sample's.
+
+    Returns
+    -------
+    Path
+        The table of cells.
+    """
+    of, facts = cells.compartment, cells.facts
+    columns = {name: cells.rows[column] for name, column in BEFORE.items()}
+    markers = marker_names(cells)
+    means = cells.means(of).astype(np.float32)  # as in the table, so in few digits
+    columns |= {
+        # NaN is written as "nan", and a missing value as nothing
+        name: pa.array(mean, mask=~np.isfinite(mean))
+        for name, mean in zip(markers, means.T, strict=True)
+    }
+    columns |= {name: cells.rows[f"{of}_{column}"] for name, column in AFTER.items()}
+    path = folder / "quantification" / f"{facts['sample']}--{facts['segmenter']}_{of}.csv"
+    _write_csv(path, columns)
+
+    # The table of channels does not say in which cycle of staining each was recorded.
+    numbers = np.arange(1, len(markers) + 1)
+    named = {"channel_number": numbers, "cycle_number": numbers * 0 + 1, "marker_name": markers}
+    _write_csv(folder / "markers.csv", named)
+    (folder / "qc").mkdir(exist_ok=True)
+    (folder / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
+    return path
+
+
+def marker_names(cells: Cells) -> list[str]:
+    """Return the markers' names in the file, different from each other and its other columns."""
+    own = [*BEFORE, *AFTER]
+    return unique_names([*own, *cells.channels])[len(own) :]
+
+
+def _write_csv(path: Path, columns: dict) -> None:
+    header = io.StringIO()
+    # pyarrow quotes all names, this only those that need it
+    csv.writer(header, lineterminator="\n").writerow(columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(header.getvalue().encode())
+        pa.csv.write_csv(pa.table(columns), file, pa.csv.WriteOptions(include_header=False))

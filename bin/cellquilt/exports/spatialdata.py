@@ -1,0 +1,58 @@
+"""SpatialData: labels, shapes and table in one store, with the transformation to um."""
+
+import shutil
+from pathlib import Path
+
+import dask.array as da
+import geopandas
+import numpy as np
+import spatialdata
+import zarr
+from spatialdata.models import Labels2DModel, ShapesModel, TableModel
+from spatialdata.transformations import Scale
+
+from .. import polygons
+from ..cell_table import Cells
+from . import anndata
+from .planes import CHUNK, fill_pyramid, pyramid_steps
+
+
+def write(cells: Cells, folder: Path) -> Path:
+    """Write ``zarr/<sample>.sdata.zarr``.
+
+    ``cell_labels`` and ``nucleus_labels`` (multiscale, uint32), ``cell_shapes`` and
+    ``nucleus_shapes`` (polygons in pixel corner coordinates, indexed by the cell's id) and
+    ``table``, see `cellquilt.exports.anndata.table`, which annotates the labels of the cells. All
+    are transformed to the coordinate system ``global``, which is in um from the slide's upper
+    left corner. Shapes that no cell has are left out: the format has no empty ones.
+    """
+    path = folder / "zarr" / f"{cells.facts['sample']}.sdata.zarr"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+    image_mpp = cells.facts["image_mpp"]
+    to_um = {"global": Scale([image_mpp, image_mpp], axes=("x", "y"))}
+    elements = {"table": TableModel.parse(anndata.table(cells))}
+    for name, mask in cells.masks.items():
+        factors = [2] * (len(pyramid_steps(mask.shape)) - 1)
+        elements[anndata.region(name)] = Labels2DModel.parse(
+            da.zeros(mask.shape, dtype=np.uint32, chunks=CHUNK),
+            dims=("y", "x"),
+            scale_factors=factors,
+            transformations=to_um,
+            chunks=CHUNK,
+        )
+    attrs = {"cellquilt": {"global": "micrometer", "image_mpp": image_mpp}}
+    data = spatialdata.SpatialData.init_from_elements(elements, attrs=attrs)
+    # Pixels that are zero take no place; the others follow row by row, and shapes one by one.
+    data.write(path, raster_compressor={"zstd": 3})
+    for name, mask in cells.masks.items():
+        group = zarr.open_group(path / "labels" / anndata.region(name), mode="r+")
+        datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+        fill_pyramid([group[level["path"]] for level in datasets], mask.read, path.parent)
+        traced = polygons.trace(mask)
+        if len(traced.labels):
+            shapes = geopandas.GeoDataFrame(geometry=traced.geometries(), index=traced.labels)
+            data[f"{name}_shapes"] = ShapesModel.parse(shapes, transformations=to_um)
+            data.write_element(f"{name}_shapes")
+            del data[f"{name}_shapes"]
+    return path
