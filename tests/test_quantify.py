@@ -124,6 +124,15 @@ def test_strips_of_any_height_give_the_same_file(codex, tmp_path):
         assert again.read_bytes() == path.read_bytes()
 
 
+def test_rows_written_in_many_batches_are_the_same(codex, tmp_path, monkeypatch):
+    slide, masks, matches, path = codex
+    monkeypatch.setattr("cellquilt.quantify._BATCH", 1000)
+    text = pd.concat([matches["status"].iloc[:10], matches["status"].iloc[10:]])  # in two chunks
+    matches = matches.assign(status=text.astype("string[pyarrow]"))
+    again = quantified(tmp_path / "codex.parquet", slide, masks, matches, 0.37745)
+    pd.testing.assert_frame_equal(cell_table.read(again), cell_table.read(path))
+
+
 def test_another_type_of_pixel_gives_the_same_numbers(codex, tmp_path):
     slide, masks, matches, path = codex
     image = tifffile.imread(slide)

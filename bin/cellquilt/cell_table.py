@@ -46,14 +46,14 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def write(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, facts: dict) -> None:
+def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict) -> None:
     """Write a table as its rows arrive; it appears under its name when it is complete.
 
     Parameters
     ----------
     path : Path
-    batches : iterable of RecordBatch
-        Of the schema; each becomes a row group.
+    tables : iterable of pyarrow.Table
+        Successive rows, of the schema.
     schema : pyarrow.Schema
     facts : dict
         What can be written as JSON; see `CellTable.facts`.
@@ -64,8 +64,8 @@ def write(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, fact
         with pq.ParquetWriter(
             partial, schema, compression="zstd", use_dictionary=["status"]
         ) as file:
-            for batch in batches:
-                file.write_batch(batch.cast(schema))
+            for table in tables:
+                file.write_table(table.cast(schema))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ class Relabelled:
     ----------
     labels : LabelReader
     new_labels : (n,) uint32
-        New label of each label from 0 to n - 1; the others become background.
+        New label of each label from 0 to n - 1; larger ones are given the last.
     """
 
     def __init__(self, labels: LabelReader, new_labels: np.ndarray):
@@ -117,8 +117,7 @@ class Relabelled:
 
     def read(self, y0: int, y1: int) -> np.ndarray:
         """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
-        strip = self._labels.read(y0, y1)
-        return self._new[np.minimum(strip, len(self._new) - 1)]
+        return np.take(self._new, self._labels.read(y0, y1), mode="clip")
 
 
 def new_labels(old: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ PACKAGES = (
     "tifffile",
     "zarr",
     "pandas",
+    "anndata",
+    "spatialdata",
     "tensorflow",
     "deepcell",
 )

@@ -69,6 +69,7 @@ def quantify(
     means = _Columns(table.parent, len(columns), len(rows))
     for k, name in enumerate(names):
         sums = _channel_sums(slide, k, strips, runs)
+        slide.release(k)
         for compartment in compartments:
             area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
             mean = sums[compartment] / area
@@ -187,12 +188,10 @@ def _write(
     known = pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata()
     schema = pa.schema([*known, *(pa.field(name, pa.float32()) for name in columns)])
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def tables() -> Iterator[pa.Table]:
         for batch, values in means:
-            table = pa.RecordBatch.from_pandas(rows.iloc[batch], schema=known, preserve_index=False)
-            yield pa.RecordBatch.from_arrays(
-                [*table.columns, *(pa.array(column, from_pandas=True) for column in values)],
-                schema=schema,
-            )
+            table = pa.Table.from_pandas(rows.iloc[batch], schema=known, preserve_index=False)
+            measured = [pa.array(column, from_pandas=True) for column in values]
+            yield pa.Table.from_arrays([*table.columns, *measured], schema=schema)
 
-    cell_table.write(path, batches(), schema, facts)
+    cell_table.write(path, tables(), schema, facts)

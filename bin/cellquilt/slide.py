@@ -136,6 +136,10 @@ class Slide:
             )
         return window
 
+    def release(self, channel_index: int) -> None:
+        """Free what is kept of a channel that will not be read again."""
+        self._decoded.pop(channel_index, None)
+
     def _tiles(
         self, channel_index: int, plane: Plane, wanted: Sequence[int]
     ) -> dict[int, np.ndarray | None]:
