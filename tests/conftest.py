@@ -106,6 +106,32 @@ def in_deepcell(
 
 
 @pytest.fixture(scope="session")
+def readers(
+    repo: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Return a function that runs a program of the readers' environment and returns what it says.
+
+    Nothing of this repository is on its path but Nextflow, as tools/nextflow.
+    """
+    programs = cache / "envs" / "readers" / "bin"
+    if not (programs / "python").exists():
+        pytest.fail(f"no readers in {programs}; tools/setup.sh readers installs them")
+    default = tmp_path_factory.mktemp("readers")
+    paths = os.pathsep.join([str(programs), str(repo / "tools"), os.environ["PATH"]])
+    # wide, so that no sentence is broken; and nothing asks the network for newer versions
+    settings = os.environ | {"PATH": paths, "PYTHONPATH": "", "COLUMNS": "300"}
+    settings |= {"NFCORE_NO_VERSION_CHECK": "1", "MULTIQC_NO_VERSION_CHECK": "true"}
+
+    def run(program: str, *arguments: str | Path, folder: Path = default) -> str:
+        command = [programs / program, *arguments]
+        done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def deepcell(
     repo: Path, in_deepcell: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., dict[str, dict[str, np.ndarray]]]:

@@ -2,6 +2,7 @@
 # Build the pipeline's container images with docker where it runs, else podman:
 #   runtime, export, deepcell   what a run without GPU needs (the default)
 #   runtime-gpu                 runtime with CUDA
+#   evaluate                    for --evaluate
 # What follows -- goes to the build command, such as --build-arg BASE_IMAGE=...
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -32,10 +33,12 @@ for image in "${images[@]}"; do
     runtime-gpu)
         build runtime "runtime:$VERSION-gpu" --build-arg REQUIREMENTS=requirements-gpu.lock "$@"
         ;;
-    export | deepcell) build "$image" "$image:$VERSION" "$@" ;;
+    export) build export "export:$VERSION" "$@" ;;
+    evaluate) build evaluate "evaluate:$VERSION" "$@" ;;
+    deepcell) build deepcell "deepcell:$VERSION" "$@" ;;
     *)
         die "unknown: $image." \
-            "Usage: tools/build-images.sh [runtime|runtime-gpu|export|deepcell]... [-- OPTION...]"
+            "Usage: tools/build-images.sh [runtime|runtime-gpu|export|evaluate|deepcell]... [-- OPTION...]"
         ;;
     esac
 done

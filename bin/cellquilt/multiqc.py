@@ -1,0 +1,158 @@
+"""What MultiQC shows of a run: files of its custom content, which it finds by their names.
+
+See its documentation, "Custom content". Nothing of MultiQC is needed to write them.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+PARENT = {
+    "parent_id": "cellquilt",
+    "parent_name": "Cellquilt",
+    "parent_description": "Cells and nuclei segmented in whole slides, and matched.",
+}
+OBJECTS = {"cell": "cells", "nucleus": "nuclei"}
+# Of REPAIR, from the best to the worst; see docs/outputs.md.
+STATUSES = {
+    "matched": ("Cell with its nucleus", "#1b9e77"),
+    "no_nucleus": ("Cell without nucleus", "#e6ab02"),
+    "nucleus_taken": ("Cell, nucleus taken by another", "#d95f02"),
+    "extra_nucleus": ("Nucleus, cell taken by another", "#7570b3"),
+    "no_cell": ("Nucleus outside cells", "#666666"),
+}
+
+
+def write(samples: Sequence[dict], folder: Path) -> list[Path]:
+    """Write the files of a run.
+
+    Parameters
+    ----------
+    samples : sequence of dict
+        Contents of each sample's report.json: of it ``sample``, ``summary``, ``n_by_status``,
+        ``density_per_mm2``, ``objects`` and ``distributions``.
+    folder : Path
+        Is made where it is not there.
+
+    Returns
+    -------
+    list of Path
+        Files ending in ``_mqc.json``, those that have anything to show.
+    """
+    contents = {"general": general_statistics(samples), "status": status_counts(samples)}
+    contents |= {f"{name}_area": areas(samples, name) for name in OBJECTS}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, content in contents.items():
+        if content["data"]:
+            paths.append(folder / f"cellquilt_{name}_mqc.json")
+            whole = {"id": f"cellquilt_{name}", **PARENT, **content}
+            paths[-1].write_text(json.dumps(whole, indent=2) + "\n")
+    return paths
+
+
+def general_statistics(samples: Sequence[dict]) -> dict:
+    """Return the columns of MultiQC's first table, one row a sample."""
+    count = {"format": "{:,.0f}", "min": 0}
+    share = {"suffix": "%", "min": 0, "max": 100, "format": "{:,.1f}"}
+    columns = {
+        "n_cells": count | {"title": "Cells", "description": "Cells found", "scale": "Blues"},
+        "n_nuclei": count | {"title": "Nuclei", "description": "Nuclei found", "scale": "Purples"},
+        "matched_percent": share
+        | {
+            "title": "Matched",
+            "description": "Matched pairs, of all cells and nuclei",
+            "scale": "RdYlGn",
+        },
+        "density_per_mm2": count
+        | {
+            "title": "Per mm²",
+            "description": "Cells, or nuclei without cells, per mm² of slide",
+            "scale": "Greens",
+        },
+        "certified_percent": share
+        | {
+            "title": "Certified",
+            "description": "Cells and nuclei proved to be as in the whole slide",
+            "scale": "RdYlGn",
+        },
+    }
+    data = {sample["sample"]: _statistics(sample) for sample in samples}
+    used = {name for row in data.values() for name in row}
+    headers = {name: column for name, column in columns.items() if name in used}
+    return {"plot_type": "generalstats", "headers": headers, "data": data}
+
+
+def _statistics(sample: dict) -> dict[str, float]:
+    summary = sample["summary"]
+    n_found = sum(summary[f"n_{objects}"] or 0 for objects in OBJECTS.values())
+    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in OBJECTS.values())
+    values = {
+        "n_cells": summary["n_cells"],
+        "n_nuclei": summary["n_nuclei"],
+        "matched_percent": _percent(summary["matched_fraction"]),
+        "density_per_mm2": sample["density_per_mm2"],
+        "certified_percent": _percent(1 - n_doubtful / n_found) if n_found else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
+def status_counts(samples: Sequence[dict]) -> dict:
+    """Return how many cells and nuclei have each status, a bar a sample."""
+    categories = {name: {"name": title, "color": c} for name, (title, c) in STATUSES.items()}
+    return {
+        "section_name": "Cells and nuclei by match",
+        "description": "What became of each cell, and of each nucleus without a cell, in matching.",
+        "plot_type": "bargraph",
+        "pconfig": {
+            "id": "cellquilt_status_plot",
+            "title": "Cellquilt: cells and nuclei by match",
+            "ylab": "Cells and nuclei",
+        },
+        "categories": categories,
+        "data": {
+            sample["sample"]: {name: sample["n_by_status"].get(name, 0) for name in STATUSES}
+            for sample in samples
+            if sample["n_by_status"]
+        },
+    }
+
+
+def areas(samples: Sequence[dict], compartment: str) -> dict:
+    """Return the distributions of a compartment's areas, a line a sample."""
+    objects = OBJECTS[compartment]
+    key = f"{compartment}_area_um2"
+    found = {
+        sample["sample"]: sample["distributions"][key]
+        for sample in samples
+        if sample["distributions"].get(key, {"n": 0})["n"]
+    }
+    return {
+        "section_name": f"Area of {objects}",
+        "description": f"Share of a sample's {objects} by their area.",
+        "plot_type": "linegraph",
+        "pconfig": {
+            "id": f"cellquilt_{compartment}_area_plot",
+            "title": f"Cellquilt: area of {objects}",
+            "xlab": "Area",
+            "xsuffix": " µm²",
+            "ylab": f"Share of {objects}",
+            "ysuffix": "%",
+            "ymin": 0,
+            "tt_label": "{point.x:.0f} µm²: {point.y:.2f}%",
+        },
+        "data": {name: _shares(distribution) for name, distribution in found.items()},
+    }
+
+
+def _shares(distribution: dict) -> list[tuple[float, float]]:
+    """Return the middles of a distribution's bins and the percentages in them.
+
+    In pairs: keys of JSON are text, by which MultiQC would sort them, 12.5 before 2.5.
+    """
+    width, n = distribution["width"], distribution["n"]
+    return [((k + 0.5) * width, 100 * count / n) for k, count in enumerate(distribution["counts"])]

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""EVALUATE: score the segmentation of a part of the slide with CellSegmentationEvaluator."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from cellquilt import evaluator
+from cellquilt.cli import log, parser, run
+from cellquilt.slide import open_slide
+
+
+def main() -> None:
+    """Write evaluation.json."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--image", type=Path, required=True, help="the slide")
+    arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    arguments.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
+    arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
+    arguments.add_argument("--matches", type=Path, required=True, help="matches.csv of REPAIR")
+    arguments.add_argument("--metrics", type=Path, required=True, help="metrics of REPAIR")
+    arguments.add_argument("--z", type=int, help="plane of a z-stack")
+    arguments.add_argument("--t", type=int, help="frame of a time series")
+    arguments.add_argument(
+        "--side", type=int, default=evaluator.SIDE, help="of the square that is scored, px"
+    )
+    arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
+    args = arguments.parse_args()
+    facts = json.loads(args.facts.read_text())
+    ours = json.loads(args.metrics.read_text())
+    centres = evaluator.cell_centres(pd.read_csv(args.matches))
+
+    with open_slide(args.image, args.z, args.t) as slide:
+        shape = slide.height, slide.width
+        window = evaluator.choose_window(centres, shape, args.side)
+        image = evaluator.read_image(slide, window)
+    cell, nucleus = (
+        evaluator.read_labels(path, shape, window) for path in (args.cell, args.nucleus)
+    )
+    found = evaluator.evaluate(image, cell, nucleus, facts["image_mpp"])
+    if found["problem"]:
+        log.warning("evaluate: %s: %s", facts["sample"], found["problem"])
+    report = {
+        "sample": facts["sample"],
+        **found,
+        "window": window._asdict(),
+        "is_whole_slide": image.shape[1:] == shape,
+        "n_channels": len(image),
+        "n_cells": int(cell.max()),
+        "n_nuclei": int(nucleus.max()),
+        "cellquilt": {key: value for key, value in ours.items() if key.endswith("fraction")},
+    }
+    args.outdir.mkdir(parents=True, exist_ok=True)
+    (args.outdir / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
+    log.info("evaluate: %s: quality score %s", facts["sample"], found["quality_score"])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+// Score the segmentation of a part of the slide with CellSegmentationEvaluator.
+process EVALUATE {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/evaluate:0.1.0'
+
+    input:
+    tuple val(meta), path(image), path(facts), path(matches), path(metrics), path(masks, stageAs: 'masks/*')
+
+    output:
+    tuple val(meta), path("${meta.id}/evaluation.json"), emit: evaluation
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    evaluate.py --image ${image} --facts ${facts} --cell masks/cell_original.ome.tif --nucleus masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    """
+    stub.py evaluate --sample ${meta.id} --outdir ${meta.id}
+    """
+}
