@@ -43,9 +43,17 @@ def rows(bench: Bench) -> list[Row]:
         "--nucleus", masks / "nucleus_original.ome.tif",
         "--uncertified", out / "uncertified.csv", "--facts", facts, "--outdir", out,
     )  # fmt: skip
+    images = sorted(masks.glob("*.ome.tif"))
     step(
-        "report", "--store", store, "--counts", out / "repair_metrics.json",
-        "--masks", *sorted(masks.glob("*.ome.tif")), "--outdir", out,
+        "quantify", "--image", slide, "--facts", facts, "--provenance", out / "provenance.json",
+        "--uncertified", out / "uncertified.csv", "--matches", out / "matches.csv",
+        "--masks", *images, "--outdir", out,
+    )  # fmt: skip
+    step(
+        "draw", "--store", store, "--table", out / "quantification" / "slide.parquet",
+        "--patches", out / "patches_metadata.csv", "--provenance", out / "provenance.json",
+        "--counts", out / "stitch.json", out / "repair_metrics.json",
+        "--masks", *images, "--outdir", out,
     )  # fmt: skip
     return [row_of(name, reports) for name, reports in taken.items()]
 

@@ -1,41 +1,31 @@
 #!/usr/bin/env python3
-"""Draw the masks over the slide and sum up the sample (REPORT)."""
+"""Put the samples of a run on a page, and into tables for MultiQC (REPORT)."""
 
 import json
 from pathlib import Path
 
-from cellquilt import cli, overlay, report, stores
-
-OVERLAY = "overlay.png"
+from cellquilt import cli, multiqc, run_report, usage
 
 
 def main() -> None:
-    """Write overlay.png and summary.json."""
+    """Write report.html, and what MultiQC reads into the folder multiqc."""
     args = cli.parser(__doc__)
-    args.add_argument("--store", type=Path, required=True, help="normalised store of INGEST")
     args.add_argument(
-        "--counts",
-        type=Path,
-        nargs="+",
-        required=True,
-        help="counts of STITCH and, where both compartments are there, metrics of REPAIR",
+        "--samples", type=Path, nargs="+", required=True, help="report.json of each sample, of DRAW"
     )
-    args.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
-    args.add_argument(
-        "--truth", type=Path, nargs="*", default=[], help="{cell,nucleus}_truth.ome.tif"
-    )
-    args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
+    args.add_argument("--usage", type=Path, help="table of the tasks' time and memory")
+    args.add_argument("--outdir", type=Path, required=True, help="folder of the run's results")
     o = args.parse_args()
 
-    with stores.read(o.store) as store:
-        facts = store.attrs["facts"]
-    masks, truth = report.files_by_name(o.masks), report.files_by_name(o.truth)
-    counts = {key: n for path in o.counts for key, n in json.loads(path.read_text()).items()}
-    summary = report.summarise(facts, counts, masks, truth, OVERLAY)
+    samples = [json.loads(path.read_text()) for path in o.samples]
+    mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
+    steps = usage.read(o.usage, mpx) if o.usage else None
+    page = o.outdir / "report.html"
     o.outdir.mkdir(parents=True, exist_ok=True)
-    overlay.draw_overlay(o.outdir / OVERLAY, o.store, masks, summary)
-    (o.outdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    cli.log.info("report: %s: %s", facts["sample"], o.outdir / OVERLAY)
+    page.write_text(run_report.render(samples, steps))
+    (o.outdir / "multiqc").mkdir(exist_ok=True)
+    multiqc.write(samples, o.outdir / "multiqc")
+    cli.log.info("report: %d samples: %s", len(samples), page)
 
 
 if __name__ == "__main__":

@@ -105,12 +105,79 @@ def repair(o) -> None:
     write_json(o.outdir / "repair_metrics.json", sample=o.sample, **counts)
 
 
-def report(o) -> None:
+def quantify(o) -> None:
+    """Measure the disks of the stub masks on an image of ones."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from cellquilt import objects, repair
+    from cellquilt.quantify import quantify
+    from cellquilt.strips import Scratch
+
+    masks = {}
+    for name, radius in {"cell": 10, "nucleus": 5}.items():
+        masks[name] = masks[f"{name}_original"] = Scratch(Path(), (SIDE, SIDE), np.uint32)
+        masks[name][:] = disks(radius)
+    if o.compartment == "both":
+        matching = repair.match(repair.count(masks["cell"], masks["nucleus"]))
+        certificates = {"cell_certified": True, "nucleus_certified": True}
+        matches = repair.match_table(matching, IMAGE_MPP).assign(**certificates)
+        found = objects.matched_objects(matches, masks)
+    else:
+        compartment = "cell" if o.compartment == "whole-cell" else "nucleus"
+        found = objects.single_objects(compartment, masks[compartment], None)
+    slide = SimpleNamespace(
+        **{"height": SIDE, "width": SIDE, "channels": [SimpleNamespace(index=0, name="stub")]},
+        read=lambda _channel, y0, y1: np.ones((y1 - y0, SIDE), np.uint16),
+        release=lambda _channel: None,
+    )
+    facts = {
+        **{"sample": o.sample, "segmenter": o.segmenter, "compartment": found.compartment},
+        "image": {"name": "stub", "height": SIDE, "width": SIDE},
+        **{"image_mpp": IMAGE_MPP, "provenance": [provenance.of_step("QUANTIFY")]},
+    }
+    table = o.outdir / "quantification" / f"{o.sample}.parquet"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    quantify(slide, found, facts, table)
+
+
+def export(o) -> None:
+    """Write the default formats of two square cells."""
+    import gzip
+
+    import anndata
+    import numpy as np
+
+    table = anndata.AnnData(np.array([[1.0], [2.0]]))
+    table.obsm["spatial"] = np.array([[15.0, 15.0], [30.0, 30.0]])
+    corners = [[10, 10], [20, 10], [20, 20], [10, 20], [10, 10]]
+    geometry = {"type": "Polygon", "coordinates": [corners]}
+    cell = {"type": "Feature", "geometry": geometry, "properties": {"objectType": "cell"}}
+    cells = {"type": "FeatureCollection", "features": [cell]}
+    for folder in ("quantification", "anndata", "geojson", "qc"):
+        (o.outdir / folder).mkdir(parents=True, exist_ok=True)
+    csv = o.outdir / "quantification" / f"{o.sample}--{o.segmenter}_cell.csv"
+    csv.write_text("CellID,DAPI,X_centroid,Y_centroid,Area\n1,1.0,15,15,100\n2,2.0,30,30,100\n")
+    (o.outdir / "markers.csv").write_text("channel_number,cycle_number,marker_name\n1,1,DAPI\n")
+    (o.outdir / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
+    table.write_h5ad(o.outdir / "anndata" / f"{o.sample}.h5ad")
+    with gzip.open(o.outdir / "geojson" / f"{o.sample}.cells.geojson.gz", "wt") as file:
+        json.dump(cells, file)
+
+
+def draw(o) -> None:
     import matplotlib.image
 
     o.outdir.mkdir(parents=True, exist_ok=True)
     matplotlib.image.imsave(o.outdir / "overlay.png", disks(10))
     write_json(o.outdir / "summary.json", sample=o.sample, n_cells=2, n_nuclei=2, n_matched=2)
+    write_json(o.outdir / "report.json", sample=o.sample)
+
+
+def report(o) -> None:
+    (o.outdir / "report.html").write_text("<!DOCTYPE html>\n<title>Stub</title>\n")
+    write_json(o.outdir / "multiqc" / "cellquilt_general_mqc.json", id="cellquilt_general")
 
 
 def measure(o) -> None:
@@ -150,6 +217,11 @@ def classify(o) -> None:
     segment(o)
 
 
+def evaluate(o) -> None:
+    found = {"quality_score": 1.0, "metrics": {}, "problem": None, "is_whole_slide": True}
+    write_json(o.outdir / "evaluation.json", sample=o.sample, **found)
+
+
 def compare(o) -> None:
     import matplotlib.image
 
@@ -166,8 +238,9 @@ def compare(o) -> None:
 STEPS: dict[str, Callable] = {
     step.__name__: step
     for step in (
-        *(generate, model, ingest, patch, segment, label, stitch, repair, report),
-        *(measure, recommend, train, compare, classify),
+        *(generate, model, ingest, patch, segment, label, stitch, repair, classify),
+        *(quantify, export, evaluate, draw, report),
+        *(measure, recommend, train, compare),
     )
 }
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from steps import plan_store, write_slide
 
-from cellquilt import __version__
+from cellquilt import __version__, cell_table, exports
 from cellquilt.ingest import Request, ingest
 from cellquilt.label import COMPARTMENTS
-from cellquilt.report import summarise
+from cellquilt.summary import summarise
 
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
 # Of pipeline_info, which nextflow.config and main.nf name
@@ -124,8 +124,9 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
     script("stub", "generate", "--outdir", sample)
-    script("stub", "report", "--sample", "sample", "--outdir", sample)
-    script("stub", "recommend", "--outdir", sample)
+    for step in ("quantify", "export", "evaluate", "draw", "report", "recommend"):
+        script("stub", step, "--sample", "sample", "--outdir", sample)
+    (sample / "report.json").unlink()  # which travels to REPORT, and is not published
     script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
     masks = sample / "segmentation" / "mesmer-sample"
     both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in ("cell", "nucleus")]
@@ -136,9 +137,12 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
 
 def test_every_output_is_described_and_nothing_else(results, outputs_page, repo):
     written = {path.name for path in results.rglob("*") if path.is_file()}
+    # Those that are named after the sample are described by their folders.
+    written = {name for name in written if FILE_NAME.fullmatch(f"`{name}`")}
     assert set(FILE_NAME.findall(outputs_page)) == written | OF_THE_RUN
     tree = (repo / "README.md").read_text()
     optional = {"tissue.ome.tif", "cell_truth.ome.tif", "nucleus_truth.ome.tif"}
+    optional |= {"markers.csv", "params.yml", "evaluation.json", "cellquilt_general_mqc.json"}
     optional |= {"benchmark.csv", "throughput.png", "peak_memory.png", "recommendation.json"}
     for name in written - optional:
         assert name in tree or name.endswith(".pickle")
@@ -152,6 +156,34 @@ def test_every_column_is_described(results, outputs_page, table):
     assert len(columns) > 4
     described = section(outputs_page, table)
     assert [column for column in columns if f"`{column}`" not in described] == []
+
+
+def test_every_column_of_the_table_of_cells_is_described(results, outputs_page):
+    described = section(outputs_page, "quantification/<sample>.parquet")
+    columns = list(cell_table.read(results / "quantification" / "sample.parquet"))
+    # What is said of cells holds for nuclei.
+    plain = [name.removesuffix("stub") for name in columns]
+    plain = [
+        re.sub(r"_um$", "_px", re.sub("^nucleus_(?!label|area|cert|mean)", "cell_", n))
+        for n in plain
+    ]
+    known = described.replace("<channel>", "")
+    assert [name for name in plain if f"`{name}`" not in known] == []
+
+
+def test_formats_are_those_that_there_are(outputs_page, repo, schema):
+    pages = outputs_page, (repo / "README.md").read_text()
+    for page in pages:
+        table = re.search(
+            r"^\| `--formats` \| (?:file|opens).*?\n\n", page, re.DOTALL | re.MULTILINE
+        )[0]
+        assert re.findall(r"^\| `([a-z][a-z0-9-]+)` \|", table, re.MULTILINE) == list(
+            exports.FORMATS
+        )
+    pattern = schema["formats"]["pattern"]
+    assert all(re.fullmatch(pattern, name) for name in [*exports.FORMATS, "none", "csv,hubmap"])
+    assert not re.fullmatch(pattern, "csv,tiff")
+    assert schema["export_cells"]["enum"] == list(cell_table.WHICH)
 
 
 def section(page: str, file_name: str) -> str:

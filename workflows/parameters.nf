@@ -124,7 +124,7 @@ def expectedOf(text, property) {
     if (property['enum'] && !(text in property['enum'])) {
         return "one of ${property['enum'].join(', ')}"
     }
-    return property.pattern && !(text ==~ property.pattern) ? "of the form ${property.pattern}" : null
+    return property.pattern && !(text ==~ property.pattern) ? "of the form ${property.pattern.replaceAll(/(?<!\[)\^|\$/, '')}" : null
 }
 
 def typed(text, type) {

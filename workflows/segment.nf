@@ -1,8 +1,8 @@
-// Slides in, matched cell and nucleus masks out.
+// Slides in; matched cell and nucleus masks, their measurements and a report out.
 // A slide travels as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
 include { modelsOf ; slidesOf } from './parameters'
-include { summaryOf } from './summaries'
+include { summaryOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { INGEST   } from '../modules/ingest/main'
@@ -12,6 +12,10 @@ include { CLASSIFY } from '../modules/classify/main'
 include { LABEL    } from '../modules/label/main'
 include { STITCH   } from '../modules/stitch/main'
 include { REPAIR   } from '../modules/repair/main'
+include { QUANTIFY } from '../modules/quantify/main'
+include { EXPORT   } from '../modules/export/main'
+include { EVALUATE } from '../modules/evaluate/main'
+include { DRAW     } from '../modules/draw/main'
 include { REPORT   } from '../modules/report/main'
 
 workflow SEGMENTATION {
@@ -62,17 +66,48 @@ workflow SEGMENTATION {
             .join(STITCH.out.uncertified)
             .filter { meta, _facts, _masks, _uncertified -> meta.compartment == 'both' }
     )
-    ch_both = REPAIR.out.metrics.join(STITCH.out.summary).join(STITCH.out.masks).join(REPAIR.out.masks)
-        .map { meta, metrics, counts, originals, matched -> [meta, [metrics, counts], originals + matched] }
-    ch_single = STITCH.out.summary.join(STITCH.out.masks).filter { meta, _counts, _masks -> meta.compartment != 'both' }
+    ch_masks = STITCH.out.masks.join(REPAIR.out.masks, remainder: true)
+        .map { meta, found, matched -> [meta, [found, matched ?: []].flatten()] }
+    ch_counts = STITCH.out.summary.join(REPAIR.out.metrics, remainder: true)
+        .map { meta, counts, metrics -> [meta, [counts, metrics].findAll()] }
 
-    // Draw and sum up
-    ch_masks = INGEST.out.store.join(ch_both.mix(ch_single))
-    REPORT(options.demo ? ch_masks.join(GENERATE.out.truth) : ch_masks.map { slide -> slide + [[]] })
+    // Measure every cell over all channels, for the formats that other tools open
+    QUANTIFY(
+        ch_slides
+            .join(INGEST.out.facts)
+            .join(STITCH.out.provenance)
+            .join(STITCH.out.uncertified)
+            .join(REPAIR.out.matches, remainder: true)
+            .join(ch_masks)
+            .map { meta, image, facts, steps, uncertified, matches, masks -> [meta, image, facts, steps, uncertified, matches ?: [], masks] }
+    )
+    EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(ch_masks))
+    EVALUATE(
+        options.evaluate
+            ? ch_slides.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.metrics).join(STITCH.out.masks)
+            : channel.empty()
+    )
 
-    REPORT.out.summary
-        .map { _meta, summary -> summary }
-        .toSortedList { a, b -> a.parent.name <=> b.parent.name }
-        .filter { summaries -> summaries }
-        .subscribe { summaries -> log.info(summaryOf(summaries, options.outdir)) }
+    // Draw each sample, and put all of them on a page
+    ch_found = INGEST.out.store
+        .join(QUANTIFY.out.table)
+        .join(STITCH.out.patches)
+        .join(STITCH.out.provenance)
+        .join(ch_counts)
+        .join(ch_masks)
+    DRAW(options.demo ? ch_found.join(GENERATE.out.truth) : ch_found.map { sample -> sample + [[]] })
+    REPORT(
+        DRAW.out.report
+            .map { _meta, report -> report }
+            .toSortedList { a, b -> a.parent.name <=> b.parent.name }
+            .filter { reports -> reports },
+        channel.topic('usage')
+            .map { process, sample, trace -> usageOf(process, sample, trace) }
+            .collectFile(name: 'usage.tsv', seed: 'step\tsample\trealtime_ms\tcpu_percent\tpeak_rss_kb', newLine: true, sort: true)
+            .ifEmpty([])
+    )
+
+    REPORT.out.page
+        .combine(DRAW.out.summary.map { _meta, summary -> summary }.toSortedList { a, b -> a.parent.name <=> b.parent.name })
+        .subscribe { page_and_summaries -> log.info(summaryOf(page_and_summaries.tail(), options.outdir)) }
 }

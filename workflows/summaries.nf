@@ -37,5 +37,11 @@ def summaryOf(summaries, outdir) {
         }
         "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
     }
-    return "Cellquilt is done\n${lines.join('\n')}"
+    return "Cellquilt is done; ${outdir}/report.html shows it\n${lines.join('\n')}"
+}
+
+// A line of usage.tsv, from what Nextflow traced of a task
+def usageOf(process, sample, trace) {
+    def told = trace.readLines().findAll { line -> line.contains('=') }.collectEntries { line -> line.tokenize('=') }
+    return [process.tokenize(':').last(), sample, told.realtime, told.'%cpu' ? told.'%cpu'.toInteger() / 10 : '', told.peak_rss].join('\t')
 }

@@ -12,6 +12,7 @@ process CLASSIFY {
     output:
     tuple val(meta), path("${pixels.simpleName}.maps.zip"), emit: maps
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''

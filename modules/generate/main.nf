@@ -11,6 +11,7 @@ process GENERATE {
     tuple val(meta), path("${meta.id}/tissue.ome.tif"), emit: image
     tuple val(meta), path("${meta.id}/{cell,nucleus}_truth.ome.tif"), emit: truth
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''

@@ -10,6 +10,7 @@ process LABEL {
     output:
     tuple val(meta), path("${maps.simpleName}.labels.zip"), emit: labels
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''

@@ -11,6 +11,7 @@ process PATCH {
     tuple val(meta), path('task-*.pixels.zip'), emit: pixels, optional: true
     tuple val(meta), path('patches.csv'), emit: table
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''

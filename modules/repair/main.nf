@@ -13,6 +13,7 @@ process REPAIR {
     tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics
     tuple val(meta), path("${meta.id}/*.pickle"), emit: pickles, optional: true
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''

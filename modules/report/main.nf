@@ -1,25 +1,26 @@
-// Draw the masks over the slide and sum up the sample.
+// Put the samples of a run on a page, and into tables for MultiQC.
 process REPORT {
-    tag "${meta.id}"
     label 'process_low'
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(store), path(counts, stageAs: 'counts/*'), path(masks, stageAs: 'masks/*'), path(truth, stageAs: 'truth/*')
+    path samples, stageAs: 'samples/?/*'
+    path usage
 
     output:
-    tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay
-    tuple val(meta), path("${meta.id}/summary.json"), emit: summary
+    path 'report.html', emit: page
+    path 'multiqc/*_mqc.json', emit: multiqc
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 
     script:
     def args = task.ext.args ?: ''
+    def times = usage ? "--usage ${usage}" : ''
     """
-    report.py --store ${store} --counts counts/* --masks masks/* --truth ${truth} --outdir ${meta.id} ${args}
+    report.py --samples samples/*/* ${times} --outdir . ${args}
     """
 
     stub:
     """
-    stub.py report --sample ${meta.id} --outdir ${meta.id}
+    stub.py report --outdir .
     """
 }

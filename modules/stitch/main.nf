@@ -14,6 +14,7 @@ process STITCH {
     tuple val(meta), path("${meta.id}/stitch.json"), emit: summary
     tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''

@@ -1,15 +1,11 @@
-"""What a person looks at first: the counts of a sample, and where to look into its masks."""
+"""What a person reads first: the counts of a sample."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
-from .contingency import Contingency, first_label
 from .errors import DataError
-from .label_image import LabelReader, as_labels
+from .label_image import LabelReader
 from .metrics import object_f1
 
 COMPARTMENTS = {"cell": "cells", "nucleus": "nuclei"}
@@ -24,14 +20,6 @@ COUNTS = (
     "n_uncertified_nuclei",
     "n_unproved_patches",
 )
-CROP_UM = 100.0
-# Coarse enough to be quick on a whole slide, fine enough to meet every cell.
-COARSE_MPP = 4.0
-
-
-def files_by_name(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return label images by what they hold, such as ``"cell_original"``, from their names."""
-    return {path.name.removesuffix(".ome.tif"): path for path in paths}
 
 
 def found(masks: dict[str, Path], compartment: str) -> Path | None:
@@ -142,93 +130,3 @@ def certificate(summary: dict) -> str:
 def shortened(text: str, length: int) -> str:
     """Return a text of at most `length` characters, with an ellipsis where it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A square of a slide: what it shows, its upper left corner and side in um, its objects."""
-
-    title: str
-    y: float
-    x: float
-    side: float
-    n_objects: int
-
-
-def object_centres(mask: Path, image_mpp: float) -> np.ndarray:
-    """Return the centroids of a mask's objects.
-
-    They are those on the coarsest level of the pyramid that has at least a pixel in 4 um; an
-    object that is lost there has none.
-
-    Parameters
-    ----------
-    mask : Path
-        Label image.
-    image_mpp : float
-        Pixel size in um.
-
-    Returns
-    -------
-    (n, 2) ndarray of float64
-        y and x, um.
-    """
-    with tifffile.TiffFile(mask) as file:
-        levels = file.series[0].levels
-        steps = [round(max(levels[0].shape) / max(level.shape)) for level in levels]
-        fine = [k for k, step in enumerate(steps) if step * image_mpp <= COARSE_MPP]
-        level = max(fine, default=0)
-        labels, step = as_labels(levels[level].asarray()), steps[level]
-    joint = Contingency()
-    joint.add(labels, np.zeros_like(labels))
-    pairs = joint.pairs()
-    objects = pairs.by(first_label(pairs.keys))
-    return (objects.sums[:, 1:] / objects.area[:, None] * step + 0.5) * image_mpp
-
-
-def choose_crops(
-    centres: np.ndarray, extent: tuple[float, float], side: float = CROP_UM
-) -> list[Crop]:
-    """Return the densest square of a slide, and a typical one that does not overlap it.
-
-    Typical is the square whose number of objects is nearest to the median over the squares
-    with any; of several, the one nearest to the middle of the slide.
-
-    Parameters
-    ----------
-    centres : (n, 2) ndarray
-        y and x of the objects, um.
-    extent : (float, float)
-        Height and width of the slide, um.
-    side : float
-        Of the squares, um; cut to the slide's.
-
-    Returns
-    -------
-    list of Crop
-        None without objects; one where there is no room for another.
-    """
-    if not len(centres):
-        return []
-    side = min(side, *extent)
-    # Squares overlap by half, so each is four cells of a grid of half their side.
-    n_steps = [int(np.ceil(2 * length / side - 1e-9)) for length in extent]
-    edges = [np.append(np.arange(n) * side / 2, np.inf) for n in n_steps]
-    fine = np.histogram2d(*centres.T, edges)[0]
-    counts = (fine[1:, 1:] + fine[1:, :-1] + fine[:-1, 1:] + fine[:-1, :-1]).ravel()
-    corners = np.stack(np.meshgrid(edges[0][:-2], edges[1][:-2], indexing="ij"), axis=-1)
-    corners = np.minimum(corners.reshape(-1, 2), np.subtract(extent, side))
-
-    def crop(title: str, corner: np.ndarray) -> Crop:
-        inside = ((centres >= corner) & (centres < corner + side)).all(axis=1)
-        return Crop(title, *corner.tolist(), side, int(inside.sum()))
-
-    densest = corners[counts.argmax()]
-    crops = [crop("whole slide" if extent == (side, side) else "densest", densest)]
-    apart = (np.abs(corners - densest) >= side).any(axis=1) & (counts > 0)
-    if apart.any():
-        corners, rest = corners[apart], counts[apart]
-        unlike = np.abs(rest - np.median(counts[counts > 0]))
-        off_centre = np.hypot(*(corners + side / 2 - np.divide(extent, 2)).T)
-        crops.append(crop("typical", corners[np.lexsort((off_centre, unlike))[0]]))
-    return crops

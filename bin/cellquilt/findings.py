@@ -1,0 +1,79 @@
+"""What a person should know of a sample before the masks are used."""
+
+from dataclasses import dataclass
+
+from .summary import COMPARTMENTS
+
+# Of cells with a nucleus, or of nuclei with a cell; where Mesmer works well it is above 0.9.
+LOW_MATCHED = 0.7
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence on a sample; urgent where the masks may be wrong or missing."""
+
+    urgent: bool
+    text: str
+
+
+def plural(n: int, singular: str, plural: str) -> str:
+    """Return a number and what it counts."""
+    return f"{n:,} {singular if n == 1 else plural}"
+
+
+def findings(sample: dict) -> list[Finding]:
+    """Return what needs attention in a sample, the urgent first, from its report.json."""
+    summary, patches = sample["summary"], sample["patches"]
+    counts = {name: summary[f"n_{name}"] for name in COMPARTMENTS.values()}
+    if patches["empty"]["n"] + patches["skipped"]["n"] == _n_patches(patches):
+        found = [Finding(True, "Nothing was segmented: all patches were skipped.")]
+    elif not any(counts.values()):
+        found = [Finding(True, "Nothing was found: the masks are empty.")]
+    else:
+        found = [Finding(True, f"No {name} were found.") for name, n in counts.items() if n == 0]
+    found += _certificate(sample) + _matching(summary) + _skipped(patches)
+    return sorted(found, key=lambda finding: not finding.urgent)
+
+
+def _n_patches(patches: dict) -> int:
+    return sum(state["n"] for state in patches.values())
+
+
+def _certificate(sample: dict) -> list[Finding]:
+    found = []
+    for singular, objects in COMPARTMENTS.items():
+        if n := sample["summary"][f"n_uncertified_{objects}"]:
+            objects_ = plural(n, f"{singular} is", f"{objects} are")
+            found.append(Finding(True, f"{objects_} not certified: a wider halo may change them."))
+    if n := sample["n_disputed_px"]:
+        pixels = plural(n, "pixel was", "pixels were")
+        text = f"{pixels} claimed by objects of two patches: the halo is too narrow."
+        found.append(Finding(True, text))
+    return found
+
+
+def _matching(summary: dict) -> list[Finding]:
+    partners = {"cell": ("cells", "nucleus"), "nucleus": ("nuclei", "cell")}
+    shares = {name: summary[f"{name}_matched_fraction"] for name in partners}
+    return [
+        Finding(True, f"Only {share:.1%} of the {partners[name][0]} have a {partners[name][1]}.")
+        for name, share in shares.items()
+        if share is not None and share < LOW_MATCHED
+    ]
+
+
+def _skipped(patches: dict) -> list[Finding]:
+    endings = {
+        "skipped": "without segmentation; that no object lies there is not proved.",
+        "empty": "as empty, which is proved.",
+    }
+    total = plural(_n_patches(patches), "patch", "patches")
+    return [
+        Finding(
+            False,
+            f"{patches[state]['n']:,} of {total} ({patches[state]['area_fraction']:.1%} of the "
+            f"slide) {'was' if patches[state]['n'] == 1 else 'were'} skipped {ending}",
+        )
+        for state, ending in endings.items()
+        if patches[state]["n"]
+    ]

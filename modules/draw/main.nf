@@ -1,0 +1,27 @@
+// Draw the masks over the slide and sum up the sample.
+process DRAW {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'cellquilt/runtime:0.1.0'
+
+    input:
+    tuple val(meta), path(store), path(table), path(patches), path(provenance), path(counts, stageAs: 'counts/*'), path(masks, stageAs: 'masks/*'), path(truth, stageAs: 'truth/*')
+
+    output:
+    tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay
+    tuple val(meta), path("${meta.id}/summary.json"), emit: summary
+    tuple val(meta), path("${meta.id}/report.json"), emit: report
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
+
+    script:
+    def args = task.ext.args ?: ''
+    """
+    draw.py --store ${store} --table ${table} --patches ${patches} --provenance ${provenance} --counts counts/* --masks masks/* --truth ${truth} --outdir ${meta.id} ${args}
+    """
+
+    stub:
+    """
+    stub.py draw --sample ${meta.id} --outdir ${meta.id}
+    """
+}
