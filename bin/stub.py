@@ -171,7 +171,9 @@ def draw(o) -> None:
 
     o.outdir.mkdir(parents=True, exist_ok=True)
     matplotlib.image.imsave(o.outdir / "overlay.png", disks(10))
-    write_json(o.outdir / "summary.json", sample=o.sample, n_cells=2, n_nuclei=2, n_matched=2)
+    counts = {"n_cells": 2, "n_nuclei": 2, "n_matched": 2}
+    masks = f"segmentation/{o.segmenter}-{o.sample}"
+    write_json(o.outdir / "summary.json", sample=o.sample, segmentation=masks, **counts)
     write_json(o.outdir / "report.json", sample=o.sample)
 
 

@@ -1,6 +1,7 @@
 """The whole pipeline on real Nextflow, real TensorFlow and real Mesmer weights."""
 
 import csv
+import gzip
 import json
 import os
 import signal
@@ -9,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import anndata
 import numpy as np
 import ome_types
+import pandas as pd
 import pytest
 import tifffile
 
-from cellquilt import __version__
+from cellquilt import __version__, cell_table
 
 MASKS = [
     "cell",
@@ -66,12 +69,17 @@ def test_every_result_is_published(sheet_run):
     _, outdir = sheet_run
     assert sorted(files_of(outdir, "tissue")) == MASKS
     assert {path.name for path in (outdir / "tissue").iterdir()} == {
+        "anndata",
+        "geojson",
+        "markers.csv",
         "matches.csv",
         "matched_seg_res_batch.pickle",
         "original_seg_res_batch.pickle",
         "overlay.png",
         "patches_metadata.csv",
         "provenance.json",
+        "qc",
+        "quantification",
         "repair_metrics.json",
         "sample.json",
         "segmentation",
@@ -79,7 +87,36 @@ def test_every_result_is_published(sheet_run):
         "summary.json",
         "uncertified.csv",
     }
+    of_the_run = {path.name for path in outdir.iterdir()} - {"tissue", "nuclei", "blank"}
+    assert of_the_run == {"multiqc", "pipeline_info", "report.html"}
     assert (outdir / "pipeline_info" / "software_versions.yml").read_text().count("cellquilt:") >= 7
+
+
+@pytest.mark.parametrize("sample", ["tissue", "nuclei", "blank"])
+def test_formats_have_the_cells_of_the_masks(sheet_run, sample):
+    folder = sheet_run[1] / sample
+    main = "nucleus" if sample == "nuclei" else "cell"
+    labels = tifffile.imread(folder / "segmentation" / f"mesmer-{sample}" / f"{main}.ome.tif")
+    ids = [str(label) for label in np.unique(labels) if label]
+    assert len(ids) > 100 or sample == "blank"
+    with (folder / "quantification" / f"{sample}--mesmer_{main}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["CellID"] for row in rows] == ids
+    table = anndata.read_h5ad(folder / "anndata" / f"{sample}.h5ad")
+    assert table.obs_names.tolist() == ids
+    assert table.var_names.tolist()[:3] == ["DAPI", "CD45", "PanCK"]
+    with gzip.open(folder / "geojson" / f"{sample}.cells.geojson.gz") as file:
+        features = json.load(file)["features"]
+    assert [feature["properties"]["metadata"]["label"] for feature in features] == ids
+
+
+def test_the_report_shows_every_sample_and_step(sheet_run):
+    page = (sheet_run[1] / "report.html").read_text()
+    for sample in ("tissue", "nuclei", "blank"):
+        summary = json.loads((sheet_run[1] / sample / "summary.json").read_text())
+        assert f">{sample}<" in page and f">{summary['n_nuclei']}<" in page
+    for step in ("INGEST", "SEGMENT", "QUANTIFY", "EXPORT", "DRAW"):
+        assert f">{step}<" in page
 
 
 def test_one_id_per_cell_over_all_three_masks(sheet_run):
@@ -172,6 +209,11 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
     assert done.stdout.count("Submitted process > SEGMENTATION:SEGMENT") > 1
     assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
     assert not list((tmp_path / "out").rglob("*.pickle"))
+    tables = [
+        cell_table.read(outdir / "tissue" / "quantification" / "tissue.parquet")
+        for outdir in (tmp_path / "out", sheet_run[1])
+    ]
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_run, tmp_path):
@@ -246,7 +288,8 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
         (["--image", "a.tif", "--nuclear", "0"], ["--image: image a.tif does not exist; check"]),
         (
             ["--patchsize", "9", "--patch_size", "big", "--halo", "8", "--image_mpp", "50"]
-            + ["--compartment", "all", "--demo", "maybe", "--batch_size", "many"],
+            + ["--compartment", "all", "--demo", "maybe", "--batch_size", "many"]
+            + ["--formats", "csv,tiff"],
             [
                 "--patchsize: unknown parameter. Did you mean --patch_qc, --patch_size,",
                 "--patch_size big: must be a whole number. Side of a patch",
@@ -255,6 +298,7 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
                 "--compartment all: must be one of whole-cell, nuclear, both",
                 "--demo maybe: must be true or false",
                 "--batch_size many: must be of the form auto",
+                "--formats csv,tiff: must be of the form none|(csv|h5ad|geojson",
             ],
         ),
     ],

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 from skimage.measure import regionprops_table
@@ -209,6 +211,39 @@ def test_a_slide_without_cells(both, tmp_path):
     assert {"cell_id", "cell_area_px", "cell_mean_b"} <= set(rows)
     with cell_table.open_cells(table, masks) as cells:
         assert cells.means("cell").shape == (0, 2)
+
+
+def test_tables_of_any_slide_have_the_same_columns(tmp_path):
+    """So that those of several samples can be put together, even where one has no cells."""
+    one = np.pad(np.ones((8, 8), np.uint32), 6)
+    masks = {
+        "both": (one, np.where(np.pad(np.ones((4, 4)), 8) > 0, one, 0)),
+        "cells": (one, 0 * one),
+        "nuclei": (0 * one, one),
+        "none": (0 * one, 0 * one),
+    }
+    slide = write_slide(tmp_path / "s.ome.tif", np.ones((1, 20, 20), np.uint16), ["a"])
+    schemas = {}
+    for name, pair in masks.items():
+        paths, matches = repaired(tmp_path / name, *pair)
+        matches.to_csv(tmp_path / name / "matches.csv", index=False)
+        read = pd.read_csv(tmp_path / name / "matches.csv", dtype_backend="numpy_nullable")
+        table = quantified(tmp_path / f"{name}.parquet", slide, paths, read)
+        schemas[name] = pq.read_schema(table).remove_metadata()
+    assert all(schema == schemas["both"] for schema in schemas.values())
+    assert schemas["none"].field("status").type in (pa.string(), pa.large_string())
+
+
+def test_a_nucleus_that_fills_its_cell_leaves_no_cytoplasm(tmp_path, caplog):
+    full = np.ones((9, 9), np.uint32)  # beyond the image's edge nothing is missing
+    slide = write_slide(tmp_path / "s.ome.tif", full[None].astype(np.uint16), ["a"])
+    masks, matches = repaired(tmp_path / "masks", full, full)
+    rows = cell_table.read(quantified(tmp_path / "s.parquet", slide, masks, matches))
+    assert rows[["cytoplasm_area_px", "cell_mean_a", "nucleus_mean_a"]].to_numpy().tolist() == [
+        [0, 1, 1]
+    ]
+    assert rows["cytoplasm_mean_a"].isna().all()
+    assert not caplog.text
 
 
 def test_pixels_that_are_not_finite_spoil_only_what_they_are_in(tmp_path, caplog):

@@ -320,6 +320,15 @@ def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
     assert (extra.mpx_per_s, extra.cpus) == (0, 0)
 
 
+def test_what_was_not_traced_counts_as_nothing(tmp_path):
+    """Also a sample may be called NA."""
+    header = "\t".join(usage.COLUMNS)
+    (tmp_path / "usage.tsv").write_text(f"{header}\nINGEST\tNA\t2000\t\t\nPATCH\tNA\t\t\t\n")
+    ingest, patch = usage.read(tmp_path / "usage.tsv", {"NA": 6.0})
+    assert (ingest.mpx_per_s, ingest.cpus, ingest.peak_gb) == (3, 0, 0)
+    assert (patch.seconds, patch.longest, patch.mpx_per_s) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("text", ["", "step,sample\nINGEST,a\n", "a\tb\n1\t2\n"])
 def test_refuses_what_is_no_table_of_tasks(tmp_path, text):
     (tmp_path / "usage.tsv").write_text(text)

@@ -251,6 +251,9 @@ def rowProblems(row, folder, options, where) {
     if (!row.membrane && options.compartment == 'both') {
         log.warn("${where}: no membrane channel is named: nuclear segmentation only.")
     }
+    if (options.evaluate && (!row.membrane || options.compartment != 'both')) {
+        log.warn("${where}: --evaluate needs both compartments: this sample is not scored.")
+    }
     return problems.collect { problem -> "${where}: ${problem}" }
 }
 

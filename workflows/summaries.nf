@@ -43,5 +43,5 @@ def summaryOf(summaries, outdir) {
 // A line of usage.tsv, from what Nextflow traced of a task
 def usageOf(process, sample, trace) {
     def told = trace.readLines().findAll { line -> line.contains('=') }.collectEntries { line -> line.tokenize('=') }
-    return [process.tokenize(':').last(), sample, told.realtime, told.'%cpu' ? told.'%cpu'.toInteger() / 10 : '', told.peak_rss].join('\t')
+    return [process.tokenize(':').last(), sample, told.realtime ?: '', told.'%cpu' ? told.'%cpu'.toInteger() / 10 : '', told.peak_rss ?: ''].join('\t')
 }

@@ -44,6 +44,16 @@ class Objects:
         return "whole-cell" if "cell" in self.labels else "nuclear"
 
 
+# A column without values has no type in a CSV file; tables of all samples have the same ones.
+_TYPES = {
+    **dict.fromkeys(("cell_label", "nucleus_label"), "Int64"),
+    **dict.fromkeys(("trimmed_px", "nucleus_area_before_px"), "Int64"),
+    **dict.fromkeys(("mismatch", "retained_fraction"), "Float64"),
+    **dict.fromkeys(("cell_certified", "nucleus_certified"), "boolean"),
+    "status": "string",
+}
+
+
 class _Labels:
     """The matched nuclei and, where these are not, the original ones that have no cell."""
 
@@ -84,7 +94,7 @@ def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelReader]) -> 
     more = ("retained_fraction", "nucleus_area_before_px", "cell_certified", "nucleus_certified")
     names = ["cell_id", *kept, *more, "cell_area_px", "nucleus_area_px"]
     return Objects(
-        matches.assign(cell_id=ids)[names],
+        matches.assign(cell_id=ids)[names].astype(_TYPES),
         {
             "cell": _Labels(layer("cell_original", "cell_label", cell)),
             "nucleus": _Labels(

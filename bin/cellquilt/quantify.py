@@ -72,6 +72,7 @@ def quantify(
         slide.release(k)
         for compartment in compartments:
             area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
+            area = np.where(area > 0, area, np.nan)  # a nucleus may fill its cell, at the edges
             mean = sums[compartment] / area
             means.put(columns.index(intensity_column(compartment, name)), mean)
             if odd := np.count_nonzero(~np.isfinite(mean) & ~np.isnan(area)):

@@ -31,7 +31,7 @@ class Step:
     mpx_per_s : float
         10^6 pixels of the slides it ran for, by `seconds`.
     peak_gb : float
-        Largest resident memory of a task.
+        Largest resident memory of a task; 0 where it was not traced.
     """
 
     name: str
@@ -59,7 +59,13 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
         If it is no such table.
     """
     try:
-        tasks = pd.read_csv(path, sep="\t", dtype={"step": str, "sample": str})
+        tasks = pd.read_csv(
+            path,
+            sep="\t",
+            dtype={"step": str, "sample": str},
+            keep_default_na=False,  # a sample may be called NA
+            na_values={name: [""] for name in COLUMNS[2:]},
+        )
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path}: cannot be read as a table: {error}") from error
     if tuple(tasks.columns) != COLUMNS:
@@ -70,7 +76,7 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
 
 
 def _step(name: str, tasks: pd.DataFrame, mpx: Mapping[str, float]) -> Step:
-    seconds = tasks["realtime_ms"] / 1000
+    seconds = tasks["realtime_ms"].fillna(0) / 1000
     total = float(seconds.sum())
     pixels = sum(mpx.get(sample, 0.0) for sample in tasks["sample"].unique())
     busy = float((seconds * tasks["cpu_percent"]).sum()) / 100
@@ -81,5 +87,5 @@ def _step(name: str, tasks: pd.DataFrame, mpx: Mapping[str, float]) -> Step:
         float(seconds.max()),
         busy / total if total else 0.0,
         pixels / total if total else 0.0,
-        float(tasks["peak_rss_kb"].max()) * 1024 / 1e9,
+        float(tasks["peak_rss_kb"].fillna(0).max()) * 1024 / 1e9,
     )

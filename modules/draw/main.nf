@@ -21,7 +21,8 @@ process DRAW {
     """
 
     stub:
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     """
-    stub.py draw --sample ${meta.id} --outdir ${meta.id}
+    stub.py draw --sample ${meta.id} ${segmenter} --outdir ${meta.id}
     """
 }
