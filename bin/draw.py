@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cellquilt import cli, overlay, sample_report, stores, summary
+from cellquilt import cli, stores
 from cellquilt.label_image import by_name
+from cellquilt.reports import overlay, sample_report, summary
 
 OVERLAY = "overlay.png"
 

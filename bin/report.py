@@ -4,7 +4,8 @@
 import json
 from pathlib import Path
 
-from cellquilt import cli, multiqc, run_report, usage
+from cellquilt import cli
+from cellquilt.reports import multiqc, run_report, usage
 
 
 def main() -> None:

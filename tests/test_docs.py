@@ -13,7 +13,7 @@ from steps import plan_store, write_slide
 from cellquilt import __version__, cell_table, exports
 from cellquilt.ingest import Request, ingest
 from cellquilt.label import COMPARTMENTS
-from cellquilt.summary import summarise
+from cellquilt.reports.summary import summarise
 
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
 # Of pipeline_info, which nextflow.config and main.nf name

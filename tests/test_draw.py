@@ -14,13 +14,13 @@ from steps import ingest_image
 from tables import rows_of, write_table
 
 from cellquilt import stores
-from cellquilt.crops import Crop, choose_crops, close_ups, shown, worst_matched
-from cellquilt.distributions import MEASURES
 from cellquilt.errors import DataError
 from cellquilt.label_image import write_label_image
-from cellquilt.sample_report import patch_states, read_cells, svg_path
-from cellquilt.slide_view import crop_lines, crop_signal, outlines, scale_bar, thumbnail
-from cellquilt.summary import headlines
+from cellquilt.reports.crops import Crop, choose_crops, close_ups, shown, worst_matched
+from cellquilt.reports.distributions import MEASURES
+from cellquilt.reports.sample_report import patch_states, read_cells, svg_path
+from cellquilt.reports.slide_view import crop_lines, crop_signal, outlines, scale_bar, thumbnail
+from cellquilt.reports.summary import headlines
 
 HEIGHT, WIDTH = 300, 380
 COUNTS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cellquilt import multiqc
+from cellquilt.reports import multiqc
 
 GROUP_KEYS = {"title", "type", "fa_icon", "description", "properties"}
 ICON = re.compile(r"fa[sbr] fa-[a-z0-9-]+")

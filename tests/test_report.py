@@ -14,13 +14,13 @@ from lxml import html
 from steps import ingest_image
 from tables import rows_of, write_table
 
-from cellquilt import charts, run_report, usage
-from cellquilt.distributions import Measure, count
 from cellquilt.errors import DataError
-from cellquilt.findings import findings
 from cellquilt.label_image import write_label_image
-from cellquilt.sample_report import describe, read_cells
-from cellquilt.summary import summarise
+from cellquilt.reports import charts, run_report, usage
+from cellquilt.reports.distributions import Measure, count
+from cellquilt.reports.findings import findings
+from cellquilt.reports.sample_report import describe, read_cells
+from cellquilt.reports.summary import summarise
 from cellquilt.tissue import generate_tissue
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'

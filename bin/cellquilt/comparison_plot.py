@@ -18,7 +18,7 @@ from .architectures import CLASSES
 from .comparison import TrainedNetwork, Truth, by_architecture
 from .evaluation import label_region
 from .grid import MODEL_MPP
-from .slide_view import GAMMA, SIGNAL_COLOURS, outlines
+from .reports.slide_view import GAMMA, SIGNAL_COLOURS, outlines
 
 # Okabe and Ito's, that the colour-blind tell apart
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .errors import DataError
+from ..errors import DataError
 
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.

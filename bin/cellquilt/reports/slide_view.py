@@ -12,9 +12,9 @@ import zarr
 from scipy import ndimage as ndi
 from skimage.measure import find_contours
 
+from ..grid import MODEL_MPP
+from ..label_image import LabelReader
 from .crops import Crop
-from .grid import MODEL_MPP
-from .label_image import LabelReader
 from .summary import COMPARTMENTS
 
 # An object that reaches out of a crop by no more than this is seen whole.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import __version__
+from .. import __version__
 from .charts import n_beyond, outline, shared_axes
 from .findings import LOW_MATCHED, findings
 from .sample_report import OUTLINE_UM
