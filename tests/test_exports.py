@@ -223,8 +223,9 @@ def zarr_of(sample, kind):
 
 @pytest.mark.parametrize("name", READERS)
 def test_same_cells_and_numbers_as_in_the_table(sample, name):
-    if name == "hubmap" and len(sample.masks) == 1:
-        pytest.skip("HuBMAP's mask is of both compartments")
+    if name == "hubmap" and len(sample.masks) == 1:  # its mask is of both compartments
+        assert not (sample.folder / "hubmap").exists()
+        return
     expected, found = sample.expected(), READERS[name](sample).sort_index()
     assert found.index.tolist() == expected.index.tolist()
     found = found[expected.columns].astype(float)
@@ -340,7 +341,7 @@ def check_planes(sample):
 
 def test_hubmap_has_the_four_planes(sample):
     if len(sample.masks) == 1:
-        pytest.skip("HuBMAP's mask is of both compartments")
+        return
     cells, nuclei, *_ = check_planes(sample)
     np.testing.assert_array_equal(cells[nuclei > 0], nuclei[nuclei > 0])
 

@@ -298,7 +298,7 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
                 "--compartment all: must be one of whole-cell, nuclear, both",
                 "--demo maybe: must be true or false",
                 "--batch_size many: must be of the form auto",
-                "--formats csv,tiff: must be of the form none|(csv|h5ad|geojson",
+                "--formats csv,tiff: must be of the form (none|(csv|h5ad|geojson",
             ],
         ),
     ],

@@ -38,7 +38,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except DataError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
+        print(f"ERROR: {_printable(str(error))}", file=sys.stderr)
         sys.exit(EXIT_DATA_ERROR)
     end = time.time()
     log.info(
@@ -49,6 +49,12 @@ def run(main: Callable[[], None]) -> None:
         end,
         peak_memory_gb(),
     )
+
+
+def _printable(text: str) -> str:
+    """Return `text` with what a terminal would not show, or would obey, written as escapes."""
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 class Progress:

@@ -6,6 +6,7 @@ strips of rows, so that memory does not grow with the slide.
 
 import hashlib
 import math
+import struct
 import uuid
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -15,8 +16,10 @@ import numpy as np
 import tifffile
 import zarr
 
+from . import tiles
 from .errors import DataError
 from .strips import Scratch, strip_rows
+from .tiff_stack import strict_tifffile
 
 TILE = 512
 _ENCODED_AT_ONCE = 1 << 26  # bytes of tiles that are handed to the threads that compress them
@@ -255,21 +258,15 @@ class LabelReader:
     def __init__(self, path: Path):
         self.path = Path(path)
         try:
-            self._file = tifffile.TiffFile(path)
-        except (OSError, tifffile.TiffFileError) as error:
+            if self.path.exists() and not self.path.is_file():
+                raise OSError("not a file")  # a pipe would be waited for
+            # As OME-TIFF, tifffile would open other files that the metadata name.
+            self._file = tifffile.TiffFile(path, is_ome=False)
+        except (OSError, tifffile.TiffFileError, struct.error) as error:
             raise DataError(f"{path}: cannot be read as a TIFF label image: {error}") from error
         try:
-            series = self._file.series[0]
-            if series.ndim != 2 or series.dtype is None or series.dtype.kind not in "iu":
-                raise DataError(
-                    f"{path}: holds {series.dtype} of shape {series.shape}; a label image is 2-D "
-                    "and of integers. Convert it, one compartment a file."
-                )
-            page = series.keyframe
-            if len(page.dataoffsets) != math.prod(page.chunked):
-                # tifffile would read what is missing as background.
-                raise DataError(f"{path}: is truncated; write or copy it again.")
-            self._level = zarr.open_array(series.aszarr(level=0), mode="r")
+            with strict_tifffile(self.path):
+                self._level = self._open_level()
         except BaseException:
             self._file.close()
             raise
@@ -278,6 +275,26 @@ class LabelReader:
         chunk = self._level.chunks[0]
         self._band_rows = chunk * max(1, TILE // chunk)
         self._band = lru_cache(maxsize=2)(self._read_band)
+
+    def _open_level(self) -> zarr.Array:
+        series = self._file.series[0]
+        if series.ndim != 2 or series.dtype is None or series.dtype.kind not in "iu":
+            raise DataError(
+                f"{self.path}: holds {series.dtype} of shape {series.shape}; a label image is 2-D "
+                "and of integers. Convert it, one compartment a file."
+            )
+        page = series.keyframe
+        if len(page.dataoffsets) != math.prod(page.chunked):
+            # tifffile would read what is missing as background.
+            raise DataError(f"{self.path}: is truncated; write or copy it again.")
+        if page.compression not in tiles.LOSSLESS:
+            codec = getattr(page.compression, "name", page.compression)
+            raise DataError(f"{self.path}: is compressed by {codec}; write it anew with zlib.")
+        if not page.is_contiguous:
+            tiles.check_extent(page, self.path)
+        size = self.path.stat().st_size
+        tiles.check_plausible(*page.shape, page.dtype.itemsize, 1, self.path, size)
+        return zarr.open_array(series.aszarr(level=0), mode="r")
 
     def __enter__(self) -> "LabelReader":
         """Return the reader."""

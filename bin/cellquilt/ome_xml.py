@@ -5,6 +5,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import ome_types
 from lxml import etree
@@ -35,11 +36,17 @@ _KEPT_ELEMENTS = {
     "TiffData": {"UUID"},
 }
 _KEPT_ATTRIBUTES = {
+    "OME": {"UUID"},
+    "BinaryOnly": {"MetadataFile", "UUID"},
     "Image": {"ID"},
     "Pixels": {"ID", "DimensionOrder", "Type", "SizeX", "SizeY", "SizeC", "SizeZ", "SizeT"}
     | {f"PhysicalSize{axis}{suffix}" for axis in "XY" for suffix in ("", "Unit")},
     "Channel": {"ID", "Name", "SamplesPerPixel"},
+    "TiffData": {"IFD", "PlaneCount", "FirstC", "FirstZ", "FirstT"},
+    "UUID": {"FileName"},
 }
+# What may come before a document type: spaces, comments and instructions
+_DOCUMENT_TYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
 MULTI_FILE_MEND = (
     "Cellquilt reads single files: join the set into one, for example by bfconvert (Bio-Formats)"
@@ -77,7 +84,8 @@ class OmeImage:
 
 def is_ome_xml(text: str) -> bool:
     """Return whether `text` is meant as OME-XML, well-formed or not."""
-    return re.search(r"<(\w+:)?OME[\s>]", text[:4096]) is not None
+    begins = re.search(r"<(\w+:)?OME[\s>]", text[:4096]) is not None
+    return begins or text.rstrip("\0 \r\n\t").endswith(("</OME>", ":OME>"))
 
 
 def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
@@ -110,6 +118,11 @@ def _from_xml(xml: str, path: Path) -> OME:
     """
     # The declaration may name the encoding of a file that the text once came from.
     text = re.sub(r"^\s*<\?xml.*?\?>", "", xml, flags=re.DOTALL)
+    if _DOCUMENT_TYPE.match(text):
+        raise DataError(
+            f"{path}: its OME-XML has a document type (<!DOCTYPE>), whose entities are not read;"
+            " write it without by tiffcomment -set (Bio-Formats) or export the slide again"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ome-types corrects irregular IDs with a warning
@@ -141,8 +154,10 @@ def _prune(tree: etree._ElementTree) -> etree._ElementTree:
                 etree.QName(child).localname not in _KEPT_ELEMENTS.get(name, ())
             ):
                 element.remove(child)
-        for attribute in set(element.attrib) - _KEPT_ATTRIBUTES.get(name, set(element.attrib)):
-            del element.attrib[attribute]
+        # In their order, in which lxml finds each at once
+        for attribute in list(element.attrib):
+            if attribute not in _KEPT_ATTRIBUTES.get(name, ()):
+                del element.attrib[attribute]
         if name == "Pixels":
             for axis in "XY":
                 _mend_physical_size(element.attrib, f"PhysicalSize{axis}")
@@ -190,6 +205,9 @@ def _refuse_other_files(ome: OME, path: Path) -> None:
 def _image(pixels: Pixels, path: Path, n_pages: int) -> OmeImage:
     samples = pixels.channels[0].samples_per_pixel or 1 if pixels.channels else 1
     sizes = {"C": pixels.size_c // samples, "Z": pixels.size_z, "T": pixels.size_t}
+    if math.prod(sizes.values()) > n_pages:
+        # Before there is a list of so many
+        _refuse_missing(path, sizes, n_pages, n_pages)
     names = [channel.name for channel in pixels.channels]
     if len(names) > sizes["C"]:
         raise DataError(
@@ -241,16 +259,21 @@ def _pages(
             pages[at["C"], at["Z"], at["T"]] = block.ifd + plane - start
     there = sum(page < n_pages for page in pages.values())
     if there < total:
-        raise DataError(
-            f"{path}: its OME-XML promises {total} planes ({_told(sizes)}) but only {there} of"
-            f" them are in the file, which has {n_pages} page(s); copy or export it again"
-        )
+        _refuse_missing(path, sizes, there, n_pages)
     if len(set(pages.values())) < total:
         raise DataError(
             f"{path}: its OME-XML gives several planes ({_told(sizes)}) the same page;"
             " export the slide again"
         )
     return pages
+
+
+def _refuse_missing(path: Path, sizes: dict[str, int], there: int, n_pages: int) -> NoReturn:
+    raise DataError(
+        f"{path}: its OME-XML promises {math.prod(sizes.values())} planes ({_told(sizes)}) but"
+        f" only {there} of them are in the file, which has {n_pages} page(s); copy or export it"
+        " again"
+    )
 
 
 def _told(sizes: dict[str, int]) -> str:

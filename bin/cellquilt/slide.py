@@ -6,6 +6,7 @@ tell is checked when a slide is opened, before any work on pixels.
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,11 +20,14 @@ import tifffile
 from .errors import DataError
 from .ome_xml import differ
 from .tiff_stack import Plane, Stack, find_stack, size_of_tiff, strict_tifffile
+from .tiles import check_claim
 
 log = logging.getLogger("cellquilt")
 
 MPP_RANGE = (0.05, 5.0)  # um/px; outside is a slip of unit, not a microscope
 _DECODED_BYTES = 1 << 30  # decoded tiles kept for the next read, over all channels
+_TOLD = 600  # characters of a list of channels in a message
+_LARGEST = 1e37  # of a float, whose sums and differences are finite in 32 bits
 _MPP_MEND = "give --image_mpp (um/px) or the samplesheet's image_mpp column"
 
 
@@ -60,7 +64,8 @@ class Slide:
         self.path, self.size_bytes, self._tif = path, size, tif
         self.height, self.width = stack.height, stack.width
         self.channels = tuple(
-            Channel(index, name or f"Channel {index}") for index, name in enumerate(stack.names)
+            Channel(index, _one_line(name) or f"Channel {index}")
+            for index, name in enumerate(stack.names)
         )
         self.image_mpp, self.image_mpp_problem = stack.mpp, stack.mpp_problem
         self.image_mpp_source = stack.mpp_source
@@ -152,6 +157,7 @@ class Slide:
 
         def decode(segment: tuple[bytes | None, int]) -> tuple[int, np.ndarray | None]:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            check_claim(page, segment[0])
             pixels = page.decode(*segment, **tables)[0]
             return segment[1], None if pixels is None else pixels[0, :, :, 0]
 
@@ -168,6 +174,11 @@ class Slide:
         if sum(map(_bytes_of, self._decoded.values())) > _DECODED_BYTES:
             self._decoded = {channel_index: tiles}
         return tiles
+
+
+def _one_line(name: str | None) -> str:
+    """Return a name without line breaks and control characters, for tables and messages."""
+    return " ".join(re.split(r"[\s\x00-\x1f\x7f-\x9f]+", name or "")).strip()
 
 
 def _bytes_of(tiles: dict[int, np.ndarray | None]) -> int:
@@ -245,6 +256,8 @@ def resolve_channel(slide: Slide, spec: str, role: str) -> Channel:
     if spec.isdecimal() and int(spec) < len(slide.channels):
         return slide.channels[int(spec)]
     there = ", ".join(f"{channel.index}: {channel.name}" for channel in slide.channels)
+    if len(there) > _TOLD:
+        there = f"{there[:_TOLD]} ... ({len(slide.channels)} channels)"
     raise DataError(
         f"{slide.path}: no {role} channel '{spec}'; give --{role} a name or index of {there}"
     )
@@ -311,7 +324,7 @@ def resolve_image_mpp(slide: Slide, override: float | None) -> tuple[float, str]
 
 
 def check_finite(strip: np.ndarray, slide: Slide, channel: Channel, y0: int) -> None:
-    """Raise `DataError` at the first NaN or infinite pixel of `strip`.
+    """Raise `DataError` at the first NaN, infinite or absurdly large pixel of `strip`.
 
     Parameters
     ----------
@@ -320,10 +333,12 @@ def check_finite(strip: np.ndarray, slide: Slide, channel: Channel, y0: int) -> 
     """
     if strip.dtype.kind != "f":
         return
-    finite = np.isfinite(strip)
-    if not finite.all():
-        y, x = np.unravel_index(np.argmin(finite), strip.shape)
+    usable = np.abs(strip) <= _LARGEST
+    if not usable.all():
+        y, x = np.unravel_index(np.argmin(usable), strip.shape)
+        finite = np.isfinite(strip[y, x])
+        mend = f"pixels beyond {_LARGEST:g}" if finite else "NaN and infinite pixels"
         raise DataError(
             f"{slide.path}: channel {channel.index} ('{channel.name}') is {strip[y, x]} at pixel"
-            f" (y={y0 + y}, x={x}); replace NaN and infinite pixels, for example by 0"
+            f" (y={y0 + y}, x={x}); replace {mend}, for example by 0"
         )

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from . import ome_xml
+from . import ome_xml, tiles
 from .errors import DataError
 
 log = logging.getLogger("cellquilt")
@@ -27,6 +27,8 @@ log = logging.getLogger("cellquilt")
 _ESSENTIAL_TAGS = {256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 284}
 _ESSENTIAL_TAGS |= {317, 322, 323, 324, 325, 330, 339, 347}
 _DAMAGED = "copy, download or export it again"
+_MAX_PAGES = 1 << 16
+_TOLD_IMAGES = 5
 _ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
 
 
@@ -102,6 +104,8 @@ def size_of_tiff(path: Path) -> int:
         Missing, empty or something else than a TIFF.
     """
     try:
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise DataError(f"{path}: not a file but a pipe or device; give the image itself")
         with path.open("rb") as file:
             head = file.read(4096)
             size = file.seek(0, 2)
@@ -132,6 +136,11 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
         File of `size` bytes truncated, pages missing, colour images only, or several images
         of which none is clearly the slide.
     """
+    if len(tif.pages) > _MAX_PAGES:
+        raise DataError(
+            f"{path}: has {len(tif.pages):,} pages, more than the {_MAX_PAGES:,} that are read;"
+            " write the planes to be segmented to a file of their own"
+        )
     pages = list(tif.pages)
     if not pages:
         raise ValueError("no pages")
@@ -154,7 +163,8 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
     # A level of a pyramid or a thumbnail has at most half the side, rounded up.
     rivals = [o for o in others if 3 * o.height * o.width > largest.height * largest.width]
     if rivals:
-        sides = ", ".join(f"{s.height} x {s.width}" for s in [largest, *rivals])
+        told = [f"{s.height} x {s.width}" for s in [largest, *rivals]]
+        sides = ", ".join([*told[:_TOLD_IMAGES], *["..."] * (len(told) > _TOLD_IMAGES)])
         raise DataError(
             f"{path}: holds several images ({sides} px) and none is clearly the slide;"
             " write each to a file of its own, for example by bfconvert -series"
@@ -164,7 +174,7 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
 
 
 def _check_complete(page: tifffile.TiffPage, index: int, path: Path, size: int) -> None:
-    if not page.size:
+    if not (page.size and page.imagelength and page.imagewidth):
         raise DataError(
             f"{path}: page {index} is an image of {page.imagelength} x {page.imagewidth} px,"
             " without pixels; export it again"
@@ -187,14 +197,17 @@ def _refuse_truncated(path: Path, size: int, end: int) -> None:
 
 def _check_planes(stack: Stack, path: Path, size: int) -> None:
     """Refuse pages whose pixels cannot be had, or cannot be intensities."""
-    dtypes = {str(plane.page.dtype) for plane in stack.planes.values()}
+    planes = stack.planes.values()
+    dtypes = {str(plane.page.dtype) for plane in planes}
     if len(dtypes) > 1:
         raise DataError(
             f"{path}: channels differ in the type of pixel ({', '.join(sorted(dtypes))});"
             " convert them to one type"
         )
+    itemsize = max(plane.page.dtype.itemsize if plane.page.dtype else 1 for plane in planes)
+    tiles.check_plausible(stack.height, stack.width, itemsize, len(planes), path, size)
     empty = 0
-    for page, offset in stack.planes.values():
+    for page, offset in planes:
         if page.shape != (stack.height, stack.width):
             raise DataError(
                 f"{path}: page {page.index} is {' x '.join(map(str, page.shape))} px, its OME-XML"
@@ -203,6 +216,8 @@ def _check_planes(stack: Stack, path: Path, size: int) -> None:
         _check_type(page, path)
         if offset is not None:
             _refuse_truncated(path, size, offset + page.nbytes)
+        else:
+            tiles.check_extent(page, path)
         empty_here = sum(count == 0 for count in page.databytecounts)
         if empty_here == len(page.databytecounts):
             raise DataError(f"{path}: page {page.index} has no pixels; {_DAMAGED}")
@@ -219,6 +234,7 @@ def _check_type(page: tifffile.TiffPage, path: Path) -> None:
             " of 8 to 32 bits and floats: convert the slide"
         )
     try:
+        tiles.check_compression(page)
         page.decode(None, 0)  # makes the decoder without reading
     except (ValueError, NotImplementedError) as error:
         codec = getattr(page.compression, "name", page.compression)
