@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """QUANTIFY: measure every cell over all channels of the slide."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
-import pandas as pd
-
 from cellquilt import provenance
 from cellquilt.cli import log, parser, run
+from cellquilt.handed_over import read_facts, read_matches, read_steps, read_uncertified
 from cellquilt.label_image import by_name
 from cellquilt.objects import check_slide, open_objects
 from cellquilt.quantify import quantify
@@ -29,15 +27,16 @@ def main() -> None:
     arguments.add_argument("--segmenter", default="mesmer", help="which made the maps")
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args = arguments.parse_args()
-    facts = json.loads(args.facts.read_text())
-    steps = json.loads(args.provenance.read_text())["steps"]
-    matches = args.matches and pd.read_csv(args.matches, dtype_backend="numpy_nullable")
+    facts = read_facts(args.facts, needs_image=True)
+    steps = read_steps(args.provenance)
+    matches = args.matches and read_matches(args.matches)
+    uncertified = read_uncertified(args.uncertified)
     table = args.outdir / "quantification" / f"{facts['sample']}.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
 
     with ExitStack() as files:
         slide = files.enter_context(open_slide(args.image, args.z, args.t))
-        objects = open_objects(files, by_name(args.masks), matches, pd.read_csv(args.uncertified))
+        objects = open_objects(files, by_name(args.masks), matches, uncertified)
         check_slide(slide, facts, objects)
         known = {
             "sample": facts["sample"],

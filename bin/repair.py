@@ -6,10 +6,10 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
+from cellquilt.handed_over import read_facts, read_uncertified
 from cellquilt.label_image import (
     LabelReader,
     boundaries,
@@ -36,7 +36,8 @@ def main() -> None:
         help="also write the two pickles; takes both masks into memory",
     )
     args = arguments.parse_args()
-    facts = json.loads(args.facts.read_text())
+    facts = read_facts(args.facts)
+    listed = None if args.uncertified is None else read_uncertified(args.uncertified)
     image_mpp = facts["image_mpp"]
     masks = masks_folder(args.outdir, facts["sample"], args.segmenter)
     masks.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,6 @@ def main() -> None:
             export_pickles(args.outdir, cells, nuclei, cell, nucleus)
 
     table = match_table(matching, image_mpp)
-    listed = None if args.uncertified is None else pd.read_csv(args.uncertified)
     for name in ("cell", "nucleus"):
         table[f"{name}_certified"] = certified(table[f"{name}_label"], listed, name)
     table.to_csv(args.outdir / "matches.csv", index=False, lineterminator="\n")

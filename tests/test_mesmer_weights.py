@@ -14,7 +14,7 @@ from cellquilt.weights import ONNX_SHA256
 NOT_MESMER = "not Mesmer's network"
 GIVE = "give --mesmer_model a SavedModel folder, a .tar.gz of one, or an .onnx."
 ERRORS = {
-    "empty folder": "empty: not a Keras SavedModel (SavedModel file does not exist at: ",
+    "empty folder": "empty: not a Keras SavedModel (it has no saved_model.pb).",
     "not Keras": "not_keras: a SavedModel, but not one of a Keras network.",
     "another network": f"another_network: {NOT_MESMER} (input (None, 32, 32, 1), 1 outputs; "
     "Mesmer has (None, 256, 256, 2) and 4).",

@@ -331,7 +331,7 @@ def test_first_pixel_that_is_not_finite(path, bad):
             check_finite(slide.read(1, 40, 60), slide, channel, 40)
     assert str(caught.value) == (
         f"{path}: channel 1 ('Channel 1') is {bad} at pixel (y=45, x=7);"
-        " replace NaN and infinite pixels, for example by 0"
+        " replace NaN, infinite pixels and those beyond 1e+37, for example by 0"
     )
 
 

@@ -211,7 +211,18 @@ def sheetOf(options, columns) {
     if (!sheet.exists()) {
         refuse(["--input ${options.input} does not exist; check the path."])
     }
-    def rows = sheet.splitCsv(header: true, strip: true)
+    // As spreadsheets write them: with a byte order mark, quotes, and blank lines at the end
+    def text = new String(sheet.bytes, 'UTF-8').replace('\uFEFF', '')
+    if (text.contains('\uFFFD')) {
+        refuse(["${sheet.name}: is not text in UTF-8; save it as 'CSV UTF-8'."])
+    }
+    def lines = text.readLines().findAll { line -> line.trim() }
+    def names = lines ? lines[0].tokenize(',').collect { name -> name.replaceAll(/["\s]/, '') } : []
+    def twice = names.countBy { name -> name }.findAll { _name, count -> count > 1 }.keySet()
+    if (twice) {
+        refuse(["${sheet.name}: column ${twice.join(', ')} occurs twice; give each once."])
+    }
+    def rows = lines.size() > 1 ? sheet.splitCsv(header: true, strip: true, quote: '"') : []
     def header = rows ? rows[0].keySet() : []
     def missing = columns.take(columns.indexOf('nuclear') + 1) - ['split'] - header
     if (missing || header - columns) {

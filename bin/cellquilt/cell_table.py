@@ -17,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import DataError
+from .handed_over import check_facts, check_sample
 from .label_image import LabelReader
 
 FACTS = b"cellquilt"
 COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
 # Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
 WHICH = ("matched", "all")
+COMPARTMENT = ("both", "whole-cell", "nuclear")
 
 
 def intensity_column(compartment: str, channel: str) -> str:
@@ -85,7 +87,11 @@ def read_facts(path: Path) -> dict:
         raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
     if FACTS not in metadata:
         raise DataError(f"{path}: is no table of cells; give the .parquet that QUANTIFY writes.")
-    return json.loads(metadata[FACTS])
+    try:
+        facts = json.loads(metadata[FACTS])
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its metadata are damaged; give the one of QUANTIFY.") from error
+    return check_sample(facts, path, "QUANTIFY")
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -209,7 +215,10 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
     DataError
         If a mask is missing, or is not of this sample.
     """
-    facts = read_facts(table)
+    facts = check_facts(read_facts(table), table, "QUANTIFY", needs_image=True)
+    channels = facts.get("channels")
+    if facts.get("compartment") not in COMPARTMENT or not isinstance(channels, list):
+        raise DataError(f"{table}: lacks compartment or channels; give the one of QUANTIFY.")
     intensities = {
         intensity_column(compartment, channel["column"])
         for compartment in COMPARTMENTS

@@ -6,7 +6,6 @@ strips of rows, so that memory does not grow with the slide.
 
 import hashlib
 import math
-import struct
 import uuid
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -18,8 +17,8 @@ import zarr
 
 from . import tiles
 from .errors import DataError
+from .strict import strict_tifffile
 from .strips import Scratch, strip_rows
-from .tiff_stack import strict_tifffile
 
 TILE = 512
 _ENCODED_AT_ONCE = 1 << 26  # bytes of tiles that are handed to the threads that compress them
@@ -261,8 +260,9 @@ class LabelReader:
             if self.path.exists() and not self.path.is_file():
                 raise OSError("not a file")  # a pipe would be waited for
             # As OME-TIFF, tifffile would open other files that the metadata name.
-            self._file = tifffile.TiffFile(path, is_ome=False)
-        except (OSError, tifffile.TiffFileError, struct.error) as error:
+            with strict_tifffile(self.path):
+                self._file = tifffile.TiffFile(path, is_ome=False)
+        except OSError as error:
             raise DataError(f"{path}: cannot be read as a TIFF label image: {error}") from error
         try:
             with strict_tifffile(self.path):

@@ -11,6 +11,7 @@ import json
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,11 @@ LICENCE = (
     "(modified Apache licence of the Van Valen lab, California Institute of Technology)."
 )
 FORMAT = 2  # of the SavedModel; conf/modules.config keeps fetched ones under this number
+MAX_UNPACKED = 2 << 30  # bytes of an archive; Mesmer's are a tenth
 TILE_SHAPE = (256, 256, 2)
+CODE = {"Lambda", "TFOpLambda", "SlicingOpLambda"}
+FILE_OPERATIONS = {"ReadFile", "WriteFile", "MatchingFiles", "WholeFileReaderV2", "SaveSlices"}
+FILE_OPERATIONS |= {"PyFunc", "EagerPyFunc", "PyFuncStateless", "LoadLibrary", "PrintV2", "Save"}
 OUTPUT_CHANNELS = (
     "whole-cell maxima",
     "whole-cell interior",
@@ -66,6 +71,7 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     """
     if (weights / "model.json").exists():
         card = read_card(weights)
+        _refuse_code(weights)
         shutil.copytree(weights, outdir)
         return card
 
@@ -159,10 +165,13 @@ def _load(weights: Path, scratch: Path) -> tf.keras.Model:
 def _extract(archive: Path, folder: Path) -> Path:
     """Unpack a tar archive, refusing members that would leave `folder`."""
     root = folder.resolve()
+    unpacked = 0
     try:
         with gzip.open(archive) as stream:  # to its checksum, which tarfile never reaches
-            while stream.read(1 << 24):
-                pass
+            while block := stream.read(1 << 24):
+                unpacked += len(block)
+                if unpacked > MAX_UNPACKED:
+                    raise DataError(f"{archive.name}: too large for Mesmer's weights.")
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar.getmembers():
                 inside = (root / member.name).resolve()
@@ -180,14 +189,60 @@ def _extract(archive: Path, folder: Path) -> Path:
     return found[0].parent
 
 
+def _refuse_code(folder: Path) -> None:
+    """Refuse a SavedModel that holds Python code, or operations that touch files.
+
+    TensorFlow would run the first on loading, and the second with the network.
+    """
+    from google.protobuf.message import DecodeError
+    from keras.protobuf import saved_metadata_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    if not (folder / "saved_model.pb").is_file():
+        raise DataError(f"{folder.name}: not a Keras SavedModel (it has no saved_model.pb).")
+    saved, keras = saved_model_pb2.SavedModel(), saved_metadata_pb2.SavedMetadata()
+    try:
+        saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+        if (folder / "keras_metadata.pb").exists():
+            keras.ParseFromString((folder / "keras_metadata.pb").read_bytes())
+        texts = [node.metadata for node in keras.nodes]
+        operations = set()
+        for graph in saved.meta_graphs:
+            texts += [node.user_object.metadata for node in graph.object_graph_def.nodes]
+            functions = [function.node_def for function in graph.graph_def.library.function]
+            for nodes in (graph.graph_def.node, *functions):
+                operations |= {node.op for node in nodes}
+        kinds = {kind for text in texts if text for kind in _class_names(json.loads(text))}
+    except (OSError, ValueError, RecursionError, DecodeError) as error:
+        raise DataError(f"{folder.name}: not a Keras SavedModel ({error}).") from error
+    found = sorted(kinds & CODE | operations & FILE_OPERATIONS)
+    if found:
+        raise DataError(
+            f"{folder.name}: not loaded, since it holds code or touches files ({', '.join(found)}),"
+            " as Mesmer does not; take the weights from deepcell.org."
+        )
+
+
+def _class_names(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("class_name"), str):
+            yield value["class_name"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _class_names(inner)
+
+
 def _load_saved_model(folder: Path) -> tf.keras.Model:
     import deepcell.layers  # noqa: F401  registers the custom layers that Keras asks for
     import tensorflow as tf
 
+    _refuse_code(folder)
     try:
         model = tf.keras.models.load_model(folder, compile=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder.name}: not a Keras SavedModel ({error}).") from error
+    except Exception as error:  # TensorFlow raises anything of a damaged graph
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"{folder.name}: not a Keras SavedModel ({reason}).") from error
     if not isinstance(model, tf.keras.Model):
         raise DataError(f"{folder.name}: a SavedModel, but not one of a Keras network.")
     return model
@@ -213,13 +268,16 @@ def network_from_onnx(path: Path) -> tf.keras.Model:
     from deepcell.model_zoo.panopticnet import PanopticNet
     from google.protobuf.message import DecodeError
     from onnx import numpy_helper
+    from onnx.external_data_helper import uses_external_data
 
     try:
-        graph = onnx.load(str(path)).graph
+        graph = onnx.load(str(path), load_external_data=False).graph
     except DecodeError as error:
         raise DataError(
             f"{path.name}: not a whole .onnx file ({error}); fetch it again."
         ) from error
+    if any(uses_external_data(tensor) for tensor in graph.initializer):
+        raise DataError(f"{path.name}: its weights lie outside of it; save it as one file.")
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     norm_inputs = {
         node.name.split("/")[1]: node.input[1:]

@@ -167,6 +167,23 @@ def save(path: Path, model: tf.keras.Model, architecture: Architecture, card: di
     return whole
 
 
+def _n_weights(architecture: Architecture, n_channels: int) -> int:
+    total = 0
+    for layer in architecture.layers:
+        if layer.kind != "pool":
+            total += (layer.size**2 * n_channels + 1) * layer.filters
+            n_channels = layer.filters
+    return total
+
+
+def _check_size(path: Path, expected: int) -> None:
+    """Raise ValueError if the weights are not about so many bytes, before they take memory."""
+    with zipfile.ZipFile(path) as archive:
+        held = archive.getinfo("model.weights.h5").file_size
+    if not expected <= held <= 2 * expected + (1 << 20):
+        raise ValueError(f"{held:,} bytes, and not the {expected:,} of its layers")
+
+
 def load(path: Path) -> PixelNetwork:
     """Return a network that `save` wrote.
 
@@ -181,13 +198,15 @@ def load(path: Path) -> PixelNetwork:
     card = read_card(path)
     table = {key: card[key] for key in ("patch", "layers")}
     architecture = from_table(card["architecture"], table, path.name)
-    model = build(architecture, len(card["channels"]), seed=0)
     try:
+        _check_size(path, 4 * _n_weights(architecture, len(card["channels"])))
+        model = build(architecture, len(card["channels"]), seed=0)
         model.load_weights(path)
     except UNREADABLE as error:
+        reason = [line for line in str(error).splitlines() if "ot allowed" in line]
         raise DataError(
             f"{path.name}: its weights cannot be read, or are not of the architecture that its "
-            f"card names; train it again, or fetch it again. ({error})"
+            f"card names; train it again, or fetch it again. ({(reason or [error])[0]!s:.200})"
         ) from error
     if digest(model.get_weights()) != card["weights_sha256"]:
         raise DataError(

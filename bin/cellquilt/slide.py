@@ -19,7 +19,8 @@ import tifffile
 
 from .errors import DataError
 from .ome_xml import differ
-from .tiff_stack import Plane, Stack, find_stack, size_of_tiff, strict_tifffile
+from .strict import strict_tifffile
+from .tiff_stack import Plane, Stack, find_stack, size_of_tiff
 from .tiles import check_claim
 
 log = logging.getLogger("cellquilt")
@@ -336,9 +337,8 @@ def check_finite(strip: np.ndarray, slide: Slide, channel: Channel, y0: int) -> 
     usable = np.abs(strip) <= _LARGEST
     if not usable.all():
         y, x = np.unravel_index(np.argmin(usable), strip.shape)
-        finite = np.isfinite(strip[y, x])
-        mend = f"pixels beyond {_LARGEST:g}" if finite else "NaN and infinite pixels"
         raise DataError(
             f"{slide.path}: channel {channel.index} ('{channel.name}') is {strip[y, x]} at pixel"
-            f" (y={y0 + y}, x={x}); replace {mend}, for example by 0"
+            f" (y={y0 + y}, x={x}); replace NaN, infinite pixels and those beyond {_LARGEST:g},"
+            " for example by 0"
         )

@@ -1,15 +1,12 @@
 """Which pages of a TIFF make up the slide, and whether they are all there.
 
-tifffile is forgiving: of a truncated file it returns what is left, for missing planes it
-returns zeros, and it says so in its log alone. Here each of these is an error.
+What tifffile passes over in silence, such as planes that are missing, is an error here.
 """
 
 import itertools
 import logging
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +17,10 @@ import tifffile
 
 from . import ome_xml, tiles
 from .errors import DataError
+from .strict import DAMAGED
 
 log = logging.getLogger("cellquilt")
 
-# Tags whose value decides what is read; a complaint about any other is harmless.
-_ESSENTIAL_TAGS = {256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 284}
-_ESSENTIAL_TAGS |= {317, 322, 323, 324, 325, 330, 339, 347}
-_DAMAGED = "copy, download or export it again"
 _MAX_PAGES = 1 << 16
 _TOLD_IMAGES = 5
 _ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
@@ -58,43 +52,6 @@ class Stack:
         return next(iter(self.planes.values())).page.samplesperpixel
 
 
-class _Listener(logging.Handler):
-    """Collects what tifffile warns of, but for tags that no pixel depends on."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.complaints: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        tag = re.match(r"<tifffile\.TiffTag (\d+) @\d+> (raised|coercing)", message)
-        if tag is None or int(tag[1]) in _ESSENTIAL_TAGS:
-            self.complaints.append(re.sub(r"<[^>]*> (raised )?", "", message))
-
-
-@contextmanager
-def strict_tifffile(path: Path) -> Iterator[None]:
-    """Turn what tifffile and its codecs raise or log while `path` is read into `DataError`."""
-    logger, listener = logging.getLogger("tifffile"), _Listener()
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
-    logger.addHandler(listener)
-    try:
-        yield
-    except (DataError, MemoryError, OSError):
-        raise
-    except Exception as error:  # each codec raises a class of its own
-        told = listener.complaints[0] if listener.complaints else error or type(error).__name__
-        raise DataError(f"{path}: truncated or damaged ({told}); {_DAMAGED}") from error
-    finally:
-        logger.removeHandler(listener)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
-    if listener.complaints:
-        raise DataError(f"{path}: truncated or damaged ({listener.complaints[0]}); {_DAMAGED}")
-
-
 def size_of_tiff(path: Path) -> int:
     """Return the size of the TIFF `path` in bytes.
 
@@ -114,7 +71,7 @@ def size_of_tiff(path: Path) -> int:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if not head:
-        raise DataError(f"{path}: empty file; {_DAMAGED}")
+        raise DataError(f"{path}: empty file; {DAMAGED}")
     if head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
         return size
     hint = "convert it to OME-TIFF, for example by bfconvert (Bio-Formats)"
@@ -184,14 +141,14 @@ def _check_complete(page: tifffile.TiffPage, index: int, path: Path, size: int) 
     offsets = np.asarray(page.dataoffsets, np.uint64)
     counts = np.asarray(page.databytecounts, np.uint64)
     if len(offsets) != len(counts) or len(offsets) < math.prod(page.chunked):
-        raise DataError(f"{path}: page {index} lacks the places of its pixels; {_DAMAGED}")
+        raise DataError(f"{path}: page {index} lacks the places of its pixels; {DAMAGED}")
     _refuse_truncated(path, size, int((offsets + counts).max(where=counts > 0, initial=0)))
 
 
 def _refuse_truncated(path: Path, size: int, end: int) -> None:
     if end > size:
         raise DataError(
-            f"{path}: truncated: its pixels go on to byte {end:,}, it ends at {size:,}; {_DAMAGED}"
+            f"{path}: truncated: its pixels go on to byte {end:,}, it ends at {size:,}; {DAMAGED}"
         )
 
 
@@ -220,7 +177,7 @@ def _check_planes(stack: Stack, path: Path, size: int) -> None:
             tiles.check_extent(page, path)
         empty_here = sum(count == 0 for count in page.databytecounts)
         if empty_here == len(page.databytecounts):
-            raise DataError(f"{path}: page {page.index} has no pixels; {_DAMAGED}")
+            raise DataError(f"{path}: page {page.index} has no pixels; {DAMAGED}")
         empty += empty_here
     if empty:
         log.warning("%s: %d tiles or strips were never written and read as zeros", path, empty)

@@ -1,0 +1,144 @@
+"""What a step is handed beside images: facts, provenance and tables, checked before their use.
+
+Modules can be run by other pipelines, so that these files need not be Cellquilt's own.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from .errors import DataError
+from .repair import STATUSES
+
+# A label is the index of a table with an entry for each
+MAX_LABEL = 1 << 26
+_SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LABELS = ("label", "cell_label", "nucleus_label")
+_MATCHES = {
+    *(*_LABELS, "status", "mismatch", "trimmed_px", "retained_fraction"),
+    *("nucleus_area_before_px", "cell_certified", "nucleus_certified"),
+    *("cell_area_px", "nucleus_area_px"),
+}
+
+
+def check_sample(facts: object, path: Path, of: str) -> dict:
+    """Return `facts` if they name a sample; raise `DataError` as `check_facts` does."""
+    known = facts if isinstance(facts, dict) else {}
+    sample = known.get("sample")
+    if not isinstance(sample, str) or not _SAMPLE.fullmatch(sample):
+        raise DataError(
+            f"{path}: its sample {sample!r} is no name of letters, digits, '.', '_' and '-'; give"
+            f" the file that {of} writes."
+        )
+    return known
+
+
+def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:
+    """Return `facts` if they name a sample, its pixel size and, where needed, its image.
+
+    Parameters
+    ----------
+    facts : object
+    path : Path
+        The file that they are from.
+    of : str
+        The step that writes such a file, for the message.
+    needs_image : bool
+
+    Raises
+    ------
+    DataError
+        If one of these is missing, or cannot be; files are named after a sample, so that its
+        name must not lead anywhere.
+    """
+    known = check_sample(facts, path, of)
+    mpp, image = known.get("image_mpp"), known.get("image")
+    problem = None
+    if not isinstance(mpp, int | float) or not 0 < mpp < math.inf:
+        problem = f"its image_mpp {mpp!r} is no pixel size in um"
+    elif needs_image and not _is_image(image):
+        problem = "it lacks name, height or width of its image"
+    if problem:
+        raise DataError(f"{path}: {problem}; give the file that {of} writes.")
+    return known
+
+
+def _is_image(image: object) -> bool:
+    return (
+        isinstance(image, dict)
+        and isinstance(image.get("name"), str)
+        and all(isinstance(image.get(side), int) for side in ("height", "width"))
+    )
+
+
+def read_facts(path: Path, needs_image: bool = False) -> dict:
+    """Return the facts of INGEST's sample.json; see `check_facts`."""
+    facts = check_facts(_read_json(path, "INGEST"), path, "INGEST", needs_image)
+    if needs_image and not isinstance(facts["image"].get("channels"), list):
+        raise DataError(f"{path}: it lacks the channels of its image; give the one of INGEST.")
+    return facts
+
+
+def read_steps(path: Path) -> list[dict]:
+    """Return the steps of STITCH's provenance file."""
+    found = _read_json(path, "STITCH")
+    if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
+        raise DataError(f"{path}: it has no list of steps; give the file that STITCH writes.")
+    return found["steps"]
+
+
+def read_uncertified(path: Path) -> pd.DataFrame:
+    """Return STITCH's table of the objects that are not certified."""
+    table = _read_csv(path, {"compartment", "label"}, "STITCH")
+    _check_labels(table, ("label",), path, "STITCH")
+    return table
+
+
+def read_matches(path: Path) -> pd.DataFrame:
+    """Return REPAIR's table of matches."""
+    table = _read_csv(path, _MATCHES, "REPAIR")
+    _check_labels(table, _LABELS, path, "REPAIR")
+    if not table["status"].isin(STATUSES).all():
+        raise DataError(f"{path}: a status is none of {', '.join(STATUSES)}; give REPAIR's own.")
+    matched = table["status"] == "matched"
+    lone = table["cell_label"].isna() & table["nucleus_label"].isna()
+    if table.loc[matched, list(_LABELS)].isna().to_numpy().any() or lone.any():
+        raise DataError(f"{path}: a row lacks its labels; give the file that REPAIR writes.")
+    for column in _LABELS:
+        if table[column].dropna().duplicated().any():
+            raise DataError(f"{path}: {column} has a number twice; give the one of REPAIR.")
+    return table
+
+
+def _read_json(path: Path, of: str) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"{path}: no readable JSON ({reason}); give the one of {of}.") from error
+
+
+def _read_csv(path: Path, columns: set[str], of: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype_backend="numpy_nullable", encoding="utf-8-sig")
+    except (OSError, ValueError, OverflowError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"{path}: no readable CSV ({reason}); give the one of {of}.") from error
+    if missing := sorted(columns - set(table)):
+        raise DataError(f"{path}: has no column {', '.join(missing)}; give the one of {of}.")
+    return table
+
+
+def _check_labels(table: pd.DataFrame, columns: tuple[str, ...], path: Path, of: str) -> None:
+    for column in columns:
+        labels = table[column].dropna()
+        if len(labels) and not pd.api.types.is_integer_dtype(labels):
+            raise DataError(f"{path}: {column} is not all whole numbers; give the one of {of}.")
+        if ((labels < 1) | (labels > MAX_LABEL)).any():
+            raise DataError(
+                f"{path}: {column} is not all from 1 to {MAX_LABEL:,}; give the file that {of}"
+                " writes, of masks whose objects are numbered from 1."
+            )

@@ -1,0 +1,24 @@
+"""Input that is broken, absurd or malicious: a clear error or a right result, and nothing else.
+
+Each case of tests/hostile/ runs a real script in a process of its own, within 2 GiB and a minute.
+"""
+
+import pytest
+from hostile import damaged, masks, metadata, pixels, tables  # noqa: F401  they keep their cases
+from hostile.corpus import CASES, Server, here, judge
+
+IMPORTED = ("cellquilt.ingest", "cellquilt.repair", "cellquilt.objects", "cellquilt.exports")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(here(), *IMPORTED, "cellquilt.quantify", "ome_types") as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hostile(server, tmp_path, name):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    done = server.run(folder, CASES[name].build(folder))
+    judge(CASES[name], folder, done)
