@@ -22,9 +22,10 @@ from .label_image import LabelReader
 
 FACTS = b"cellquilt"
 COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
+# Of a run that segmented one compartment, which of them that is.
+_SINGLE = {"whole-cell": "cell", "nuclear": "nucleus"}
 # Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
 WHICH = ("matched", "all")
-COMPARTMENT = ("both", "whole-cell", "nuclear")
 
 
 def intensity_column(compartment: str, channel: str) -> str:
@@ -58,7 +59,7 @@ def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict
         Successive rows, of the schema.
     schema : pyarrow.Schema
     facts : dict
-        What can be written as JSON; see `CellTable.facts`.
+        What can be written as JSON; see `Cells.facts`.
     """
     partial = path.with_name(f".{path.name}.partial")
     schema = schema.with_metadata({FACTS: json.dumps(facts)})
@@ -217,7 +218,7 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
     """
     facts = check_facts(read_facts(table), table, "QUANTIFY", needs_image=True)
     channels = facts.get("channels")
-    if facts.get("compartment") not in COMPARTMENT or not isinstance(channels, list):
+    if facts.get("compartment") not in ("both", *_SINGLE) or not isinstance(channels, list):
         raise DataError(f"{table}: lacks compartment or channels; give the one of QUANTIFY.")
     intensities = {
         intensity_column(compartment, channel["column"])
@@ -249,7 +250,7 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
             return labels
 
         if not both:
-            compartment = {"whole-cell": "cell", "nuclear": "nucleus"}[facts["compartment"]]
+            compartment = _SINGLE[facts["compartment"]]
             opened: dict[str, LabelReader | Relabelled] = {compartment: mask(compartment)}
         elif which == "matched":
             opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
