@@ -1,7 +1,8 @@
 """Profiles: what each gives to a task, and whether docs/cloud.md tells all that one needs.
 
 Clouds' executors are plugins, which are not here: their tasks are run on this machine, with the
-directives that the profile gives them. Slurm is tests/profiles/sbatch.
+directives that the profile gives them. Slurm is tests/profiles/sbatch; a real one is in
+tests/test_slurm.py.
 """
 
 import json
@@ -138,9 +139,11 @@ def test_every_profile_is_described(repo):
         ("apptainer", "--nv"),
     ],
 )
-def test_engines_give_their_gpu_to_gpu_tasks_only(settings, engine, option):
+def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engine, option):
     found = settings(f"demo,{engine},gpu")
-    assert found["process.containerOptions"] == f"{{ task.accelerator ? '{option}' : null }}"
+    sealed = "--network none" if engine in ("docker", "podman") else None
+    given = f"'{sealed} {option}' : '{sealed}'" if sealed else f"'{option}' : null"
+    assert found["process.containerOptions"] == f"{{ task.accelerator ? {given} }}"
     assert found[f"{engine}.enabled"] == "true"
     assert (found["params.device"], found["params.demo"]) == ("'gpu'", "true")
     assert "process.executor" not in found
@@ -187,23 +190,33 @@ def test_images_come_from_the_users_registry(repo, command, tmp_path):
         assert image == f"registry.example/lab/cellquilt/{expected}"
 
 
-def test_slurm_jobs(repo, command, tmp_path, site):
+@pytest.fixture
+def slurm(repo, command, site, tmp_path) -> Callable[[str], list[str]]:
+    """Return a function that runs the probe on Slurm with more settings, and gives the jobs."""
+
+    def run(more: str) -> list[str]:
+        tools = tmp_path / "bin"
+        tools.mkdir()
+        (tools / "sbatch").symlink_to(repo / "tests" / "profiles" / "sbatch")
+        (tools / "squeue").symlink_to("/bin/true")
+        quick = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
+        (tmp_path / "test.config").write_text(quick + more)
+        sources = ["-c", repo / "nextflow.config", "-c", site("slurm")]
+        options = ["-c", tmp_path / "test.config", "-profile", "slurm,apptainer,gpu"]
+        script = repo / "tests" / "profiles" / "probe.nf"
+        command("run", script, *sources, *options, folder=tmp_path, path=tools)
+        return [path.read_text() for path in tmp_path.glob("work/*/*/.command.run")]
+
+    return run
+
+
+def test_slurm_jobs(slurm, tmp_path):
     """Partition, GPU and limits, a job array, and retries with more memory only where it helps.
 
     Of the array, the task that fails is tried again alone.
     """
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "sbatch").symlink_to(repo / "tests" / "profiles" / "sbatch")
-    (tools / "squeue").symlink_to("/bin/true")
-    quick = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
     limits = "process.resourceLimits = [memory: 15.GB, time: 10.h]\n"
-    codes = f"params.codes = '{KILLED},{LOST}'\n"
-    (tmp_path / "test.config").write_text(quick + limits + codes)
-    sources = ["-c", repo / "nextflow.config", "-c", site("slurm"), "-c", tmp_path / "test.config"]
-    script = repo / "tests" / "profiles" / "probe.nf"
-    options = ["-profile", "slurm,apptainer,gpu"]
-    command("run", script, *sources, *options, folder=tmp_path, path=tools)
+    jobs = slurm(limits + f"params.codes = '{KILLED},{LOST}'\n")
 
     tasks = given(tmp_path)
     tries = (1, 2, 3)
@@ -216,11 +229,23 @@ def test_slurm_jobs(repo, command, tmp_path, site):
     assert [tasks["SEGMENT", n]["options"] for n in tries] == ["--nv"] * 3
     assert tasks["DRAW", 1]["options"] is None
 
-    jobs = [path.read_text() for path in tmp_path.glob("work/*/*/.command.run")]
     (array,) = [job for job in jobs if "#SBATCH --array" in job]
     for line in ("--array 0-2", "--gres=gpu:1", "-p gpu", "-c 2", "--mem 10240M", "-t 04:00:00"):
         assert f"#SBATCH {line}\n" in array
     assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again
+
+
+def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
+    table = section(page, "slurm").partition("| your site | add |")[2].partition("\n\n")[0]
+    options = dict(re.findall(r"^\| (.+?) \| `(.+?)`", table, re.MULTILINE))
+    assert len(options) == table.count("\n") - 1
+    jobs = slurm("\n".join([*options.values(), "params.codes = ''\n"]))
+    (array,) = [job for job in jobs if "#SBATCH --array" in job]
+    for line in ("-A lab", "--mem-per-cpu 5120M", "--gpus=1 --constraint=a100", "-p gpu"):
+        assert f"#SBATCH {line}\n" in array, array[:600]
+    assert "--gres" not in array
+    assert sum("$TMPDIR" in job for job in jobs) == len(jobs) - 1  # an array copies nothing itself
+    assert sum("--constraint" in job for job in jobs) == 1 + 3
 
 
 @pytest.mark.parametrize("profile", CLOUDS)

@@ -1,0 +1,1 @@
+"""A Slurm cluster of the tests' own, on one machine."""

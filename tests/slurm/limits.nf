@@ -1,0 +1,34 @@
+// Tasks above the limits that they ask for: DRAW has less memory than it takes, the first EXPORT less
+// time. They have the names and labels of the pipeline's.
+
+process DRAW {
+    label 'process_low'
+
+    output:
+    path 'given'
+
+    script:
+    """
+    echo ${task.memory.toMega()} > given
+    python3 -c 'import time; held = b"x" * 3_400_000_000; time.sleep(5)'
+    """
+}
+
+process EXPORT {
+    label 'process_low'
+    time { 1.m * task.attempt }
+
+    output:
+    path 'given'
+
+    script:
+    """
+    echo ${task.time.toMinutes()} > given
+    sleep ${task.attempt == 1 ? 600 : 1}
+    """
+}
+
+workflow {
+    DRAW()
+    EXPORT()
+}
