@@ -30,6 +30,7 @@ lock 3.13 containers/evaluate/build.lock build.in --constraint requirements.lock
 lock 3.13 tests/readers/readers.lock readers.in --excludes excludes.txt
 lock 3.13 tests/readers/build.lock build.in --constraint readers.lock
 lock 3.13 kernels/build.lock build.in
+lock 3.13 tools/audit.lock audit.in
 lock 3.13 tools/uv.lock uv.in
 
 say "lock: tools/nextflow.sha256"

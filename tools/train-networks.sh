@@ -9,8 +9,11 @@ python=$CACHE/envs/runtime/bin/python
 work=$ROOT/work/networks
 mkdir -p "$work"
 find_uv
-"$UV" pip install --quiet --no-deps --only-binary :all: --python "$python" \
-    --target "$work/wheel" stardist==0.9.2
+wheel=stardist==0.9.2 # for Python 3.13
+echo "$wheel --hash=sha256:d856d4acdc0ae0e97ed9bc059137c7ceef74a2599788705ec33a55a4438b473a" \
+    >"$work/stardist.txt"
+"$UV" pip install --quiet --no-deps --only-binary :all: --require-hashes --python "$python" \
+    --target "$work/wheel" --requirement "$work/stardist.txt"
 PYTHONPATH=bin "$python" tools/network_data.py --wheel "$work/wheel" --outdir "$work"
 
 # train COMPARTMENT EDGE_WIDTH LICENCE: in a folder of its own, so that two can run at a time.

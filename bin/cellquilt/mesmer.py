@@ -178,6 +178,8 @@ def _extract(archive: Path, folder: Path) -> Path:
                 regular = member.isfile() or member.isdir()
                 if not regular or (inside != root and root not in inside.parents):
                     raise DataError(f"{archive.name}: unsafe member {member.name!r}; not unpacked.")
+            # Python's own checks too, where it has them (3.10.12 and newer)
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             tar.extractall(root)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(

@@ -10,12 +10,14 @@ import hashlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 
 from .errors import DataError
@@ -101,19 +103,27 @@ def fetch_deepcell(folder: Path, api: str = DEEPCELL_API, md5: str = DEEPCELL_MD
         If the token is missing or refused, or the download fails or is not the archive. The
         token is in no message.
     """
-    token = os.environ.get(TOKEN)
+    token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise DataError(
             f"{TOKEN} is not set: run 'nextflow secrets set {TOKEN} ...', {GIVE_A_FILE}."
+        )
+    if not re.fullmatch("[!-~]+", token):  # Python would show it, in its own words, as no header
+        raise DataError(
+            f"{TOKEN} holds spaces, line breaks or letters that are not ASCII: set it again, "
+            f"{GIVE_A_FILE}."
         )
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / Path(DEEPCELL_KEY).name
     partial = target.with_suffix(".part")
     body = urllib.parse.urlencode({"s3_key": DEEPCELL_KEY}).encode()
-    request = urllib.request.Request(api, body, {"X-Api-Key": token})
+    request = urllib.request.Request(api, body)
+    request.add_unredirected_header("X-Api-Key", token)  # no other host may have it
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             address = json.load(answer)["url"]
+        if not address.startswith(("https://", "http://")):  # urllib opens local files too
+            raise ValueError("it names no address on the web")
         log.info("model: fetching %s from deepcell.org", target.name)
         with urllib.request.urlopen(address, timeout=60) as stream, partial.open("wb") as file:
             while block := stream.read(1 << 20):
@@ -123,7 +133,7 @@ def fetch_deepcell(folder: Path, api: str = DEEPCELL_API, md5: str = DEEPCELL_MD
         raise DataError(
             f"deepcell.org refused the weights (HTTP {error.code}): {mend}, {GIVE_A_FILE}."
         ) from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, HTTPException) as error:
         reason = str(error).replace(token, "***")
         raise DataError(
             f"deepcell.org could not be used ({reason}): check the network, {GIVE_A_FILE}."
