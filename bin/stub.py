@@ -8,8 +8,12 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cellquilt import cli, provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIDE = 64
 IMAGE_MPP = 0.5
@@ -64,8 +68,10 @@ def model(o) -> None:
 
 def ingest(o) -> None:
     write_store(o.outdir / "normalised.zip", "codes", (2, SIDE, SIDE), "uint16")
-    image = {"name": "stub", "height": SIDE, "width": SIDE}
-    write_json(o.outdir / "sample.json", sample=o.sample, image=image, image_mpp=IMAGE_MPP)
+    image = {"name": "stub", "height": SIDE, "width": SIDE, "channels": ["stub"]}
+    steps = [provenance.of_step("INGEST")]
+    facts = {"image": image, "image_mpp": IMAGE_MPP, "provenance": steps}
+    write_json(o.outdir / "sample.json", sample=o.sample, **facts)
 
 
 def patch(o) -> None:
@@ -100,9 +106,26 @@ def stitch(o) -> None:
 def repair(o) -> None:
     names = ["cell", "nucleus", "cytoplasm", "cell_boundary", "nucleus_boundary"]
     write_masks(masks_folder(o), names)
-    (o.outdir / "matches.csv").write_text("label,cell_label,nucleus_label\n1,1,1\n2,2,2\n")
+    _, matches = matched()
+    matches.to_csv(o.outdir / "matches.csv", index=False)
     counts = {"n_cells": 2, "n_nuclei": 2, "n_matched": 2, "matched_fraction": 1.0}
     write_json(o.outdir / "repair_metrics.json", sample=o.sample, **counts)
+
+
+def matched() -> tuple[dict, "pd.DataFrame"]:
+    """Return cells and nuclei of the stub masks by name, and REPAIR's table of them."""
+    import numpy as np
+
+    from cellquilt import repair
+    from cellquilt.strips import Scratch
+
+    masks = {}
+    for name, radius in {"cell": 10, "nucleus": 5}.items():
+        masks[name] = masks[f"{name}_original"] = Scratch(Path(), (SIDE, SIDE), np.uint32)
+        masks[name][:] = disks(radius)
+    matching = repair.match(repair.count(masks["cell"], masks["nucleus"]))
+    certificates = {"cell_certified": True, "nucleus_certified": True}
+    return masks, repair.match_table(matching, IMAGE_MPP).assign(**certificates)
 
 
 def quantify(o) -> None:
@@ -111,18 +134,11 @@ def quantify(o) -> None:
 
     import numpy as np
 
-    from cellquilt import objects, repair
+    from cellquilt import objects
     from cellquilt.quantify import quantify
-    from cellquilt.strips import Scratch
 
-    masks = {}
-    for name, radius in {"cell": 10, "nucleus": 5}.items():
-        masks[name] = masks[f"{name}_original"] = Scratch(Path(), (SIDE, SIDE), np.uint32)
-        masks[name][:] = disks(radius)
+    masks, matches = matched()
     if o.compartment == "both":
-        matching = repair.match(repair.count(masks["cell"], masks["nucleus"]))
-        certificates = {"cell_certified": True, "nucleus_certified": True}
-        matches = repair.match_table(matching, IMAGE_MPP).assign(**certificates)
         found = objects.matched_objects(matches, masks)
     else:
         compartment = "cell" if o.compartment == "whole-cell" else "nucleus"

@@ -206,7 +206,7 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
         env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Submitted process > SEGMENTATION:SEGMENT") > 1
+    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:SEGMENT") > 1
     assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
     assert not list((tmp_path / "out").rglob("*.pickle"))
     tables = [
@@ -227,14 +227,14 @@ def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_r
             stdout=out,
             start_new_session=True,
         )
-        while first.poll() is None and "process > SEGMENTATION:LABEL" not in log.read_text():
+        while first.poll() is None and "process > SEGMENTATION:MASKS:LABEL" not in log.read_text():
             time.sleep(0.1)
     assert first.poll() is None, log.read_text()
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     done = nextflow(*one_slide, *options[1:], "-resume", folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Cached process > SEGMENTATION:INGEST" in done.stdout
+    assert "Cached process > SEGMENTATION:MASKS:INGEST" in done.stdout
     assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
 
 
@@ -269,13 +269,13 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
     done = nextflow("--image", image, "--nuclear", "Hoechst", folder=tmp_path)
     assert done.returncode != 0
     assert (
-        "Process `SEGMENTATION:INGEST (tissue)` terminated with an error exit status (65)"
+        "Process `SEGMENTATION:MASKS:INGEST (tissue)` terminated with an error exit status (65)"
         in done.stdout
     )
     assert "tissue.ome.tif" in done.stdout and "'Hoechst'" in done.stdout
     assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
-    assert "Submitted process > SEGMENTATION:SEGMENT" not in done.stdout
-    assert done.stdout.count("Submitted process > SEGMENTATION:INGEST") == 1, (
+    assert "Submitted process > SEGMENTATION:MASKS:SEGMENT" not in done.stdout
+    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:INGEST") == 1, (
         "data errors are not retried"
     )
 

@@ -5,13 +5,7 @@ include { modelsOf ; slidesOf } from './parameters'
 include { summaryOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
-include { INGEST   } from '../modules/ingest/main'
-include { PATCH    } from '../modules/patch/main'
-include { SEGMENT  } from '../modules/segment/main'
-include { CLASSIFY } from '../modules/classify/main'
-include { LABEL    } from '../modules/label/main'
-include { STITCH   } from '../modules/stitch/main'
-include { REPAIR   } from '../modules/repair/main'
+include { MASKS    } from '../subworkflows/masks/main'
 include { QUANTIFY } from '../modules/quantify/main'
 include { EXPORT   } from '../modules/export/main'
 include { EVALUATE } from '../modules/evaluate/main'
@@ -27,74 +21,37 @@ workflow SEGMENTATION {
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
-    // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_slides)
-    PATCH(INGEST.out.store)
-    ch_tasks = PATCH.out.pixels.flatMap { meta, files ->
-        def list = files instanceof List ? files : [files]
-        list.collect { pixels -> [groupKey(meta, list.size()), pixels] }
-    }
-
-    // Mesmer's maps, or the class probabilities of networks trained here
-    ch_maps = channel.empty()
+    // Normalise, segment, stitch and match: by Mesmer, or by networks trained here
+    ch_model = []
     if (options.segmenter == 'mesmer') {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
-        SEGMENT(ch_tasks, MODEL.out.model)
-        ch_maps = SEGMENT.out.maps
+        ch_model = MODEL.out.model
     }
-    else {
-        CLASSIFY(ch_tasks, modelsOf(options))
-        ch_maps = CLASSIFY.out.maps
-    }
-    LABEL(ch_maps)
-
-    // Fan in; a slide without informative patches comes with no labels
-    ch_labels = LABEL.out.labels
-        .groupTuple(sort: { a, b -> a.name <=> b.name })
-        .map { key, labels -> [key.target, labels] }
-    STITCH(
-        INGEST.out.facts
-            .join(PATCH.out.table)
-            .join(ch_labels, remainder: true)
-            .map { meta, facts, table, labels -> [meta, facts, table, labels ?: []] }
-    )
-
-    // Match cells and nuclei, where there are both
-    REPAIR(
-        INGEST.out.facts
-            .join(STITCH.out.masks)
-            .join(STITCH.out.uncertified)
-            .filter { meta, _facts, _masks, _uncertified -> meta.compartment == 'both' }
-    )
-    ch_masks = STITCH.out.masks.join(REPAIR.out.masks, remainder: true)
-        .map { meta, found, matched -> [meta, [found, matched ?: []].flatten()] }
-    ch_counts = STITCH.out.summary.join(REPAIR.out.metrics, remainder: true)
-        .map { meta, counts, metrics -> [meta, [counts, metrics].findAll()] }
+    MASKS(ch_slides, ch_model, options.segmenter == 'pixelcnn' ? modelsOf(options) : [])
 
     // Measure every cell over all channels, for the formats that other tools open
     QUANTIFY(
         ch_slides
-            .join(INGEST.out.facts)
-            .join(STITCH.out.provenance)
-            .join(STITCH.out.uncertified)
-            .join(REPAIR.out.matches, remainder: true)
-            .join(ch_masks)
-            .map { meta, image, facts, steps, uncertified, matches, masks -> [meta, image, facts, steps, uncertified, matches ?: [], masks] }
+            .join(MASKS.out.facts)
+            .join(MASKS.out.provenance)
+            .join(MASKS.out.uncertified)
+            .join(MASKS.out.matches)
+            .join(MASKS.out.masks)
     )
-    EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(ch_masks))
+    EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks))
     EVALUATE(
         options.evaluate
-            ? ch_slides.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.metrics).join(STITCH.out.masks)
+            ? ch_slides.join(MASKS.out.facts).join(MASKS.out.matches).join(MASKS.out.metrics).join(MASKS.out.masks)
             : channel.empty()
     )
 
     // Draw each sample, and put all of them on a page
-    ch_found = INGEST.out.store
+    ch_found = MASKS.out.store
         .join(QUANTIFY.out.table)
-        .join(STITCH.out.patches)
-        .join(STITCH.out.provenance)
-        .join(ch_counts)
-        .join(ch_masks)
+        .join(MASKS.out.patches)
+        .join(MASKS.out.provenance)
+        .join(MASKS.out.counts)
+        .join(MASKS.out.masks)
     DRAW(options.demo ? ch_found.join(GENERATE.out.truth) : ch_found.map { sample -> sample + [[]] })
     REPORT(
         DRAW.out.report

@@ -1,0 +1,91 @@
+// Slides in; whole-slide masks of their cells and nuclei out, matched where both are segmented.
+// For this pipeline and for others: it reads no parameters. meta.yml has the keys of meta.
+
+include { INGEST   } from '../../modules/ingest/main'
+include { PATCH    } from '../../modules/patch/main'
+include { SEGMENT  } from '../../modules/segment/main'
+include { CLASSIFY } from '../../modules/classify/main'
+include { LABEL    } from '../../modules/label/main'
+include { STITCH   } from '../../modules/stitch/main'
+include { REPAIR   } from '../../modules/repair/main'
+
+workflow MASKS {
+    take:
+    ch_slides // [meta, image]
+    model // SavedModel of MODEL; [] where no meta.segmenter is mesmer
+    networks // networks of TRAIN; [] where no meta.segmenter is pixelcnn
+
+    main:
+    // Normalise the whole slide, then fan out: a task is a block of patches
+    INGEST(ch_slides.map { meta, image -> [checked(meta), image] })
+    PATCH(INGEST.out.store)
+    ch_tasks = PATCH.out.pixels
+        .flatMap { meta, files ->
+            def list = files instanceof List ? files : [files]
+            list.collect { pixels -> [groupKey(meta, list.size()), pixels] }
+        }
+        .branch { meta, _pixels ->
+            pixelcnn: meta.segmenter == 'pixelcnn'
+            mesmer: true
+        }
+
+    // Mesmer's maps, or the class probabilities of networks trained here
+    SEGMENT(ch_tasks.mesmer, model)
+    CLASSIFY(ch_tasks.pixelcnn, networks)
+    LABEL(SEGMENT.out.maps.mix(CLASSIFY.out.maps))
+
+    // Fan in; a slide without informative patches comes with no labels
+    ch_labels = LABEL.out.labels
+        .groupTuple(sort: { a, b -> a.name <=> b.name })
+        .map { key, labels -> [key.target, labels] }
+    STITCH(
+        INGEST.out.facts
+            .join(PATCH.out.table)
+            .join(ch_labels, remainder: true)
+            .map { meta, facts, table, labels -> [meta, facts, table, labels ?: []] }
+    )
+
+    // Match cells and nuclei, where there are both
+    REPAIR(
+        INGEST.out.facts
+            .join(STITCH.out.masks)
+            .join(STITCH.out.uncertified)
+            .filter { meta, _facts, _masks, _uncertified -> meta.compartment == 'both' }
+    )
+    ch_all = STITCH.out.masks
+        .join(STITCH.out.summary)
+        .join(REPAIR.out.masks, remainder: true)
+        .join(REPAIR.out.matches, remainder: true)
+        .join(REPAIR.out.metrics, remainder: true)
+    masks = ch_all.map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched ?: []].flatten()] }
+    matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches ?: []] }
+    counts = ch_all.map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].findAll()] }
+    store = INGEST.out.store
+    facts = INGEST.out.facts
+    patches = STITCH.out.patches
+    uncertified = STITCH.out.uncertified
+    provenance = STITCH.out.provenance
+    metrics = REPAIR.out.metrics
+
+    emit:
+    masks
+    matches
+    counts
+    store
+    facts
+    patches
+    uncertified
+    provenance
+    metrics
+}
+
+// Without these keys the steps fail much later, or take what was not meant
+def checked(meta) {
+    if (!(meta.compartment in ['whole-cell', 'nuclear', 'both'])) {
+        error("MASKS, ${meta.id}: meta.compartment is '${meta.compartment}'; give 'whole-cell', 'nuclear' or 'both', and 'nuclear' where meta.membrane is empty.")
+    }
+    if (!(meta.segmenter in [null, 'mesmer', 'pixelcnn'])) {
+        error("MASKS, ${meta.id}: meta.segmenter is '${meta.segmenter}'; give 'mesmer' or 'pixelcnn', or leave it out for 'mesmer'.")
+    }
+    return meta
+}

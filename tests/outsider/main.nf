@@ -1,0 +1,39 @@
+// A pipeline of somebody else, with names, parameters and configuration of its own. Cellquilt's
+// modules and subworkflows lie in cellquilt/, and its scripts in bin/; see docs/reuse.md.
+
+include { MASKS as SEGMENT_SLIDES } from './cellquilt/subworkflows/masks/main'
+include { INGEST   } from './cellquilt/modules/ingest/main'
+include { MODEL    } from './cellquilt/modules/model/main'
+include { QUANTIFY } from './cellquilt/modules/quantify/main'
+include { REPAIR   } from './cellquilt/modules/repair/main'
+
+workflow {
+    // Masks of slides, by Mesmer and by networks; the keys of meta beyond Cellquilt's are our own
+    def slide = file(params.slide, checkIfExists: true)
+    def sample = [nuclear: 'DAPI', membrane: 'CD45;PanCK', compartment: 'both', patient: 7]
+    ch_slides = channel.of(
+        [sample + [id: 'by_mesmer'], slide],
+        [sample + [id: 'by_networks', segmenter: 'pixelcnn'], slide],
+        [sample + [id: 'nuclei', segmenter: 'pixelcnn', membrane: '', compartment: 'nuclear'], slide],
+    )
+    MODEL([])
+    SEGMENT_SLIDES(ch_slides, MODEL.out.model, files(params.networks))
+    QUANTIFY(
+        ch_slides
+            .join(SEGMENT_SLIDES.out.facts)
+            .join(SEGMENT_SLIDES.out.provenance)
+            .join(SEGMENT_SLIDES.out.uncertified)
+            .join(SEGMENT_SLIDES.out.matches)
+            .join(SEGMENT_SLIDES.out.masks)
+    )
+
+    // Masks that another program made, repaired; INGEST says what is known of their slide
+    ch_own = channel.of([[id: 'own', nuclear: 'DAPI', segmenter: 'cellpose'], slide])
+    INGEST(ch_own)
+    REPAIR(INGEST.out.facts.map { meta, facts -> [meta, facts, files(params.own_masks), []] })
+
+    channel.topic('versions')
+        .map { process, tool, version -> "${process.tokenize(':').last()}: ${tool}: ${version}" }
+        .unique()
+        .collectFile(name: 'versions.txt', storeDir: params.results, newLine: true, sort: true)
+}
