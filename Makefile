@@ -5,9 +5,9 @@ SHELL := bash
 CELLQUILT_CACHE ?= $(HOME)/.cache/cellquilt
 export CELLQUILT_CACHE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
-NEXTFLOW_SOURCES := main.nf workflows modules
+NEXTFLOW_SOURCES := main.nf workflows modules subworkflows
 
-.PHONY: help setup demo test test-full benchmark networks check format container lock clean
+.PHONY: help setup demo test test-full fuzz benchmark networks check format container sbom audit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,9 +22,14 @@ test: check ## Run the checks and the tests
 	@tools/nf-test.sh
 	@$(DEV)/python -m pytest tests -q
 
-test-full: check ## Run the checks and the tests, the slow ones too
-	@tools/nf-test.sh
-	@$(DEV)/python -m pytest tests -q -m "slow or not slow"
+test-full: setup ## Run the slow proofs: containers, Slurm, random kills; with Debian's packages
+	@tests/packages.sh
+	@$(DEV)/python -m pytest tests -q -m slow
+
+fuzz: ## Fuzz what reads files, MINUTES=10 for each reader, with READER=slide one
+	@tools/setup.sh fuzz
+	@$(CELLQUILT_CACHE)/envs/fuzz/bin/python tests/fuzz/run.py --minutes $(or $(MINUTES),10) \
+		$(if $(READER),--reader $(READER))
 
 benchmark: setup ## Run the benchmarks, with ONLY=repair those of one subject; see benchmarks/README.md
 	@benchmarks/setup.sh
@@ -45,9 +50,15 @@ format: setup ## Format the Python sources, and mend what can be mended by itsel
 container: ## Build the container images, with docker or podman
 	@tools/build-images.sh
 
+sbom: setup ## List what the images are made of, and the licences, in sbom/
+	@tools/supply-chain.sh sbom
+
+audit: ## List the known vulnerabilities of the locked packages
+	@tools/supply-chain.sh audit
+
 lock: ## Write the lock files anew, with current versions
 	@tools/lock.sh
 
 clean: ## Remove results, work folders and caches of the working tree
-	@rm -rf results work .nextflow .nextflow.log* .nf-test .nf-test.log .pytest_cache .ruff_cache
+	@rm -rf results work sbom fuzz-findings .nextflow .nextflow.log* .nf-test .nf-test.log .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

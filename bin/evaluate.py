@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
 """EVALUATE: score the segmentation of a part of the slide with CellSegmentationEvaluator."""
 
-import json
 from pathlib import Path
 
-import pandas as pd
-
-from cellquilt import evaluator
+from cellquilt import evaluator, outputs
 from cellquilt.cli import log, parser, run
+from cellquilt.handed_over import read_counts, read_facts, read_matches
 from cellquilt.slide import open_slide
 
 
@@ -27,9 +25,9 @@ def main() -> None:
     )
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args = arguments.parse_args()
-    facts = json.loads(args.facts.read_text())
-    ours = json.loads(args.metrics.read_text())
-    centres = evaluator.cell_centres(pd.read_csv(args.matches))
+    facts = read_facts(args.facts)
+    ours = read_counts(args.metrics)
+    centres = evaluator.cell_centres(read_matches(args.matches))
 
     with open_slide(args.image, args.z, args.t) as slide:
         shape = slide.height, slide.width
@@ -52,7 +50,7 @@ def main() -> None:
         "cellquilt": {key: value for key, value in ours.items() if key.endswith("fraction")},
     }
     args.outdir.mkdir(parents=True, exist_ok=True)
-    (args.outdir / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
+    outputs.write_json(args.outdir / "evaluation.json", report)
     log.info("evaluate: %s: quality score %s", facts["sample"], found["quality_score"])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cellquilt import provenance
 from cellquilt.cli import log, parser, run
-from cellquilt.handed_over import read_facts, read_matches, read_steps, read_uncertified
+from cellquilt.handed_over import read_facts, read_matches, read_provenance, read_uncertified
 from cellquilt.label_image import by_name
 from cellquilt.objects import check_slide, open_objects
 from cellquilt.quantify import quantify
@@ -28,7 +28,7 @@ def main() -> None:
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args = arguments.parse_args()
     facts = read_facts(args.facts, needs_image=True)
-    steps = read_steps(args.provenance)
+    steps = read_provenance(args.provenance)["steps"]
     matches = args.matches and read_matches(args.matches)
     uncertified = read_uncertified(args.uncertified)
     table = args.outdir / "quantification" / f"{facts['sample']}.parquet"

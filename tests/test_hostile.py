@@ -4,7 +4,9 @@ Each case of tests/hostile/ runs a real script in a process of its own, within 2
 """
 
 import pytest
-from hostile import damaged, masks, metadata, pixels, tables  # noqa: F401  they keep their cases
+
+# They keep their cases
+from hostile import damaged, found, masks, metadata, pixels, tables  # noqa: F401
 from hostile.corpus import CASES, Server, here, judge
 
 IMPORTED = ("cellquilt.ingest", "cellquilt.repair", "cellquilt.objects", "cellquilt.exports")

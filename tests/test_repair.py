@@ -12,8 +12,9 @@ import pytest
 import tifffile
 from skimage.segmentation import find_boundaries
 
+from cellquilt.handed_over import STATUSES
 from cellquilt.label_image import masks_folder, write_label_image
-from cellquilt.repair import STATUSES, count, match, match_metrics, match_table, paint
+from cellquilt.repair import count, match, match_metrics, match_table, paint
 
 MPP = 0.37
 SEEDS = range(60)

@@ -27,6 +27,7 @@ lock 3.13 tools/dev.lock dev.in --constraint ../containers/runtime/requirements-
     --constraint ../containers/export/requirements.lock
 lock 3.13 containers/evaluate/requirements.lock requirements.in --excludes excludes.txt
 lock 3.13 containers/evaluate/build.lock build.in --constraint requirements.lock
+lock 3.13 tests/fuzz/fuzz.lock fuzz.in --constraint ../../containers/runtime/requirements-cpu.lock
 lock 3.13 tests/readers/readers.lock readers.in --excludes excludes.txt
 lock 3.13 tests/readers/build.lock build.in --constraint readers.lock
 lock 3.13 kernels/build.lock build.in

@@ -9,6 +9,7 @@
 #   nextflow  Nextflow, where PATH has none that is recent enough
 #   all       all of them (the default)
 #   evaluate  EVALUATE, which runs on request and is no part of all (Python 3.13)
+#   fuzz      runtime, and atheris for make fuzz; no part of all
 # Python environments are exactly their lock files, hashes checked, what compiles the kernels
 # included. What is there already is kept.
 set -euo pipefail
@@ -20,6 +21,7 @@ DEV=$ROOT/tools/dev.lock
 DEEPCELL=$ROOT/containers/deepcell
 EVALUATE=$ROOT/containers/evaluate
 READERS=$ROOT/tests/readers
+FUZZ=$ROOT/tests/fuzz/fuzz.lock
 KERNELS=$ROOT/kernels
 KERNEL_SOURCES=("$KERNELS"/{pyproject.toml,setup.py,build.lock} "$KERNELS"/cellquilt_kernels/*.*)
 
@@ -28,6 +30,7 @@ setup_runtime() {
 }
 setup_export() { install_in_cache envs/export build_export "$EXPORT" "${KERNEL_SOURCES[@]}"; }
 setup_dev() { install_in_cache envs/dev build_dev "$RUNTIME" "$DEV" "${KERNEL_SOURCES[@]}"; }
+setup_fuzz() { install_in_cache envs/fuzz build_fuzz "$RUNTIME" "$FUZZ" "${KERNEL_SOURCES[@]}"; }
 setup_deepcell() {
     install_in_cache envs/deepcell build_deepcell "$DEEPCELL/requirements.lock" \
         "$DEEPCELL/build.lock"
@@ -49,6 +52,7 @@ setup_nextflow() {
 build_runtime() { install_with_kernels "$1" "$RUNTIME"; }
 build_export() { install_with_kernels "$1" "$EXPORT"; }
 build_dev() { install_with_kernels "$1" "$RUNTIME" "$DEV"; }
+build_fuzz() { install_with_kernels "$1" "$RUNTIME" "$FUZZ"; }
 
 # install_with_kernels FOLDER LOCK...
 install_with_kernels() {
@@ -105,7 +109,7 @@ build_nextflow() {
 
 for what in "${@:-all}"; do
     case $what in
-    runtime | export | deepcell | dev | evaluate | readers | nextflow) "setup_$what" ;;
+    runtime | export | deepcell | dev | evaluate | fuzz | readers | nextflow) "setup_$what" ;;
     all)
         setup_nextflow
         setup_runtime
@@ -116,7 +120,7 @@ for what in "${@:-all}"; do
         ;;
     *)
         die "unknown: $what. Usage:" \
-            "tools/setup.sh [runtime|export|deepcell|dev|readers|evaluate|nextflow|all]..."
+            "tools/setup.sh [runtime|export|deepcell|dev|readers|evaluate|fuzz|nextflow|all]..."
         ;;
     esac
 done

@@ -1,6 +1,7 @@
 """Architectures of pixel classifiers: one table of layers, sizes checked before anything runs."""
 
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ CLASSES = ("other", "cell", "edge")
 MAX_PATCH = 65  # what lies around a task's pixels is 32 px wide
 MAX_FILTERS = 4096  # a tile of the network would not fit most memories
 DEFAULT = ("reference", "conv5", "conv6", "conv8")
+_TOLD = 200  # characters of a file's content in a message
+_SHORT = reprlib.Repr(maxlevel=3)
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,16 @@ def load(names: list[str], file: Path | None = None) -> list[Architecture]:
     return [from_table(name, known[name], BUILT_IN.name) for name in names]
 
 
+# What PyYAML raises beside its own error, of a date such as 2001-99-99, "!!bool x" or nested lists
+_UNREADABLE = (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+
+
 def _read(file: Path) -> dict:
     try:
-        table = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{file.name}: not a readable YAML file ({error}).") from error
+        table = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, *_UNREADABLE) as error:
+        reason = " ".join(str(error).split())[:_TOLD]
+        raise DataError(f"{file.name}: not a readable YAML file ({reason}).") from error
     if not isinstance(table, dict):
         raise DataError(
             f"{file.name}: must map names of architectures to their patch and layers, as "
@@ -137,7 +145,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     DataError
         If the entry is of another form, or its layers do not take the patch to 1 x 1 px.
     """
-    where = f"{source}, architecture {name}"
+    where = f"{source}, architecture {_told(name)}"
     if not isinstance(name, str) or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise DataError(f"{where}: a name has letters, digits, '-' and '_' only.")
     if not isinstance(entry, dict) or set(entry) != {"patch", "layers"}:
@@ -145,8 +153,8 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     patch, rows = entry["patch"], entry["layers"]
     if not _is_count(patch) or patch % 2 == 0 or patch > MAX_PATCH:
         raise DataError(
-            f"{where}: a patch of {patch} px cannot be used; its side must be odd, so that one "
-            f"pixel is in the middle, and at most {MAX_PATCH}."
+            f"{where}: a patch of {_told(patch)} px cannot be used; its side must be odd, so that "
+            f"one pixel is in the middle, and at most {MAX_PATCH}."
         )
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{where}: 'layers' must be a list.")
@@ -186,9 +194,17 @@ def _layer(row: object, where: str) -> Layer:
         if set(row) == {"dense"}:
             return Layer("dense", 1, row["dense"])
     raise DataError(
-        f"{where}: {row} is none of {{conv: size, filters: number}}, {{pool: size}} and "
+        f"{where}: {_told(row)} is none of {{conv: size, filters: number}}, {{pool: size}} and "
         f"{{dense: number}}, with whole numbers from 1 to {MAX_FILTERS}."
     )
+
+
+def _told(value: object) -> str:
+    """Return what a file has in a place, cut: aliases of YAML make it longer than any memory."""
+    try:
+        return (value if isinstance(value, str) else _SHORT.repr(value))[:_TOLD]
+    except ValueError:  # of a whole number of thousands of digits
+        return "a number too long to be shown"
 
 
 def _is_count(value: object) -> bool:

@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from . import outputs
 from .errors import DataError
-from .handed_over import check_facts, check_sample
+from .handed_over import check_facts, check_labels, check_sample
 from .label_image import LabelReader
 
 FACTS = b"cellquilt"
@@ -61,17 +62,13 @@ def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict
     facts : dict
         What can be written as JSON; see `Cells.facts`.
     """
-    partial = path.with_name(f".{path.name}.partial")
     schema = schema.with_metadata({FACTS: json.dumps(facts)})
-    try:
-        with pq.ParquetWriter(
-            partial, schema, compression="zstd", use_dictionary=["status"]
-        ) as file:
-            for table in tables:
-                file.write_table(table.cast(schema))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        outputs.whole(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["status"]) as file,
+    ):
+        for table in tables:
+            file.write_table(table.cast(schema))
 
 
 def read_facts(path: Path) -> dict:
@@ -82,10 +79,8 @@ def read_facts(path: Path) -> dict:
     DataError
         If the file is not a table of QUANTIFY's.
     """
-    try:
+    with _parquet(path):
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
     if FACTS not in metadata:
         raise DataError(f"{path}: is no table of cells; give the .parquet that QUANTIFY writes.")
     try:
@@ -98,7 +93,61 @@ def read_facts(path: Path) -> dict:
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return a table's rows, all columns or some; columns that may miss values are nullable."""
     read_facts(path)
-    return pq.read_table(path, columns=columns).to_pandas(types_mapper=_NULLABLE.get)
+    with _parquet(path):
+        table = pq.read_table(path, columns=columns)
+        # pandas' own metadata, which are not ours, would rename columns
+        return table.to_pandas(types_mapper=_NULLABLE.get, ignore_metadata=True)
+
+
+def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
+    """Return a table without its intensities, after checking that it has what exports need."""
+    channels = facts.get("channels")
+    if facts.get("compartment") not in ("both", *_SINGLE) or not _are_channels(channels):
+        raise DataError(f"{path}: lacks compartment or channels; give the one of QUANTIFY.")
+    compartments = COMPARTMENTS if both else (_SINGLE[facts["compartment"]],)
+    intensities = {
+        intensity_column(compartment, channel["column"])
+        for compartment in compartments
+        for channel in channels
+    }
+    schema = pq.read_schema(path)
+    names = schema.names
+    needed = {"cell_id", *(("status", "cell_label") if both else ())}
+    missing = sorted((needed | intensities) - set(names))
+    if missing or len(set(names)) < len(names):
+        problem = f"has no column {missing[0]:.99}" if missing else "has two columns of one name"
+        raise DataError(f"{path}: {problem}; give the .parquet that QUANTIFY writes.")
+    for name in sorted(needed - {"status"}):
+        # Before pandas has it, whose comparisons of other types raise anything
+        if not pa.types.is_integer(schema.field(name).type):
+            raise DataError(f"{path}: {name} is not all whole numbers; give the one of QUANTIFY.")
+    if both and schema.field("status").type not in (pa.string(), pa.large_string(), pa.null()):
+        raise DataError(f"{path}: status is not text; give the one that QUANTIFY writes.")
+    rows = read(path, [name for name in names if name not in intensities])
+    check_labels(rows, tuple(sorted(needed - {"status"})), path, "QUANTIFY")
+    if rows["cell_id"].dropna().duplicated().any():
+        raise DataError(f"{path}: a cell_id is there twice; give the one that QUANTIFY writes.")
+    if both and rows.loc[rows["cell_id"].notna(), "cell_label"].isna().any():
+        raise DataError(f"{path}: a cell has no label; give the one that QUANTIFY writes.")
+    return rows
+
+
+def _are_channels(value: object) -> bool:
+    """Return whether `value` is a list of channels whose columns differ."""
+    if not isinstance(value, list) or not all(isinstance(channel, dict) for channel in value):
+        return False
+    columns = [channel.get("column") for channel in value]
+    return all(isinstance(name, str) for name in columns) and len(set(columns)) == len(columns)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises while `path` is read into `DataError`."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, ValueError) as error:  # the last of names, and of dates
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
 
 
 _NULLABLE = {
@@ -186,10 +235,11 @@ class Cells:
         NaN where a cell has no such compartment, or where a pixel of it is not finite.
         """
         columns = [intensity_column(compartment, channel) for channel in self.channels]
-        table = pq.read_table(self.path, columns=columns)
         means = np.empty((len(self.rows), len(columns)), np.float32)
-        for k, column in enumerate(columns):
-            means[:, k] = table[column].to_numpy()[self.order]
+        with _parquet(self.path):
+            table = pq.read_table(self.path, columns=columns)
+            for k, column in enumerate(columns):
+                means[:, k] = table[column].take(self.order).cast(pa.float32()).to_numpy()
         return means
 
 
@@ -217,18 +267,9 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
         If a mask is missing, or is not of this sample.
     """
     facts = check_facts(read_facts(table), table, "QUANTIFY", needs_image=True)
-    channels = facts.get("channels")
-    if facts.get("compartment") not in ("both", *_SINGLE) or not isinstance(channels, list):
-        raise DataError(f"{table}: lacks compartment or channels; give the one of QUANTIFY.")
-    intensities = {
-        intensity_column(compartment, channel["column"])
-        for compartment in COMPARTMENTS
-        for channel in facts["channels"]
-    }
-    names = [name for name in pq.read_schema(table).names if name not in intensities]
-    rows = read(table, names)
+    both = facts.get("compartment") == "both"
+    rows = _rows(table, facts, both)
     chosen = rows["cell_id"].notna()
-    both = facts["compartment"] == "both"
     if both and which == "matched":
         chosen &= rows["status"] == "matched"
     order = np.flatnonzero(chosen)

@@ -89,7 +89,9 @@ def _count(centres: np.ndarray, window: Window) -> int:
 
 def cell_centres(matches: pd.DataFrame) -> np.ndarray:
     """Return y and x (px) of the cells of REPAIR's table, (n, 2)."""
-    centres = matches[["cell_centroid_y_px", "cell_centroid_x_px"]].to_numpy(np.float64)
+    centres = matches[["cell_centroid_y_px", "cell_centroid_x_px"]].to_numpy(
+        np.float64, na_value=np.nan
+    )
     return centres[~np.isnan(centres[:, 0])]
 
 

@@ -5,17 +5,19 @@ Modules can be run by other pipelines, so that these files need not be Cellquilt
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 
 import pandas as pd
 
 from .errors import DataError
-from .repair import STATUSES
+from .tiles import MAX_SIDE
 
 # A label is the index of a table with an entry for each
 MAX_LABEL = 1 << 26
 _SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
 _LABELS = ("label", "cell_label", "nucleus_label")
 _MATCHES = {
     *(*_LABELS, "status", "mismatch", "trimmed_px", "retained_fraction"),
@@ -30,8 +32,8 @@ def check_sample(facts: object, path: Path, of: str) -> dict:
     sample = known.get("sample")
     if not isinstance(sample, str) or not _SAMPLE.fullmatch(sample):
         raise DataError(
-            f"{path}: its sample {sample!r} is no name of letters, digits, '.', '_' and '-'; give"
-            f" the file that {of} writes."
+            f"{path}: its sample {sample!r:.99} is no name of letters, digits, '.', '_' and '-';"
+            f" give the file that {of} writes."
         )
     return known
 
@@ -58,7 +60,7 @@ def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:
     mpp, image = known.get("image_mpp"), known.get("image")
     problem = None
     if not isinstance(mpp, int | float) or not 0 < mpp < math.inf:
-        problem = f"its image_mpp {mpp!r} is no pixel size in um"
+        problem = f"its image_mpp {mpp!r:.99} is no pixel size in um"
     elif needs_image and not _is_image(image):
         problem = "it lacks name, height or width of its image"
     if problem:
@@ -70,8 +72,12 @@ def _is_image(image: object) -> bool:
     return (
         isinstance(image, dict)
         and isinstance(image.get("name"), str)
-        and all(isinstance(image.get(side), int) for side in ("height", "width"))
+        and all(_is_side(image.get(side)) for side in ("height", "width"))
     )
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and 0 < value <= MAX_SIDE
 
 
 def read_facts(path: Path, needs_image: bool = False) -> dict:
@@ -82,25 +88,40 @@ def read_facts(path: Path, needs_image: bool = False) -> dict:
     return facts
 
 
-def read_steps(path: Path) -> list[dict]:
-    """Return the steps of STITCH's provenance file."""
+def read_provenance(path: Path) -> dict:
+    """Return STITCH's provenance file, with the list of ``steps``."""
     found = _read_json(path, "STITCH")
     if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
         raise DataError(f"{path}: it has no list of steps; give the file that STITCH writes.")
-    return found["steps"]
+    return found
+
+
+def read_counts(path: Path) -> dict:
+    """Return the counts of STITCH or the metrics of REPAIR, by name."""
+    of = "STITCH or REPAIR"
+    found = _read_json(path, of)
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: it has no names and counts; give the file that {of} writes.")
+    return found
+
+
+def read_patches(path: Path, of: str) -> pd.DataFrame:
+    """Return the table of patches, of PATCH or, with their counts, of STITCH."""
+    return _read_csv(path, {"is_informative", "reason"}, of)
 
 
 def read_uncertified(path: Path) -> pd.DataFrame:
     """Return STITCH's table of the objects that are not certified."""
-    table = _read_csv(path, {"compartment", "label"}, "STITCH")
-    _check_labels(table, ("label",), path, "STITCH")
+    columns = {"compartment", "label"}
+    table = _read_csv(path, columns, "STITCH", dtype_backend="numpy_nullable")
+    check_labels(table, ("label",), path, "STITCH")
     return table
 
 
 def read_matches(path: Path) -> pd.DataFrame:
     """Return REPAIR's table of matches."""
-    table = _read_csv(path, _MATCHES, "REPAIR")
-    _check_labels(table, _LABELS, path, "REPAIR")
+    table = _read_csv(path, _MATCHES, "REPAIR", dtype_backend="numpy_nullable")
+    check_labels(table, _LABELS, path, "REPAIR")
     if not table["status"].isin(STATUSES).all():
         raise DataError(f"{path}: a status is none of {', '.join(STATUSES)}; give REPAIR's own.")
     matched = table["status"] == "matched"
@@ -121,9 +142,13 @@ def _read_json(path: Path, of: str) -> object:
         raise DataError(f"{path}: no readable JSON ({reason}); give the one of {of}.") from error
 
 
-def _read_csv(path: Path, columns: set[str], of: str) -> pd.DataFrame:
+def _read_csv(path: Path, columns: set[str], of: str, **options) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype_backend="numpy_nullable", encoding="utf-8-sig")
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                raise ValueError("its last line is cut short")
+        table = pd.read_csv(path, encoding="utf-8-sig", **options)
     except (OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise DataError(f"{path}: no readable CSV ({reason}); give the one of {of}.") from error
@@ -132,7 +157,8 @@ def _read_csv(path: Path, columns: set[str], of: str) -> pd.DataFrame:
     return table
 
 
-def _check_labels(table: pd.DataFrame, columns: tuple[str, ...], path: Path, of: str) -> None:
+def check_labels(table: pd.DataFrame, columns: tuple[str, ...], path: Path, of: str) -> None:
+    """Raise `DataError` unless columns hold labels, or nothing where an object has none."""
     for column in columns:
         labels = table[column].dropna()
         if len(labels) and not pd.api.types.is_integer_dtype(labels):

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from . import tiles
+from . import outputs, tiles
 from .errors import DataError
 from .strict import strict_tifffile
 from .strips import Scratch, strip_rows
@@ -143,10 +143,9 @@ def write_label_strips(
         "PhysicalSizeY": image_mpp,
         "PhysicalSizeYUnit": "µm",
     }
-    partial = path.with_name(f".{path.name}.partial")
     half = Scratch(path.parent, (-(-shape[0] // 2), -(-shape[1] // 2)), np.uint32)
     digest = hashlib.sha256(f"{shape} {image_mpp!r} {name}\n".encode())
-    try:
+    with outputs.whole(path) as partial:
         with tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff:
             for step in steps:
                 per_cm = 1e4 / (image_mpp * step)
@@ -169,9 +168,6 @@ def write_label_strips(
                     buffersize=_ENCODED_AT_ONCE,
                 )
         _set_uuid(partial, uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _keep(
@@ -277,6 +273,7 @@ class LabelReader:
         self._band = lru_cache(maxsize=2)(self._read_band)
 
     def _open_level(self) -> zarr.Array:
+        tiles.check_pages(self._file, self.path)
         series = self._file.series[0]
         if series.ndim != 2 or series.dtype is None or series.dtype.kind not in "iu":
             raise DataError(
@@ -309,8 +306,9 @@ class LabelReader:
         rows = slice(band * self._band_rows, (band + 1) * self._band_rows)
         try:
             return as_labels(np.asarray(self._level[rows]))
-        except Exception as error:
-            raise DataError(f"{self.path}: rows {rows.start} on: {error}") from error
+        except Exception as error:  # each codec raises a class of its own
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{self.path}: rows {rows.start} on: {reason}") from error
 
     def read(self, y0: int, y1: int) -> np.ndarray:
         """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""

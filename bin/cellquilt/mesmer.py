@@ -138,9 +138,10 @@ def read_card(folder: Path) -> dict:
     """
     try:
         card = json.loads((folder / "model.json").read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{folder.name}: not a model that MODEL prepared ({error}).") from error
-    if card.get("format") != FORMAT or card["saved_model_sha256"] != sha256(folder):
+    known = card if isinstance(card, dict) else {}
+    if known.get("format") != FORMAT or known.get("saved_model_sha256") != sha256(folder):
         raise DataError(
             f"{folder.resolve()}: the prepared model is incomplete, changed or of another version; "
             "delete this folder and run again."
@@ -177,13 +178,16 @@ def _extract(archive: Path, folder: Path) -> Path:
                 inside = (root / member.name).resolve()
                 regular = member.isfile() or member.isdir()
                 if not regular or (inside != root and root not in inside.parents):
-                    raise DataError(f"{archive.name}: unsafe member {member.name!r}; not unpacked.")
+                    raise DataError(
+                        f"{archive.name}: unsafe member {member.name!r:.99}; not unpacked."
+                    )
             # Python's own checks too, where it has them (3.10.12 and newer)
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             tar.extractall(root)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{archive.name}: not a readable .tar.gz ({error}); fetch it again."
+            f"{archive.name}: not a readable .tar.gz ({reason}); fetch it again."
         ) from error
     found = sorted(root.rglob("saved_model.pb"))
     if not found:

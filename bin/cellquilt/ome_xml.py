@@ -45,6 +45,7 @@ _KEPT_ATTRIBUTES = {
     "TiffData": {"IFD", "PlaneCount", "FirstC", "FirstZ", "FirstT"},
     "UUID": {"FileName"},
 }
+_TOLD = 200  # characters of the file's own in a message
 # What may come before a document type: spaces, comments and instructions
 _DOCUMENT_TYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
@@ -101,7 +102,7 @@ def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
     if ome.binary_only is not None:
         raise DataError(
             f"{path}: part of a multi-file OME-TIFF whose metadata are in"
-            f" '{ome.binary_only.metadata_file}'; {MULTI_FILE_MEND}"
+            f" '{ome.binary_only.metadata_file:.{_TOLD}}'; {MULTI_FILE_MEND}"
         )
     if not ome.images:
         raise DataError(f"{path}: its OME-XML describes no image; export the slide again")
@@ -128,7 +129,7 @@ def _from_xml(xml: str, path: Path) -> OME:
             warnings.simplefilter("ignore")  # ome-types corrects irregular IDs with a warning
             etree.fromstring(text)
             return ome_types.from_xml(text, transformations=[_prune])
-    except (etree.XMLSyntaxError, ValueError, TypeError, KeyError) as error:
+    except (etree.LxmlError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{path}: its OME-XML is malformed ({_reason(error)}); correct it by"
             " tiffcomment -set (Bio-Formats) or export the slide again"
@@ -136,13 +137,15 @@ def _from_xml(xml: str, path: Path) -> OME:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of what is wrong, without the parsers' addenda."""
+    """Return what is wrong in a line, without the parsers' addenda."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{error.title} {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if isinstance(error, etree.XMLSyntaxError):
-        return error.msg
-    return str(error).partition("\n")[0][:200]
+        reason = f"{error.title} {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    elif isinstance(error, etree.XMLSyntaxError):
+        reason = error.msg
+    else:
+        reason = str(error).partition("\n")[0]
+    return " ".join(reason.split())[:_TOLD]
 
 
 def _prune(tree: etree._ElementTree) -> etree._ElementTree:
@@ -198,7 +201,7 @@ def _refuse_other_files(ome: OME, path: Path) -> None:
         if uuid.value.lower() != own and Path(uuid.file_name or "").name != path.name:
             raise DataError(
                 f"{path}: part of a multi-file OME-TIFF, planes are in"
-                f" '{uuid.file_name or uuid.value}'; {MULTI_FILE_MEND}"
+                f" '{uuid.file_name or uuid.value:.{_TOLD}}'; {MULTI_FILE_MEND}"
             )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from . import outputs
 from .architectures import CLASSES, Architecture, from_table
 from .errors import DataError
 from .pixel_card import CARD, FORMAT, UNREADABLE, read_card
@@ -159,11 +160,10 @@ def save(path: Path, model: tf.keras.Model, architecture: Architecture, card: di
         "weights_sha256": digest(model.get_weights()),
         **card,
     }
-    partial = path.with_name(f".partial-{path.name}")
-    model.save(partial)
-    with zipfile.ZipFile(partial, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(CARD), json.dumps(whole, indent=2) + "\n")
-    partial.replace(path)
+    with outputs.whole(path) as partial:
+        model.save(partial)
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.writestr(zipfile.ZipInfo(CARD), json.dumps(whole, indent=2) + "\n")
     return whole
 
 
@@ -203,10 +203,11 @@ def load(path: Path) -> PixelNetwork:
         model = build(architecture, len(card["channels"]), seed=0)
         model.load_weights(path)
     except UNREADABLE as error:
-        reason = [line for line in str(error).splitlines() if "ot allowed" in line]
+        found = [line for line in str(error).splitlines() if "ot allowed" in line]
+        reason = " ".join((found or [str(error)])[0].split())[:200]
         raise DataError(
             f"{path.name}: its weights cannot be read, or are not of the architecture that its "
-            f"card names; train it again, or fetch it again. ({(reason or [error])[0]!s:.200})"
+            f"card names; train it again, or fetch it again. ({reason})"
         ) from error
     if digest(model.get_weights()) != card["weights_sha256"]:
         raise DataError(

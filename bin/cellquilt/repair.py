@@ -24,10 +24,9 @@ import pandas as pd
 from cellquilt_kernels import counting
 
 from .contingency import Contingency, Table, first_label, second_label
+from .handed_over import STATUSES
 from .metrics import ratio
 from .strips import strip_rows
-
-STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")
 
 
 class LabelRows(Protocol):

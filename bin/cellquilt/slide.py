@@ -278,8 +278,8 @@ def resolve_channels(slide: Slide, spec: str, role: str) -> tuple[Channel, ...]:
     for channel in channels:
         if channels.count(channel) > 1:
             raise DataError(
-                f"{slide.path}: {role} channel {channel.index} ('{channel.name}') is given twice in"
-                f" '{spec}'; give it once"
+                f"{slide.path}: {role} channel {channel.index} ('{channel.name:.99}') is given"
+                f" twice in '{spec}'; give it once"
             )
     return channels
 
@@ -288,8 +288,8 @@ def refuse_shared_channel(slide: Slide, nuclear: Channel, membrane: Iterable[Cha
     """Raise `DataError` if a membrane channel is the nuclear one."""
     if nuclear in membrane:
         raise DataError(
-            f"{slide.path}: channel {nuclear.index} ('{nuclear.name}') is given as nuclear and as"
-            " membrane; leave it out of --membrane"
+            f"{slide.path}: channel {nuclear.index} ('{nuclear.name:.99}') is given as nuclear and"
+            " as membrane; leave it out of --membrane"
         )
 
 
@@ -338,7 +338,7 @@ def check_finite(strip: np.ndarray, slide: Slide, channel: Channel, y0: int) -> 
     if not usable.all():
         y, x = np.unravel_index(np.argmin(usable), strip.shape)
         raise DataError(
-            f"{slide.path}: channel {channel.index} ('{channel.name}') is {strip[y, x]} at pixel"
-            f" (y={y0 + y}, x={x}); replace NaN, infinite pixels and those beyond {_LARGEST:g},"
-            " for example by 0"
+            f"{slide.path}: channel {channel.index} ('{channel.name:.99}') is {strip[y, x]} at"
+            f" pixel (y={y0 + y}, x={x}); replace NaN, infinite pixels and those beyond"
+            f" {_LARGEST:g}, for example by 0"
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from .errors import DataError
 
 DAMAGED = "copy, download or export it again"
+_TOLD = 200  # characters of a complaint in a message
 # Tags whose value decides what is read; a complaint about any other is harmless.
 _ESSENTIAL_TAGS = {256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 284}
 _ESSENTIAL_TAGS |= {317, 322, 323, 324, 325, 330, 339, 347}
@@ -45,11 +46,17 @@ def strict_tifffile(path: Path) -> Iterator[None]:
     except (DataError, MemoryError, OSError):
         raise
     except Exception as error:  # each codec raises a class of its own
-        told = listener.complaints[0] if listener.complaints else error or type(error).__name__
-        raise DataError(f"{path}: truncated or damaged ({told}); {DAMAGED}") from error
+        told = [*listener.complaints, str(error) or type(error).__name__][0]
+        raise _damaged(path, told) from error
     finally:
         logger.removeHandler(listener)
         logger.setLevel(before[0])
         logger.propagate = before[1]
     if listener.complaints:
-        raise DataError(f"{path}: truncated or damaged ({listener.complaints[0]}); {DAMAGED}")
+        raise _damaged(path, listener.complaints[0])
+
+
+def _damaged(path: Path, told: str) -> DataError:
+    """Return the error; what is told may quote the file, at any length."""
+    line = " ".join(told[: 2 * _TOLD].split())[:_TOLD]
+    return DataError(f"{path}: truncated or damaged ({line}); {DAMAGED}")

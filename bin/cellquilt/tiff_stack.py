@@ -21,7 +21,6 @@ from .strict import DAMAGED
 
 log = logging.getLogger("cellquilt")
 
-_MAX_PAGES = 1 << 16
 _TOLD_IMAGES = 5
 _ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
 
@@ -93,11 +92,7 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
         File of `size` bytes truncated, pages missing, colour images only, or several images
         of which none is clearly the slide.
     """
-    if len(tif.pages) > _MAX_PAGES:
-        raise DataError(
-            f"{path}: has {len(tif.pages):,} pages, more than the {_MAX_PAGES:,} that are read;"
-            " write the planes to be segmented to a file of their own"
-        )
+    tiles.check_pages(tif, path)
     pages = list(tif.pages)
     if not pages:
         raise ValueError("no pages")
@@ -136,7 +131,7 @@ def _check_complete(page: tifffile.TiffPage, index: int, path: Path, size: int) 
             f"{path}: page {index} is an image of {page.imagelength} x {page.imagewidth} px,"
             " without pixels; export it again"
         )
-    if page.imagedepth > 1:
+    if max(page.imagedepth, page.tiledepth) > 1:
         raise DataError(f"{path}: its pages are volumes; {_ONE_PAGE_A_CHANNEL}")
     offsets = np.asarray(page.dataoffsets, np.uint64)
     counts = np.asarray(page.databytecounts, np.uint64)

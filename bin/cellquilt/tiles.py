@@ -13,6 +13,8 @@ MAX_ROW_BYTES = 1 << 30  # of the tiles or strips side by side, which are decode
 # A file of blank tiles is some thousand times smaller than its pixels, one of any tissue ten times.
 MAX_RATIO, SMALL_BYTES = 10_000, 1 << 32
 
+_MAX_PAGES = 1 << 16
+
 _COMPRESSION = tifffile.COMPRESSION
 _JPEG = {_COMPRESSION.JPEG, _COMPRESSION.OJPEG}
 _JPEG_2000 = {33003, 33004, 33005, _COMPRESSION.JPEG2000}
@@ -24,10 +26,23 @@ LOSSLESS = {
 _TILED = "bfconvert -tilex 512 -tiley 512 -compression zlib (Bio-Formats)"
 
 
+def check_pages(tif: tifffile.TiffFile, path: Path) -> None:
+    """Raise `DataError` if a file has too many pages.
+
+    To be called before the pages are looked at: tifffile finds a ring of pages where it counts
+    them, and follows it for ever where it was not made to.
+    """
+    if len(tif.pages) > _MAX_PAGES:
+        raise DataError(
+            f"{path}: has {len(tif.pages):,} pages, more than the {_MAX_PAGES:,} that are read;"
+            " write those that are needed to a file of their own"
+        )
+
+
 def check_extent(page: tifffile.TiffPage, path: Path) -> None:
     """Raise `DataError` if a row of tiles is more than memory should hold at a time."""
     height, width = page.chunks[-2:]
-    if height * width * page.chunked[-1] * page.dtype.itemsize > MAX_ROW_BYTES:
+    if math.prod(page.chunks) * page.chunked[-1] * page.dtype.itemsize > MAX_ROW_BYTES:
         raise DataError(
             f"{path}: its tiles or strips of {height} x {width} px, as wide as the image together,"
             f" are more than the {MAX_ROW_BYTES >> 30} GiB that are decoded at a time; write it in"

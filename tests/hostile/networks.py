@@ -126,6 +126,10 @@ REFUSED = {
         lambda folder: rewritten(folder, {CARD: layers()}),
         "not of the architecture",
     ),
+    "a card of fewer layers": (
+        lambda folder: rewritten(folder, {CARD: card(patch=3, layers=[{"conv": 3, "filters": 2}])}),
+        READABLE,
+    ),
     "a card whose architecture is a path": (
         lambda folder: rewritten(folder, {CARD: card(architecture="../../escaped")}),
         "a name has letters",

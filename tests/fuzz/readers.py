@@ -1,0 +1,191 @@
+"""The readers that are fuzzed: what is done with a file, what to start from, how to change it.
+
+A reader is given a file. It returns, or raises `DataError`: all else is a finding.
+"""
+
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import zarr
+
+from cellquilt import architectures, cell_table, handed_over, mesmer, ome_xml, pixel_card, stores
+from cellquilt.errors import DataError
+from cellquilt.grid import Grid
+from cellquilt.label_image import LabelReader
+from cellquilt.slide import check_finite, open_slide, resolve_channel, resolve_image_mpp
+
+from . import seeds
+from .mutators import Mutator, json_mutator, tar_mutator, text_mutator, zip_mutator
+from .parquets import parquet_mutator
+from .tiffs import tiff_mutator
+
+PIXELS = 1 << 20  # read of an image; its first rows and its last
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of files.
+
+    Attributes
+    ----------
+    read : callable
+        What is fuzzed.
+    seeds : callable
+        Returns sound files.
+    mutator : callable
+        Of their kind.
+    file : str
+        Name of the file that is read.
+    beside : callable or None
+        Writes into the file's folder what is read with it, and does not change.
+    """
+
+    read: Callable[[Path], None]
+    seeds: Callable[[], list[bytes]]
+    mutator: Mutator
+    file: str
+    beside: Callable[[Path], object] | None = None
+
+
+def _strips(height: int, width: int) -> list[tuple[int, int]]:
+    """Return rows from the top on, overlapping as those of steps do, and the last row."""
+    rows = max(PIXELS // max(width, 1), 1)
+    edges = [*range(0, min(height, rows), 24), min(height, rows)]
+    pairs = [(max(y0 - 3, 0), y1) for y0, y1 in itertools.pairwise(edges)]
+    return [*pairs, (max(height - 1, 0), height)]
+
+
+def read_slide(path: Path) -> None:
+    """Open a slide as INGEST does, and read some of four of its channels."""
+    with open_slide(path, z=0, t=0) as slide:
+        resolve_channel(slide, "0", "nuclear")
+        with suppress(DataError):
+            resolve_image_mpp(slide, None)
+        resolve_image_mpp(slide, 0.5)
+        for channel in {*slide.channels[:3], slide.channels[-1]}:
+            for y0, y1 in _strips(slide.height, slide.width):
+                rows = slide.read(channel.index, y0, y1)
+                check_finite(rows, slide, channel, y0)
+            slide.release(channel.index)
+
+
+def read_labels(path: Path) -> None:
+    """Read some of a label image, as REPAIR, TRAIN and EVALUATE do."""
+    with LabelReader(path) as labels:
+        for y0, y1 in _strips(*labels.shape):
+            labels.read(y0, y1)
+
+
+def read_ome_xml(path: Path) -> None:
+    """Read the text that a TIFF of 3 pages may have as its description, as `find_stack` does."""
+    text = path.read_text("utf-8", "replace")
+    ome_xml.is_ome_xml(text)
+    ome_xml.parse(text, path, n_pages=3)
+
+
+def read_card(path: Path) -> None:
+    """Read a network's card and what it says of the architecture, without TensorFlow."""
+    card = pixel_card.read_card(path)
+    table = {key: card[key] for key in ("patch", "layers")}
+    architectures.from_table(card["architecture"], table, path.name)
+
+
+def read_network(path: Path) -> None:
+    """Read a network with its weights."""
+    from cellquilt import pixel_network
+
+    pixel_network.load(path)
+
+
+def read_architectures(path: Path) -> None:
+    """Read a user's architectures."""
+    architectures.load(["reference"], path)
+
+
+def read_facts(path: Path) -> None:
+    """Read INGEST's facts and STITCH's provenance as REPAIR and QUANTIFY do."""
+    for read in (handed_over.read_provenance, handed_over.read_facts):
+        with suppress(DataError):
+            read(path)
+    handed_over.read_facts(path, needs_image=True)
+
+
+def read_tables(path: Path) -> None:
+    """Read tables that are handed to REPAIR and QUANTIFY."""
+    with suppress(DataError):
+        handed_over.read_uncertified(path)
+    handed_over.read_matches(path)
+
+
+def read_cells(path: Path) -> None:
+    """Read a table of cells, with sound masks, as EXPORT and DRAW do."""
+    masks = {name: path.with_name(f"{name}.ome.tif") for name in seeds.MASKS}
+    for which in ("matched", "all"):
+        with cell_table.open_cells(path, masks, which) as cells:
+            for compartment in cells.compartments:
+                cells.means(compartment)
+            for labels in cells.masks.values():
+                labels.read(0, labels.shape[0])
+
+
+def read_store(path: Path) -> None:
+    """Read a slide's normalised store, as PATCH and TRAIN do."""
+    with stores.read(path) as slide:
+        if "facts" in slide.attrs:
+            facts = slide.attrs["facts"]
+            Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
+        for _, array in slide.members(max_depth=None):
+            if isinstance(array, zarr.Array):
+                array[tuple(slice(min(side, 64)) for side in array.shape)]
+
+
+def read_archive(path: Path) -> None:
+    """Unpack Mesmer's weights."""
+    mesmer._extract(path, path.parent / "unpacked")
+
+
+def read_model_card(path: Path) -> None:
+    """Read the card of a prepared network, as SEGMENT does."""
+    mesmer.read_card(path.parent)
+
+
+XML_WORDS = (
+    *("Channel", "TiffData", "Pixels", "Image", "UUID", "Plane", "BinaryOnly", "Instrument"),
+    *("DimensionOrder", "XYZCT", "XYCTZ", "SizeC", "SizeZ", "SizeT", "FirstC", "IFD", "PlaneCount"),
+    *("PhysicalSizeX", "PhysicalSizeXUnit", "SamplesPerPixel", "FileName", "Type", "uint16", "bit"),
+    *("pixel", "nm", "reference frame", "Channel:0", "urn:uuid:", "&lt;", "&a;", "<![CDATA["),
+    *("-->", '<!DOCTYPE a [<!ENTITY b "c">]>', '<?xml encoding="UTF-16"?>', "xmlns:a"),
+    *("ImageJ=1.54", "images=3", "channels=2", "slices=3", "frames=4", "hyperstack=true"),
+)
+XML = text_mutator(r"<[^<>]*>|\s\w+=\"[^\"]*\"", XML_WORDS)
+YAML = text_mutator(
+    r"[^\n]*\n",
+    ("patch", "layers", "conv", "pool", "dense", "filters", "!!python/object:os.system", "&x", "*x")
+    + ("? ", "- ", "{", "[", ": ", "<<", "!!binary", "0x10", "0o7", "1e3", "~", "2001-01-01"),
+)
+CSV = text_mutator(
+    r"[^\n]*\n",
+    ("label", "cell_label", "status", "matched", "compartment", "1.0", "1e5", '"', ",", "True"),
+)
+TIFF = tiff_mutator(XML)
+JSON_MEMBERS = {".json": json_mutator}
+
+READERS = {
+    "slide": Reader(read_slide, seeds.slides, TIFF, "slide.ome.tif"),
+    "labels": Reader(read_labels, seeds.label_images, TIFF, "cell.ome.tif"),
+    "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
+    "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),
+    "network": Reader(read_network, seeds.small_networks, zip_mutator(JSON_MEMBERS), "net.keras"),
+    "architectures": Reader(read_architectures, seeds.tables_of_layers, YAML, "layers.yaml"),
+    "facts": Reader(read_facts, seeds.facts, json_mutator, "sample.json"),
+    "tables": Reader(read_tables, seeds.csvs, CSV, "matches.csv"),
+    "cells": Reader(
+        read_cells, seeds.parquets, parquet_mutator, "cells.parquet", seeds.write_masks
+    ),
+    "store": Reader(read_store, seeds.normalised, zip_mutator(JSON_MEMBERS), "normalised.zip"),
+    "archive": Reader(read_archive, seeds.archives, tar_mutator, "weights.tar.gz"),
+    "model-card": Reader(read_model_card, seeds.model_cards, json_mutator, "model.json"),
+}
