@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Compare the pixel classifiers of a compartment: tables, plots, ensembles, and which to use."""
 
-import json
 from pathlib import Path
 
-from cellquilt import cli, comparison, comparison_plot, ensembles
+from cellquilt import cli, comparison, comparison_plot, ensembles, outputs
 
 
 def main() -> None:
@@ -27,8 +26,8 @@ def main() -> None:
         "ensembles": ensembles.ensemble_table(judged),
     }
     for name, rows in tables.items():
-        rows.round(6).to_csv(o.outdir / f"{name}.csv", index=False)
-    (o.outdir / "comparison.json").write_text(json.dumps(found, indent=2) + "\n")
+        outputs.write_csv(o.outdir / f"{name}.csv", rows.round(6))
+    outputs.write_json(o.outdir / "comparison.json", found)
     comparison_plot.draw_curves(o.outdir / "learning_curves.png", networks)
     comparison_plot.draw_probabilities(o.outdir / "probabilities.png", networks, truth)
     comparison_plot.draw_sizes(o.outdir / "cell_sizes.png", networks, truth)

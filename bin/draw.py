@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """Draw the masks over the slide and sum up the sample (DRAW)."""
 
-import json
 from pathlib import Path
 
-import pandas as pd
-
-from cellquilt import cli, stores
+from cellquilt import cli, outputs, stores
+from cellquilt.handed_over import read_counts, read_patches, read_provenance
 from cellquilt.label_image import by_name
 from cellquilt.reports import overlay, sample_report, summary
 
@@ -37,16 +35,17 @@ def main() -> None:
     with stores.read(o.store) as store:
         facts = store.attrs["facts"]
     masks, truth = by_name(o.masks), by_name(o.truth)
-    counts = {key: n for path in o.counts for key, n in json.loads(path.read_text()).items()}
+    counts = {key: n for path in o.counts for key, n in read_counts(path).items()}
     rows = sample_report.read_cells(o.table, facts["sample"])
     found = summary.summarise(facts, counts, masks, truth, OVERLAY)
-    patches, provenance = pd.read_csv(o.patches), json.loads(o.provenance.read_text())
+    patches, provenance = read_patches(o.patches, "STITCH"), read_provenance(o.provenance)
     report = sample_report.describe(o.store, masks, rows, patches, counts, found, provenance)
 
     o.outdir.mkdir(parents=True, exist_ok=True)
-    overlay.draw_overlay(o.outdir / OVERLAY, o.store, masks, rows, found)
-    (o.outdir / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
-    (o.outdir / "report.json").write_text(json.dumps(report) + "\n")
+    with outputs.whole(o.outdir / OVERLAY) as path:
+        overlay.draw_overlay(path, o.store, masks, rows, found)
+    outputs.write_json(o.outdir / "summary.json", found)
+    outputs.write_json(o.outdir / "report.json", report, indent=None)
     cli.log.info("draw: %s: %s", facts["sample"], o.outdir / OVERLAY)
 
 

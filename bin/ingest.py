@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Validate one slide and write its normalised two-channel store and sample.json."""
 
-import json
 from pathlib import Path
 
-from cellquilt import cli, ingest
+from cellquilt import cli, ingest, outputs
 
 
 def main() -> None:
@@ -24,7 +23,7 @@ def main() -> None:
     )
     o.outdir.mkdir(parents=True, exist_ok=True)
     facts = ingest.ingest(request, o.outdir / "normalised.zip")
-    (o.outdir / "sample.json").write_text(json.dumps(facts, indent=2) + "\n")
+    outputs.write_json(o.outdir / "sample.json", facts)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 import csv
 from pathlib import Path
 
-from cellquilt import cli, gate, measurement
+from cellquilt import cli, gate, measurement, outputs
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         "patches_per_task": o.patches_per_task,
     }
     row = sizes | measurement.measure(o.pixels, setting, o.max_tiles)
-    with o.row.open("w", newline="") as file:
+    with outputs.whole(o.row) as partial, partial.open("w", newline="") as file:
         table = csv.DictWriter(file, row)
         table.writeheader()
         table.writerow(row)

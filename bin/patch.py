@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from cellquilt import cli, tasks
+from cellquilt import cli, outputs, tasks
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         o.patch_qc,
         o.min_contrast,
     )
-    table.to_csv(o.table, index=False)
+    outputs.write_csv(o.table, table)
     informative = int(table["is_informative"].sum())
     cli.log.info("patch: %d of %d patches informative", informative, len(table))
     if not informative:

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Sum up the batching study: a table, plots, and the fastest choice that fits the memory."""
 
-import json
 from pathlib import Path
 
-from cellquilt import cli, measurement_plot, recommendation
+from cellquilt import cli, measurement_plot, outputs, recommendation
 
 
 def main() -> None:
@@ -15,9 +14,9 @@ def main() -> None:
     o = args.parse_args()
     o.outdir.mkdir(parents=True, exist_ok=True)
     table = recommendation.read_rows(o.rows)
-    table.round(6).to_csv(o.outdir / "benchmark.csv", index=False)
+    outputs.write_csv(o.outdir / "benchmark.csv", table.round(6))
     found = recommendation.recommend(table, o.memory_gb)
-    (o.outdir / "recommendation.json").write_text(json.dumps(found, indent=2) + "\n")
+    outputs.write_json(o.outdir / "recommendation.json", found)
     on_gpu = table["device_memory_gb"].notna().any()
     memory = "device_memory_gb" if on_gpu else "peak_memory_gb"
     plots = {
@@ -25,8 +24,8 @@ def main() -> None:
         "peak_memory": (memory, f"peak {'device ' if on_gpu else ''}memory of a task, GB"),
     }
     for name, (value, label) in plots.items():
-        path = o.outdir / f"{name}.png"
-        measurement_plot.plot(path, table, value, label, found["recommended"])
+        with outputs.whole(o.outdir / f"{name}.png") as path:
+            measurement_plot.plot(path, table, value, label, found["recommended"])
     cli.log.info("recommend: %s", found["command"] or "nothing could be measured")
 
 

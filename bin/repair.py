@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """REPAIR: match cells with nuclei, trim the nuclei and derive cytoplasm and boundaries."""
 
-import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 
+from cellquilt import outputs
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
 from cellquilt.handed_over import read_facts, read_uncertified
@@ -74,11 +74,9 @@ def main() -> None:
     table = match_table(matching, image_mpp)
     for name in ("cell", "nucleus"):
         table[f"{name}_certified"] = certified(table[f"{name}_label"], listed, name)
-    table.to_csv(args.outdir / "matches.csv", index=False, lineterminator="\n")
+    outputs.write_csv(args.outdir / "matches.csv", table)
     metrics = match_metrics(matching)
-    (args.outdir / "repair_metrics.json").write_text(
-        json.dumps({"sample": facts["sample"], **metrics}, indent=2) + "\n"
-    )
+    outputs.write_json(args.outdir / "repair_metrics.json", {"sample": facts["sample"], **metrics})
     log.info(
         "repair: %s: %d cells, %d nuclei, %d matched",
         facts["sample"],
@@ -106,7 +104,8 @@ def export_pickles(
     matched = _with_boundaries(matched_cell[:], matched_nucleus[:])
     matched["cytoplasm"] = cytoplasm(matched["cell"], matched["nucleus"])
     for name, masks in (("original", original), ("matched", matched)):
-        with open(folder / f"{name}_seg_res_batch.pickle", "wb") as file:
+        path = folder / f"{name}_seg_res_batch.pickle"
+        with outputs.whole(path) as partial, partial.open("wb") as file:
             pickle.dump([masks], file, protocol=4)
 
 

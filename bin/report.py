@@ -4,7 +4,7 @@
 import json
 from pathlib import Path
 
-from cellquilt import cli
+from cellquilt import cli, outputs
 from cellquilt.reports import multiqc, run_report, usage
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     steps = usage.read(o.usage, mpx) if o.usage else None
     page = o.outdir / "report.html"
     o.outdir.mkdir(parents=True, exist_ok=True)
-    page.write_text(run_report.render(samples, steps))
+    outputs.write_text(page, run_report.render(samples, steps))
     (o.outdir / "multiqc").mkdir(exist_ok=True)
     multiqc.write(samples, o.outdir / "multiqc")
     cli.log.info("report: %d samples: %s", len(samples), page)

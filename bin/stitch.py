@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Stitch the cells of all patches into whole-slide label images."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
-from cellquilt import cli, provenance, stores
+from cellquilt import cli, outputs, provenance, stores
 from cellquilt.grid import Grid
+from cellquilt.handed_over import read_facts, read_patches
 from cellquilt.label import COMPARTMENTS, compartments_of
 from cellquilt.label_image import (
     boundary_rows,
@@ -29,7 +29,7 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
     o = args.parse_args()
 
-    facts = json.loads(o.facts.read_text())
+    facts = read_facts(o.facts, needs_image=True)
     grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
     summary: dict = {"sample": facts["sample"], "segmenter": o.segmenter}
     cells = {}
@@ -39,15 +39,14 @@ def main() -> None:
     for name in names:
         cells[name] = write_compartment(o.labels, name, len(names) == 1, grid, masks, summary)
 
-    table = pd.read_csv(o.patches, keep_default_na=False)
-    table = add_counts(table, cells, blank_proved(o.labels))
+    table = add_counts(read_patches(o.patches, "PATCH"), cells, blank_proved(o.labels))
     skipped = ~table["is_informative"]
     summary["n_unproved_patches"] = int((skipped & ~table["certified"]).sum())
     warn(facts["sample"], summary)
-    table.to_csv(o.outdir / "patches_metadata.csv", index=False)
-    uncertified(cells).to_csv(o.outdir / "uncertified.csv", index=False)
-    (o.outdir / "stitch.json").write_text(json.dumps(summary, indent=2) + "\n")
-    steps, model = facts["provenance"], None
+    outputs.write_csv(o.outdir / "patches_metadata.csv", table)
+    outputs.write_csv(o.outdir / "uncertified.csv", uncertified(cells))
+    outputs.write_json(o.outdir / "stitch.json", summary)
+    steps, model = facts.get("provenance", []), None
     if o.labels:
         with stores.read(min(o.labels)) as store:
             steps, model = store.attrs["provenance"], store.attrs["model"]

@@ -196,7 +196,7 @@ def test_counts_and_certificates_of_patches(tmp_path):
 def run(repo, tmp_path):
     """Return a function that runs a script in the folder of the test."""
     facts = {"sample": "s1", "image_mpp": 0.5, "provenance": []}
-    facts["image"] = {"height": SHAPE[0], "width": SHAPE[1]}
+    facts["image"] = {"name": "s1", "height": SHAPE[0], "width": SHAPE[1], "channels": []}
     (tmp_path / "sample.json").write_text(json.dumps(facts))
     table = pd.DataFrame([patch for patch, _ in patches()]).assign(is_informative=True, reason="")
     table.to_csv(tmp_path / "patches.csv", index=False)

@@ -1,17 +1,23 @@
 """How every script in bin/ starts, reports progress and ends."""
 
 import argparse
+import errno
 import logging
 import os
 import resource
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from . import outputs
 from .errors import DataError
 
-EXIT_DATA_ERROR = 65
+EXIT_DATA_ERROR = 65  # these are in sysexits.h; the pipeline retries neither
+EXIT_IO_ERROR = 74
+EXIT_MEMORY = 137  # as of a task that the kernel or a scheduler killed: tried again with more
 
 log = logging.getLogger("cellquilt")
 
@@ -26,20 +32,25 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's ``main`` with logging set up and data errors told in a line.
+    """Run a script's ``main`` with logging set up, and what a user can mend told in a line.
 
     Raises
     ------
     SystemExit
-        With code 65 where ``main`` raised `DataError`.
+        With code 65 where ``main`` raised `DataError`, 74 where a disk is full or fails, and 137
+        where memory did not suffice.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     start = time.time()
     try:
         main()
     except DataError as error:
-        print(f"ERROR: {_printable(str(error))}", file=sys.stderr)
-        sys.exit(EXIT_DATA_ERROR)
+        _end(str(error), EXIT_DATA_ERROR)
+    except (MemoryError, OSError) as error:
+        told = _of_the_machine(error)
+        if told is None:
+            raise
+        _end(*told)
     end = time.time()
     log.info(
         "%s: worked %.2f s from %.2f to %.2f, peak memory %.2f GB",
@@ -49,6 +60,42 @@ def run(main: Callable[[], None]) -> None:
         end,
         peak_memory_gb(),
     )
+
+
+def _end(message: str, code: int) -> None:
+    print(f"ERROR: {_printable(message)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _of_the_machine(error: MemoryError | OSError) -> tuple[str, int] | None:
+    """Return what to say of a lack of memory or disk, and the exit code; None of other errors."""
+    reason = str(error).partition("\n")[0][:300]
+    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
+        return (
+            f"not enough memory, with {peak_memory_gb():.1f} GB in use ({reason}). The task is"
+            " tried again with more; if that does not do, raise its memory in a file given by -c.",
+            EXIT_MEMORY,
+        )
+    if error.errno in outputs.FULL:
+        return (
+            f"the disk is full ({reason}): {_room(Path.cwd())}. Make room, or give another"
+            " -work-dir, and run again with -resume.",
+            EXIT_IO_ERROR,
+        )
+    if error.errno == errno.EIO:
+        return (
+            f"the disk, or the network that it is on, fails ({reason}). Run again with -resume;"
+            " if the error stays, fetch the file anew or have the disk checked.",
+            EXIT_IO_ERROR,
+        )
+    return None
+
+
+def _room(task: Path) -> str:
+    """Return how much room is left where a task writes: its folder, and that of temporary files."""
+    folders = dict.fromkeys([task.resolve(), Path(tempfile.gettempdir()).resolve()])
+    free = {folder: shutil.disk_usage(folder).free / 1e6 for folder in folders}
+    return ", ".join(f"{megabytes:.1f} MB free in {folder}" for folder, megabytes in free.items())
 
 
 def _printable(text: str) -> str:

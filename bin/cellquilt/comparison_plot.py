@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from . import outputs
 from .architectures import CLASSES
 from .comparison import TrainedNetwork, Truth, by_architecture
 from .evaluation import label_region
@@ -39,7 +40,8 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, metadata={"Software": None})
+    with outputs.whole(path) as partial:
+        figure.savefig(partial, metadata={"Software": None})
 
 
 def _styles(groups: dict) -> dict[str, dict]:

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -199,6 +200,16 @@ def _run(tasks: list[Task], setting: Setting) -> list[dict]:
 
 def _share(shared: dict) -> None:
     _shared.update(shared)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, which cannot see to it when it is killed.
+
+    It would wait for work for ever, and the task with it, whose output it holds open.
+    """
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _segment(stores: list[Path], setting: Setting, spawned: float) -> dict:

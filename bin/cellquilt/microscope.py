@@ -8,6 +8,8 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 
+from . import outputs
+
 CAMERA_OFFSET = 100.0
 COUNTS_PER_PHOTON = 8.0
 READ_NOISE = 3.0
@@ -92,7 +94,10 @@ def write_image(path: Path, image: np.ndarray, channels: tuple[str, ...], image_
         "PhysicalSizeYUnit": "µm",
     }
     large = image.nbytes > 2**31
-    with tifffile.TiffWriter(path, bigtiff=large, byteorder="<", ome=True) as tiff:
+    with (
+        outputs.whole(path) as partial,
+        tifffile.TiffWriter(partial, bigtiff=large, byteorder="<", ome=True) as tiff,
+    ):
         for index, level in enumerate(levels):
             per_cm = 1e4 / (image_mpp * 2**index)
             tiff.write(

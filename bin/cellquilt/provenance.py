@@ -1,10 +1,9 @@
 """What every store and result says of how it was made."""
 
-import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from . import __version__
+from . import __version__, outputs
 
 PACKAGES = (
     "numpy",
@@ -41,4 +40,4 @@ def _version(package: str) -> str | None:
 
 def write(path: Path, steps: list[dict], **facts) -> None:
     """Write a provenance file: facts of the run, then its steps in order."""
-    path.write_text(json.dumps({**facts, "steps": steps}, indent=2) + "\n")
+    outputs.write_json(path, {**facts, "steps": steps})

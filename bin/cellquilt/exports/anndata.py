@@ -7,7 +7,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from .. import __version__
+from .. import __version__, outputs
 from ..cell_table import Cells
 
 INSTANCE_KEY = "cell_id"
@@ -18,7 +18,8 @@ def write(cells: Cells, folder: Path) -> Path:
     """Write ``anndata/<sample>.h5ad``; see `table`."""
     path = folder / "anndata" / f"{cells.facts['sample']}.h5ad"
     path.parent.mkdir(parents=True, exist_ok=True)
-    table(cells).write_h5ad(path, compression="gzip")
+    with outputs.whole(path) as partial:
+        table(cells).write_h5ad(partial, compression="gzip")
     return path
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import outputs
 from ..cell_table import COMPARTMENTS, Cells
 from ..errors import DataError
 from ..polygons import Outlines, trace
@@ -70,21 +71,17 @@ def write(cells: Cells, folder: Path) -> Path:
     """
     path = folder / "geojson" / f"{cells.facts['sample']}.cells.geojson.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with (
-            open(partial, "wb") as file,
-            gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed,
-        ):
-            packed.write(b'{"type":"FeatureCollection","features":[')
-            before = "\n"
-            for features in batched(_features(cells), _AT_ONCE, strict=False):
-                packed.write((before + ",\n".join(map(_text, features))).encode())
-                before = ",\n"
-            packed.write(b"\n]}\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        outputs.whole(path) as partial,
+        open(partial, "wb") as file,
+        gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed,
+    ):
+        packed.write(b'{"type":"FeatureCollection","features":[')
+        before = "\n"
+        for features in batched(_features(cells), _AT_ONCE, strict=False):
+            packed.write((before + ",\n".join(map(_text, features))).encode())
+            before = ",\n"
+        packed.write(b"\n]}\n")
     return path
 
 

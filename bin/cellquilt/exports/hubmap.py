@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from .. import outputs
 from ..cell_table import Cells
 from .planes import boundary_strip
 
@@ -45,7 +46,10 @@ def write(cells: Cells, folder: Path) -> Path:
         "PhysicalSizeY": image_mpp,
         "PhysicalSizeYUnit": "µm",
     }
-    with tifffile.TiffWriter(path, bigtiff=True, byteorder="<", ome=True) as tiff:
+    with (
+        outputs.whole(path) as partial,
+        tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff,
+    ):
         tiff.write(
             _tiles(cells),
             shape=(len(PLANES), *cells.masks["cell"].shape),

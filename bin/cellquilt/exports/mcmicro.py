@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from .. import outputs
 from ..cell_table import Cells, unique_names
 
 # Column of the file, and what it is in the table of cells, after the compartment's name.
@@ -62,7 +63,7 @@ def write(cells: Cells, folder: Path) -> Path:
     named = {"channel_number": numbers, "cycle_number": numbers * 0 + 1, "marker_name": markers}
     _write_csv(folder / "markers.csv", named)
     (folder / "qc").mkdir(exist_ok=True)
-    (folder / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
+    outputs.write_text(folder / "qc" / "params.yml", "workflow:\n  tma: false\n")
     return path
 
 
@@ -77,6 +78,6 @@ def _write_csv(path: Path, columns: dict) -> None:
     # pyarrow quotes all names, this only those that need it
     csv.writer(header, lineterminator="\n").writerow(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
+    with outputs.whole(path) as partial, open(partial, "wb") as file:
         file.write(header.getvalue().encode())
         pa.csv.write_csv(pa.table(columns), file, pa.csv.WriteOptions(include_header=False))

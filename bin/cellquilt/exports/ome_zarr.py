@@ -3,7 +3,6 @@
 0.4 and not 0.5, which Vitessce does not read everywhere yet (vitessce/vitessce#2450).
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numcodecs import Blosc
 from ome_zarr.format import FormatV04
 from ome_zarr.writer import write_label_metadata, write_multiscales_metadata
 
+from .. import outputs
 from ..cell_table import Cells, Relabelled
 from ..label_image import LabelReader
 from .planes import CHUNK, boundary_strip, fill_pyramid, pyramid_steps
@@ -31,27 +31,27 @@ def write(cells: Cells, folder: Path) -> Path:
     """
     path = folder / "zarr" / f"{cells.facts['sample']}.ome.zarr"
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
-    image = zarr.create_group(path, zarr_format=2)
-    # the specification wants the image to come before its labels' group
-    drawn = _create(image, cells, np.uint8, len(cells.masks))
-    labels = image.create_group("labels")
-    for number, (name, mask) in enumerate(cells.masks.items()):
-        fill_pyramid(drawn, _drawing(mask), path.parent, (number,))
-        levels = _create(labels.create_group(name), cells, np.uint32)
-        fill_pyramid(levels, mask.read, path.parent)
-        write_label_metadata(labels, name, fmt=FormatV04())
-    image.attrs["omero"] = {
-        "channels": [
-            {
-                "label": name,
-                "color": COLOURS[name],
-                "active": True,
-                "window": {"min": 0, "max": BOUNDARY, "start": 0, "end": BOUNDARY},
-            }
-            for name in cells.masks
-        ]
-    }
+    with outputs.whole(path) as partial:
+        image = zarr.create_group(partial, zarr_format=2)
+        # the specification wants the image to come before its labels' group
+        drawn = _create(image, cells, np.uint8, len(cells.masks))
+        labels = image.create_group("labels")
+        for number, (name, mask) in enumerate(cells.masks.items()):
+            fill_pyramid(drawn, _drawing(mask), path.parent, (number,))
+            levels = _create(labels.create_group(name), cells, np.uint32)
+            fill_pyramid(levels, mask.read, path.parent)
+            write_label_metadata(labels, name, fmt=FormatV04())
+        image.attrs["omero"] = {
+            "channels": [
+                {
+                    "label": name,
+                    "color": COLOURS[name],
+                    "active": True,
+                    "window": {"min": 0, "max": BOUNDARY, "start": 0, "end": BOUNDARY},
+                }
+                for name in cells.masks
+            ]
+        }
     return path
 
 

@@ -1,6 +1,5 @@
 """SpatialData: labels, shapes and table in one store, with the transformation to um."""
 
-import shutil
 from pathlib import Path
 
 import dask.array as da
@@ -11,7 +10,7 @@ import zarr
 from spatialdata.models import Labels2DModel, ShapesModel, TableModel
 from spatialdata.transformations import Scale
 
-from .. import polygons
+from .. import outputs, polygons
 from ..cell_table import Cells
 from . import anndata
 from .planes import CHUNK, fill_pyramid, pyramid_steps
@@ -28,7 +27,6 @@ def write(cells: Cells, folder: Path) -> Path:
     """
     path = folder / "zarr" / f"{cells.facts['sample']}.sdata.zarr"
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
     image_mpp = cells.facts["image_mpp"]
     to_um = {"global": Scale([image_mpp, image_mpp], axes=("x", "y"))}
     elements = {"table": TableModel.parse(anndata.table(cells))}
@@ -44,15 +42,16 @@ def write(cells: Cells, folder: Path) -> Path:
     attrs = {"cellquilt": {"global": "micrometer", "image_mpp": image_mpp}}
     data = spatialdata.SpatialData.init_from_elements(elements, attrs=attrs)
     # Pixels that are zero take no place; the others follow row by row, and shapes one by one.
-    data.write(path, raster_compressor={"zstd": 3})
-    for name, mask in cells.masks.items():
-        group = zarr.open_group(path / "labels" / anndata.region(name), mode="r+")
-        datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
-        fill_pyramid([group[level["path"]] for level in datasets], mask.read, path.parent)
-        traced = polygons.trace(mask)
-        if len(traced.labels):
-            shapes = geopandas.GeoDataFrame(geometry=traced.geometries(), index=traced.labels)
-            data[f"{name}_shapes"] = ShapesModel.parse(shapes, transformations=to_um)
-            data.write_element(f"{name}_shapes")
-            del data[f"{name}_shapes"]
+    with outputs.whole(path) as partial:
+        data.write(partial, raster_compressor={"zstd": 3})
+        for name, mask in cells.masks.items():
+            group = zarr.open_group(partial / "labels" / anndata.region(name), mode="r+")
+            datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+            fill_pyramid([group[level["path"]] for level in datasets], mask.read, path.parent)
+            traced = polygons.trace(mask)
+            if len(traced.labels):
+                shapes = geopandas.GeoDataFrame(geometry=traced.geometries(), index=traced.labels)
+                data[f"{name}_shapes"] = ShapesModel.parse(shapes, transformations=to_um)
+                data.write_element(f"{name}_shapes")
+                del data[f"{name}_shapes"]
     return path

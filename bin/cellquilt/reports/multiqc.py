@@ -3,9 +3,10 @@
 See its documentation, "Custom content". Nothing of MultiQC is needed to write them.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from .. import outputs
 
 PARENT = {
     "parent_id": "cellquilt",
@@ -47,7 +48,7 @@ def write(samples: Sequence[dict], folder: Path) -> list[Path]:
         if content["data"]:
             paths.append(folder / f"cellquilt_{name}_mqc.json")
             whole = {"id": f"cellquilt_{name}", **PARENT, **content}
-            paths[-1].write_text(json.dumps(whole, indent=2) + "\n")
+            outputs.write_json(paths[-1], whole)
     return paths
 
 

@@ -1,0 +1,1 @@
+"""Runs of the pipeline that are disturbed, and what they leave."""
