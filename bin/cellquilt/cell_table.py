@@ -129,6 +129,8 @@ def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
         raise DataError(f"{path}: a cell_id is there twice; give the one that QUANTIFY writes.")
     if both and rows.loc[rows["cell_id"].notna(), "cell_label"].isna().any():
         raise DataError(f"{path}: a cell has no label; give the one that QUANTIFY writes.")
+    if both and rows["status"].isna().any():
+        raise DataError(f"{path}: a cell has no status; give the one that QUANTIFY writes.")
     return rows
 
 

@@ -16,7 +16,7 @@ from .tiles import MAX_SIDE
 
 # A label is the index of a table with an entry for each
 MAX_LABEL = 1 << 26
-_SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
 STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
 _LABELS = ("label", "cell_label", "nucleus_label")
 _MATCHES = {

@@ -85,6 +85,8 @@ table_case("without labels of cells", "no column cell_label", ROWS | {"cell_labe
 table_case("without a channel", "no column", channels=[{"column": "b"}])
 table_case("numbers in words", "cell_id is not all whole", ROWS | {"cell_id": ["one", "two"]})
 table_case("truths as status", "status is not text", ROWS | {"status": [True, None]})
+table_case("no status", "a cell has no status", ROWS | {"status": ["matched", None]})
+table_case("a sample of 300 letters", "is no name of", sample="x" * 300)
 table_case("a number below 1", "cell_id is not all from 1", ROWS | {"cell_id": [1, -1]})
 table_case("a number twice", "cell_id is there twice", ROWS | {"cell_id": [1, 1]})
 table_case("a cell without a label", "a cell has no label", ROWS | {"cell_label": [1, None]})
