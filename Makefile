@@ -23,6 +23,7 @@ test: check ## Run the checks and the tests
 	@$(DEV)/python -m pytest tests -q
 
 test-full: setup ## Run the slow proofs: containers, Slurm, random kills; with Debian's packages
+	@tools/setup.sh evaluate
 	@tests/packages.sh
 	@$(DEV)/python -m pytest tests -q -m slow
 
