@@ -26,7 +26,7 @@ def whole(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        In a folder that exists.
+        In a folder that exists, or that the block makes.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def whole(path: Path) -> Iterator[Path]:
             _remove(path)
         os.replace(partial, path)
     except Exception as error:
-        if shutil.disk_usage(path.parent).free < _FULL_BYTES:
+        if path.parent.exists() and shutil.disk_usage(path.parent).free < _FULL_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     finally:
