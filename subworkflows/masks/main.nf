@@ -17,7 +17,7 @@ workflow MASKS {
 
     main:
     // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_slides.map { meta, image -> [checked(meta), image] })
+    INGEST(ch_slides.map { meta, image -> [checked(meta, model, networks), image] })
     PATCH(INGEST.out.store)
     ch_tasks = PATCH.out.pixels
         .flatMap { meta, files ->
@@ -80,12 +80,16 @@ workflow MASKS {
 }
 
 // Without these keys the steps fail much later, or take what was not meant
-def checked(meta) {
+def checked(meta, model, networks) {
     if (!(meta.compartment in ['whole-cell', 'nuclear', 'both'])) {
         error("MASKS, ${meta.id}: meta.compartment is '${meta.compartment}'; give 'whole-cell', 'nuclear' or 'both', and 'nuclear' where meta.membrane is empty.")
     }
     if (!(meta.segmenter in [null, 'mesmer', 'pixelcnn'])) {
         error("MASKS, ${meta.id}: meta.segmenter is '${meta.segmenter}'; give 'mesmer' or 'pixelcnn', or leave it out for 'mesmer'.")
+    }
+    def (input, producer) = meta.segmenter == 'pixelcnn' ? [networks, 'networks, by TRAIN'] : [model, 'model, by MODEL']
+    if (input instanceof List && !input) {
+        error("MASKS, ${meta.id}: there is nothing to segment it with; give the ${producer}, beside the slides.")
     }
     return meta
 }
