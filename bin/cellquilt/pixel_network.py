@@ -176,12 +176,17 @@ def _n_weights(architecture: Architecture, n_channels: int) -> int:
     return total
 
 
-def _check_size(path: Path, expected: int) -> None:
-    """Raise ValueError if the weights are not about so many bytes, before they take memory."""
+def _check_weights(path: Path, expected: int) -> None:
+    """Raise ValueError if the weights are not about so many bytes, before they take memory.
+
+    They are unpacked once to see that they can be: HDF5, which unpacks them again, may print a
+    traceback where they cannot.
+    """
     with zipfile.ZipFile(path) as archive:
-        held = archive.getinfo("model.weights.h5").file_size
-    if not expected <= held <= 2 * expected + (1 << 20):
-        raise ValueError(f"{held:,} bytes, and not the {expected:,} of its layers")
+        weights = archive.getinfo("model.weights.h5")
+        if not expected <= weights.file_size <= 2 * expected + (1 << 20):
+            raise ValueError(f"{weights.file_size:,} bytes, and not the {expected:,} of its layers")
+        archive.read(weights)
 
 
 def load(path: Path) -> PixelNetwork:
@@ -199,7 +204,7 @@ def load(path: Path) -> PixelNetwork:
     table = {key: card[key] for key in ("patch", "layers")}
     architecture = from_table(card["architecture"], table, path.name)
     try:
-        _check_size(path, 4 * _n_weights(architecture, len(card["channels"])))
+        _check_weights(path, 4 * _n_weights(architecture, len(card["channels"])))
         model = build(architecture, len(card["channels"]), seed=0)
         model.load_weights(path)
     except UNREADABLE as error:

@@ -95,9 +95,14 @@ def read_card(path: Path) -> None:
 
 def read_network(path: Path) -> None:
     """Read a network with its weights."""
+    import tensorflow as tf
+
     from cellquilt import pixel_network
 
-    pixel_network.load(path)
+    try:
+        pixel_network.load(path)
+    finally:
+        tf.keras.backend.clear_session()  # Keras keeps what it builds, which adds up here
 
 
 def read_architectures(path: Path) -> None:

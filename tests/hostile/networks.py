@@ -48,6 +48,16 @@ def bomb(folder: Path, member: str) -> Path:
     return folder / NAME
 
 
+def damaged(folder: Path) -> None:
+    """Copy a good network, some of whose packed weights are others."""
+    content = bytearray(rewritten(folder, {}).read_bytes())
+    with zipfile.ZipFile(folder / NAME) as archive:
+        weights = archive.getinfo(WEIGHTS)
+    middle = weights.header_offset + weights.compress_size // 2
+    content[middle : middle + 64] = bytes(range(64))
+    (folder / NAME).write_bytes(content)
+
+
 def weights(change) -> bytes:
     """Return the weights of a good network after `change` had the HDF5 file."""
     with zipfile.ZipFile(GOOD) as archive:
@@ -105,6 +115,7 @@ REFUSED = {
     "a folder": (lambda folder: (folder / NAME).mkdir(), "not a pixel classifier"),
     "a card of 3 GB": (lambda folder: bomb(folder, CARD), "its card is too long"),
     "weights of 3 GB": (lambda folder: bomb(folder, WEIGHTS), READABLE),
+    "weights damaged on their way": (damaged, READABLE),
     "weights that are a pickle": (
         lambda folder: rewritten(folder, {WEIGHTS: pickle.dumps(Canary(folder / "ran"))}),
         READABLE,
