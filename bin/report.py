@@ -15,10 +15,16 @@ def main() -> None:
         "--samples", type=Path, nargs="+", required=True, help="report.json of each sample, of DRAW"
     )
     args.add_argument("--usage", type=Path, help="table of the tasks' time and memory")
+    args.add_argument(
+        "--evaluations", type=Path, nargs="+", default=[], help="evaluation.json of some samples"
+    )
     args.add_argument("--outdir", type=Path, required=True, help="folder of the run's results")
     o = args.parse_args()
 
     samples = [json.loads(path.read_text()) for path in o.samples]
+    evaluations = [json.loads(path.read_text()) for path in o.evaluations]
+    scored = {found["sample"]: found for found in evaluations}
+    samples = [s | {"evaluation": scored.get(s["sample"])} for s in samples]
     mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
     steps = usage.read(o.usage, mpx) if o.usage else None
     page = o.outdir / "report.html"

@@ -31,6 +31,10 @@ INGEST	a	30000	150	500000
 LABEL	b	4000	50	2000000
 EXTRA	c	0	0	1
 """
+SCORED = {
+    **{"evaluator": "CellSegmentationEvaluator", "quality_score": 1.2345, "problem": None},
+    **{"is_whole_slide": False, "window": {"y0": 0, "y1": 2048, "x0": 10, "x1": 1010}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +240,14 @@ def test_a_page_says_so_where_nothing_needs_attention(samples):
     assert attention(page) == []
 
 
+def test_why_there_is_no_quality_score_is_said(samples):
+    unscored = SCORED | {"quality_score": None, "problem": "fewer than 11 cells or nuclei"}
+    sample = samples["both"] | {"evaluation": unscored}
+    said = [finding.text for finding in findings(sample) if not finding.urgent]
+    assert "There is no quality score: fewer than 11 cells or nuclei." in said
+    assert "<dt>quality score" not in run_report.render([sample])
+
+
 def test_what_is_urgent_comes_first(samples):
     skipping = copy.deepcopy(samples["both"])
     skipping["patches"]["skipped"] |= {"n": 1, "area_fraction": 0.25}
@@ -351,7 +363,10 @@ def test_the_script_writes_the_page_and_what_multiqc_reads(samples, repo, monkey
         paths.append(tmp_path / kind / "report.json")
         paths[-1].write_text(json.dumps(samples[kind]))
     (tmp_path / "usage.tsv").write_text(USAGE.replace("\ta\t", "\tboth\t"))
+    evaluation = {"sample": samples["both"]["sample"], **SCORED}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
     arguments = ["--samples", *paths, "--usage", tmp_path / "usage.tsv", "--outdir", tmp_path]
+    arguments += ["--evaluations", tmp_path / "evaluation.json"]
     monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
     runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
     page = html.parse(tmp_path / "report.html").getroot()
@@ -362,3 +377,7 @@ def test_the_script_writes_the_page_and_what_multiqc_reads(samples, repo, monkey
     assert steps[-1][:3] == ["all", "4", "36.0 s"]
     tables = {path.name for path in (tmp_path / "multiqc").iterdir()}
     assert "cellquilt_general_mqc.json" in tables
+    general = json.loads((tmp_path / "multiqc" / "cellquilt_general_mqc.json").read_text())
+    assert general["data"][samples["both"]["sample"]]["quality_score"] == 1.2345
+    [score] = page.xpath("//dt[.='quality score']/following-sibling::dd")
+    assert text_of(score) == "1.23 CellSegmentationEvaluator, 2,048 × 1,000 px"

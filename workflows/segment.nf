@@ -39,9 +39,10 @@ workflow SEGMENTATION {
             .join(MASKS.out.masks)
     )
     EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks))
+    ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }
     EVALUATE(
         options.evaluate
-            ? ch_slides.join(MASKS.out.facts).join(MASKS.out.matches).join(MASKS.out.metrics).join(MASKS.out.masks)
+            ? ch_slides.join(MASKS.out.facts).join(MASKS.out.matches).join(MASKS.out.metrics).join(ch_originals)
             : channel.empty()
     )
 
@@ -61,7 +62,10 @@ workflow SEGMENTATION {
         channel.topic('usage')
             .map { process, sample, trace -> usageOf(process, sample, trace) }
             .collectFile(name: 'usage.tsv', seed: 'step\tsample\trealtime_ms\tcpu_percent\tpeak_rss_kb', newLine: true, sort: true)
-            .ifEmpty([])
+            .ifEmpty([]),
+        EVALUATE.out.evaluation
+            .map { _meta, evaluation -> evaluation }
+            .toSortedList { a, b -> a.parent.name <=> b.parent.name }
     )
 
     REPORT.out.page

@@ -6,6 +6,7 @@ process REPORT {
     input:
     path samples, stageAs: 'samples/?/*'
     path usage
+    path evaluations, stageAs: 'evaluations/?/*'
 
     output:
     path 'report.html', emit: page
@@ -15,8 +16,9 @@ process REPORT {
     script:
     def args = task.ext.args ?: ''
     def times = usage ? "--usage ${usage}" : ''
+    def scores = evaluations ? '--evaluations evaluations/*/*' : ''
     """
-    report.py --samples samples/*/* ${times} --outdir . ${args}
+    report.py --samples samples/*/* ${times} ${scores} --outdir . ${args}
     """
 
     stub:

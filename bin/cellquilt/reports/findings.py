@@ -22,7 +22,7 @@ def plural(n: int, singular: str, plural: str) -> str:
 
 
 def findings(sample: dict) -> list[Finding]:
-    """Return what needs attention in a sample, the urgent first, from its report.json."""
+    """Return what needs attention in a sample, the urgent first; see `run_report.render`."""
     summary, patches = sample["summary"], sample["patches"]
     counts = {name: summary[f"n_{name}"] for name in COMPARTMENTS.values()}
     if patches["empty"]["n"] + patches["skipped"]["n"] == _n_patches(patches):
@@ -31,7 +31,7 @@ def findings(sample: dict) -> list[Finding]:
         found = [Finding(True, "Nothing was found: the masks are empty.")]
     else:
         found = [Finding(True, f"No {name} were found.") for name, n in counts.items() if n == 0]
-    found += _certificate(sample) + _matching(summary) + _skipped(patches)
+    found += _certificate(sample) + _matching(summary) + _skipped(patches) + _evaluation(sample)
     return sorted(found, key=lambda finding: not finding.urgent)
 
 
@@ -60,6 +60,11 @@ def _matching(summary: dict) -> list[Finding]:
         for name, share in shares.items()
         if share is not None and share < LOW_MATCHED
     ]
+
+
+def _evaluation(sample: dict) -> list[Finding]:
+    problem = (sample.get("evaluation") or {}).get("problem")
+    return [Finding(False, f"There is no quality score: {problem}.")] if problem else []
 
 
 def _skipped(patches: dict) -> list[Finding]:

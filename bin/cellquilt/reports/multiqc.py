@@ -31,7 +31,8 @@ def write(samples: Sequence[dict], folder: Path) -> list[Path]:
     ----------
     samples : sequence of dict
         Contents of each sample's report.json: of it ``sample``, ``summary``, ``n_by_status``,
-        ``density_per_mm2``, ``objects`` and ``distributions``.
+        ``density_per_mm2``, ``objects`` and ``distributions``; and as ``evaluation`` those of its
+        evaluation.json where it has one.
     folder : Path
         Is made where it is not there.
 
@@ -77,6 +78,12 @@ def general_statistics(samples: Sequence[dict]) -> dict:
             "description": "Cells and nuclei proved to be as in the whole slide",
             "scale": "RdYlGn",
         },
+        "quality_score": {
+            "title": "Quality",
+            "description": "Quality score of CellSegmentationEvaluator, of a part of the slide",
+            "format": "{:,.2f}",
+            "scale": "Greens",
+        },
     }
     data = {sample["sample"]: _statistics(sample) for sample in samples}
     used = {name for row in data.values() for name in row}
@@ -94,6 +101,7 @@ def _statistics(sample: dict) -> dict[str, float]:
         "matched_percent": _percent(summary["matched_fraction"]),
         "density_per_mm2": sample["density_per_mm2"],
         "certified_percent": _percent(1 - n_doubtful / n_found) if n_found else None,
+        "quality_score": (sample.get("evaluation") or {}).get("quality_score"),
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -52,7 +52,8 @@ def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
     Parameters
     ----------
     samples : list of dict
-        Contents of each sample's report.json.
+        Contents of each sample's report.json, and as ``evaluation`` those of its evaluation.json
+        where it has one.
     steps : list of Step, optional
         What each step took; None where it was not traced.
     """
