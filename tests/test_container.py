@@ -18,8 +18,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-BASES = {"runtime": "trixie:13", "export": "trixie:13", "deepcell": "python:3.10"}
-LARGEST = {"runtime": 2.5e9, "export": 1.5e9, "deepcell": 1.5e9}
+BASES = {
+    **{"runtime": "trixie:13", "export": "trixie:13", "evaluate": "trixie:13"},
+    **{"deepcell": "python:3.10"},
+}
+LARGEST = {"runtime": 2.5e9, "export": 1.5e9, "evaluate": 1e9, "deepcell": 1.5e9}
 FORMATS = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap"
 SEALED = "--user 1000:1000 --read-only --cap-drop all --security-opt no-new-privileges"
 # What the runs themselves write: times, and where they ran
@@ -81,7 +84,8 @@ def images(repo, podman) -> dict[str, dict]:
 def run_demo(repo: Path, folder: Path, weights: Path, *options: str | Path) -> Path:
     """Run the demo in a folder with a profile and other options, and return its results."""
     command = [repo / "tools" / "nextflow", "run", repo, "-ansi-log", "false", *options]
-    own = ["--accept_mesmer_license", "--formats", FORMATS, "--mesmer_model", weights]
+    own = ["--accept_mesmer_license", "--mesmer_model", weights]
+    own += ["--formats", FORMATS, "--evaluate"]
     settings = {"CONTAINERS_CONF": str(repo / "tests/container/containers.conf")}
     done = subprocess.run(
         [*command, *own], cwd=folder, env=os.environ | settings, capture_output=True, text=True

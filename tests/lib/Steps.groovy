@@ -16,7 +16,7 @@ class Steps {
     /** What QUANTIFY takes: the slide, INGEST's facts, what STITCH would tell, and REPAIR's matches and masks. */
     static final String MASKS_OF_REPAIR = '''GENERATE.out.image.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.masks)
         .map { meta, image, facts, matches, masks ->
-            def told = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label'].collect { name, text ->
+            def told = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label\\n'].collect { name, text ->
                 def path = workflow.workDir.resolve(name)
                 path.text = text
                 path
