@@ -58,6 +58,10 @@ def images(repo, podman) -> dict[str, dict]:
     )
     if made.returncode != 0:
         pytest.skip(f"no base images can be made here: {made.stderr[-500:]}")
+    tried = ["podman", "run", "--rm", "--network", "none", "localhost/base/trixie:13", "true"]
+    ran = subprocess.run(tried, env=settings, capture_output=True, text=True)
+    if ran.returncode != 0:
+        pytest.skip(f"podman runs no containers here: {ran.stderr[-500:]}")
     network = ["--isolation=chroot", "--network=host"]
     if BUNDLE.exists():
         network += ["-v", f"{BUNDLE}:/run/ca.crt:ro"]
