@@ -36,6 +36,7 @@ SECTIONS = {
     "azurebatch": ("Azure Batch", "az://cellquilt"),
 }
 CLOUDS = list(SECTIONS)[1:]
+ENGINES = ("docker", "podman", "singularity", "apptainer")
 
 
 @pytest.fixture(scope="module")
@@ -177,17 +178,42 @@ def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
         assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), profile
 
 
-def test_images_come_from_the_users_registry(repo, command, tmp_path):
-    (tmp_path / "site.config").write_text("docker.registry = 'registry.example/lab'\n")
-    options = ["-c", tmp_path / "site.config", "-profile", "docker,gpu", "-format", "json"]
-    said = command("inspect", *options, repo, "--demo", "--accept_mesmer_license", folder=tmp_path)
-    images = {entry["name"]: entry["container"] for entry in json.loads(said)["processes"]}
+@pytest.fixture
+def images(repo, command, tmp_path) -> Callable[[str, str], dict[str, str]]:
+    """Return a function that resolves profiles with more settings to the image of each process."""
+
+    def inspect(profiles: str, more: str) -> dict[str, str]:
+        (tmp_path / "more.config").write_text(more)
+        options = ["-c", tmp_path / "more.config", "-profile", profiles, "-format", "json"]
+        demo = ["--demo", "--accept_mesmer_license"]
+        said = command("inspect", *options, repo, *demo, folder=tmp_path)
+        return {entry["name"]: entry["container"] for entry in json.loads(said)["processes"]}
+
+    return inspect
+
+
+def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
+    """Return the image of each process, those that use a GPU with an ending."""
     on_gpu = {"SEGMENT", "CLASSIFY", "TRAIN", "MEASURE"}
     others = {"MODEL": "deepcell:0.1.0", "EXPORT": "export:0.1.0", "EVALUATE": "evaluate:0.1.0"}
-    assert set(images) == {path.name.upper() for path in (repo / "modules").iterdir()}
-    for name, image in images.items():
-        expected = others.get(name, f"runtime:0.1.0{'-gpu' if name in on_gpu else ''}")
-        assert image == f"registry.example/lab/cellquilt/{expected}"
+    names = {path.name.upper() for path in (repo / "modules").iterdir()}
+    runtime = {name: f"runtime:0.1.0{gpu if name in on_gpu else ''}" for name in names}
+    return {name: f"{registry}cellquilt/{image}" for name, image in (runtime | others).items()}
+
+
+def test_images_come_from_the_users_registry(repo, images):
+    found = images("docker,gpu", "docker.registry = 'registry.example/lab'\n")
+    assert found == images_of(repo, "-gpu", "registry.example/lab/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["local", *ENGINES, "slurm,apptainer", *CLOUDS])
+def test_every_profile_is_resolved_by_inspect(repo, images, profile):
+    # Executors of clouds are plugins, which are not here
+    more = "process.executor = 'local'\n" if profile in CLOUDS else ""
+    assert images(f"{profile},gpu", more) == images_of(repo, "-gpu")
+    if profile == "docker":
+        assert images(profile, more) == images_of(repo, "")
 
 
 @pytest.fixture

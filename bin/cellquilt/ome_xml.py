@@ -128,7 +128,10 @@ def _from_xml(xml: str, path: Path) -> OME:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ome-types corrects irregular IDs with a warning
             etree.fromstring(text)
-            return ome_types.from_xml(text, transformations=[_prune])
+            ome = ome_types.from_xml(text, transformations=[_prune])
+        if not isinstance(ome, OME):  # any element of the schema can be a document
+            raise ValueError(f"it begins with {type(ome).__name__}, and not with OME")
+        return ome
     except (etree.LxmlError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{path}: its OME-XML is malformed ({_reason(error)}); correct it by"

@@ -45,6 +45,12 @@ def _(folder):
     return ingest(folder, slide(folder, xml="<OME><![CDATA[\n\na\nb\n" + "x" * 3000 + "</OME>"))
 
 
+@case("OME-XML around which there is another element", "is malformed", NAME)
+def _(folder):
+    root = f"<Instrument {ROOT}><OME></OME></Instrument>"
+    return ingest(folder, slide(folder, xml=root))
+
+
 @case("OME-XML that names a file at length", "multi-file OME-TIFF", NAME)
 def _(folder):
     binary = f'<BinaryOnly MetadataFile="{"x" * 7000}" UUID="urn:uuid:{UUID}"/>'
