@@ -102,7 +102,7 @@ def read_network(path: Path) -> None:
     try:
         pixel_network.load(path)
     finally:
-        tf.keras.backend.clear_session()  # Keras keeps what it builds, which adds up here
+        tf.keras.utils.clear_session(free_memory=False)  # Keras keeps what it builds
 
 
 def read_architectures(path: Path) -> None:
