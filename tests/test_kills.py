@@ -149,7 +149,7 @@ def test_a_killed_task_leaves_only_whole_files(disturbed):
 
 def test_nextflow_killed_again_and_again_redoes_only_what_was_unfinished(undisturbed, tmp_path):
     """Its tasks outlive it, and go on writing beside those of the next run."""
-    run = Run(tmp_path, (*PLAIN, "--formats", "csv"))
+    run = Run(tmp_path, (*PLAIN, "--formats", "csv", "--evaluate"))
     dice = random.Random(SEED)
     share = sum(undisturbed["mesmer"].seconds.values()) / 4
     n_killed, submitted, alive = 0, [], 0.0
@@ -183,7 +183,7 @@ def test_nextflow_killed_again_and_again_redoes_only_what_was_unfinished(undistu
     only_there = {path.split("/")[1].split(".")[0] for path in expected.keys() - found.keys()}
     formats = {"anndata", "geojson", "hubmap", "zarr"}
     pickles = {"matched_seg_res_batch", "original_seg_res_batch"}
-    assert only_there == formats | pickles | {"evaluation"}
+    assert only_there == formats | pickles
 
 
 def kill_only(nextflow) -> bool:

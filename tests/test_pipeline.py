@@ -238,6 +238,22 @@ def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_r
     assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
 
 
+def test_resume_publishes_anew_what_is_half_or_of_another_run(nextflow, tmp_path):
+    """As after Nextflow was killed while it copied, or after a run with other parameters."""
+    published = []
+    for more in ((), ("-resume",)):
+        done = nextflow("--demo", "-stub", *more, folder=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ("Cached process" in done.stdout) == bool(more)
+        files = [path for path in (tmp_path / "results" / "demo").rglob("*") if path.is_file()]
+        assert len(files) > 15
+        published.append({path: path.read_bytes() for path in files})
+        for path in files:
+            path.write_bytes(path.read_bytes()[:10])
+    before, after = published
+    assert before == after
+
+
 def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
     nextflow, one_slide, sheet_run, mesmer_weights, tmp_path
 ):

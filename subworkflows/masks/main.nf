@@ -52,14 +52,21 @@ workflow MASKS {
             .join(STITCH.out.uncertified)
             .filter { meta, _facts, _masks, _uncertified -> meta.compartment == 'both' }
     )
-    ch_all = STITCH.out.masks
+    // No slide waits for another: those of one compartment have nothing to be joined with
+    ch_stitched = STITCH.out.masks
         .join(STITCH.out.summary)
-        .join(REPAIR.out.masks, remainder: true)
-        .join(REPAIR.out.matches, remainder: true)
-        .join(REPAIR.out.metrics, remainder: true)
-    masks = ch_all.map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched ?: []].flatten()] }
-    matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches ?: []] }
-    counts = ch_all.map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].findAll()] }
+        .branch { meta, _masks, _counts ->
+            both: meta.compartment == 'both'
+            single: true
+        }
+    ch_all = ch_stitched.both
+        .join(REPAIR.out.masks)
+        .join(REPAIR.out.matches)
+        .join(REPAIR.out.metrics)
+        .mix(ch_stitched.single.map { slide -> slide + [[], [], []] })
+    masks = ch_all.map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched].flatten()] }
+    matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches] }
+    counts = ch_all.map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
     store = INGEST.out.store
     facts = INGEST.out.facts
     patches = STITCH.out.patches
