@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Put the samples of a run on a page, and into tables for MultiQC (REPORT)."""
 
-import json
 from pathlib import Path
 
 from cellquilt import cli, outputs
+from cellquilt.handed_over import read_evaluation, read_report
 from cellquilt.reports import multiqc, run_report, usage
 
 
@@ -21,10 +21,8 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of the run's results")
     o = args.parse_args()
 
-    samples = [json.loads(path.read_text()) for path in o.samples]
-    evaluations = [json.loads(path.read_text()) for path in o.evaluations]
-    scored = {found["sample"]: found for found in evaluations}
-    samples = [s | {"evaluation": scored.get(s["sample"])} for s in samples]
+    scores = {found["sample"]: found for found in map(read_evaluation, o.evaluations)}
+    samples = [s | {"evaluation": scores.get(s["sample"])} for s in map(read_report, o.samples)]
     mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
     steps = usage.read(o.usage, mpx) if o.usage else None
     page = o.outdir / "report.html"

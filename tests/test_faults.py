@@ -184,6 +184,7 @@ READ = {
         "EXPORT": ["demo.parquet", "masks/cell.ome.tif"],
         "DRAW": ["normalised.zip", "demo.parquet", "masks/cell.ome.tif"],
         "EVALUATE": ["tissue.ome.tif"],
+        "REPORT": ["samples/*/report.json", "evaluations/*/evaluation.json"],
     },
     "pixelcnn": {"CLASSIFY": ["task-*.pixels.zip"]},
 }

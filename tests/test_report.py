@@ -240,6 +240,19 @@ def test_a_page_says_so_where_nothing_needs_attention(samples):
     assert attention(page) == []
 
 
+def test_the_script_refuses_what_is_not_of_a_sample(samples, repo, monkeypatch, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(samples["both"]))
+    evaluation = tmp_path / "evaluation.json"
+    arguments = ["--samples", report, "--evaluations", evaluation, "--outdir", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+    for content, told in (("{", "no readable JSON"), ('{"sample": "both"}', "it lacks evaluator")):
+        evaluation.write_text(content)
+        with pytest.raises(SystemExit, match="65"):
+            runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
+        assert f"evaluation.json: {told}" in capsys.readouterr().err
+
+
 def test_why_there_is_no_quality_score_is_said(samples):
     unscored = SCORED | {"quality_score": None, "problem": "fewer than 11 cells or nuclei"}
     sample = samples["both"] | {"evaluation": unscored}

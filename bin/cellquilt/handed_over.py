@@ -105,6 +105,26 @@ def read_counts(path: Path) -> dict:
     return found
 
 
+def read_report(path: Path) -> dict:
+    """Return what DRAW tells of a sample for the report, its report.json."""
+    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
+    return _read_told(path, "DRAW", needed)
+
+
+def read_evaluation(path: Path) -> dict:
+    """Return EVALUATE's score of a sample, its evaluation.json."""
+    needed = {"evaluator", "quality_score", "problem", "window", "is_whole_slide"}
+    return _read_told(path, "EVALUATE", needed)
+
+
+def _read_told(path: Path, of: str, needed: set[str]) -> dict:
+    found = check_sample(_read_json(path, of), path, of)
+    if missing := needed - found.keys():
+        names = ", ".join(sorted(missing))
+        raise DataError(f"{path}: it lacks {names}; give the file that {of} writes.")
+    return found
+
+
 def read_patches(path: Path, of: str) -> pd.DataFrame:
     """Return the table of patches, of PATCH or, with their counts, of STITCH."""
     return _read_csv(path, {"is_informative", "reason"}, of)
