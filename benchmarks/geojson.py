@@ -96,7 +96,7 @@ def outlines() -> dict:
     """Worker: our outlines."""
     from clocks import best_of
 
-    from cellquilt.polygons import trace
+    from cellquilt.images.polygons import trace
 
     labels = InMemory(tile())
     seconds, found = best_of(lambda: trace(labels), 5)
@@ -110,7 +110,7 @@ def write(path: str) -> dict:
     from clocks import best_of
     from scipy import ndimage as ndi
 
-    from cellquilt.cell_table import Cells
+    from cellquilt.cells.cell_table import Cells
     from cellquilt.exports import geojson
 
     cell = tile()

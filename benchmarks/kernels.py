@@ -92,7 +92,7 @@ def peer_h_maxima(folder: str) -> dict:
 
 def ours_h_maxima(folder: str) -> dict:
     """Worker: our h-maxima."""
-    from cellquilt.watershed import CLOSED, find_maxima
+    from cellquilt.labelling.watershed import CLOSED, find_maxima
 
     (maxima,) = loaded(folder, "maxima")
     return compared(folder, "peaks", lambda: find_maxima(maxima, H, RADIUS, CLOSED))
@@ -116,7 +116,7 @@ def ours_flood(folder: str) -> dict:
     import numpy as np
     from cellquilt_kernels import flood
 
-    from cellquilt.watershed import CLOSED
+    from cellquilt.labelling.watershed import CLOSED
 
     interior, markers = loaded(folder, "interior", "markers")
     certain = np.ones(markers.max(), np.uint8)
@@ -142,7 +142,7 @@ def ours_fill_holes(folder: str) -> dict:
     import numpy as np
     from cellquilt_kernels import holes
 
-    from cellquilt.watershed import fill_holes
+    from cellquilt.labelling.watershed import fill_holes
 
     (unfilled,) = loaded(folder, "unfilled")
 

@@ -75,8 +75,8 @@ def export(maps: str, folder: str) -> None:
     import numpy as np
     from fixtures import image_maps
 
-    from cellquilt import stores
-    from cellquilt.tasks import grid_of
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.tasks import grid_of
 
     np.save(Path(folder) / "maps.npy", image_maps(Path(maps)))
     with stores.read(Path(maps) / "whole.maps.zip") as task:
@@ -129,8 +129,8 @@ def certificates(folder: Path, name: str):
     """Return which cells of a slide are certified, (n,) bool."""
     import numpy as np
 
-    from cellquilt import stores
-    from cellquilt.tasks import patches_of
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.tasks import patches_of
 
     found = [np.zeros(0, bool)]
     for path in sorted(folder.glob("*.labels.zip")):

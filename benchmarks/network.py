@@ -52,7 +52,7 @@ def prepare(maps: str, folder: str) -> None:
     """Worker: save tiles as the network sees them."""
     import numpy as np
 
-    from cellquilt import stores
+    from cellquilt.handoff import stores
 
     with stores.read(Path(maps) / "normalised" / "normalised.zip") as slide:
         codes, lut = slide["codes"][:], slide["lut"][:]
@@ -88,7 +88,7 @@ def deepcell(folder: str, weights: str) -> dict:
     """Worker: deepcell's own way through a network."""
     from deepcell.applications import Mesmer
 
-    from cellquilt.mesmer import network_from_onnx
+    from cellquilt.mesmer.saved_model import network_from_onnx
 
     app = Mesmer(model=network_from_onnx(Path(weights)))
     return measure(folder, "deepcell", lambda tiles: used(app._batch_predict(tiles, BATCH)), 1)
@@ -100,8 +100,8 @@ def ours(folder: str, model: str) -> dict:
 
     import numpy as np
 
-    from cellquilt.batching import CPU_BATCH
-    from cellquilt.network import Network, select_device
+    from cellquilt.networks.batch_size import CPU_BATCH
+    from cellquilt.networks.tile_network import Network, select_device
 
     select_device("cpu", len(os.sched_getaffinity(0)))
     network = Network(Path(model), CPU_BATCH)

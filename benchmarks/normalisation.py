@@ -51,7 +51,7 @@ def ours(folder: str) -> dict:
     import numpy as np
     from clocks import best_of
 
-    from cellquilt import normalise
+    from cellquilt.slides import normalise
 
     image = np.load(Path(folder) / "image.npy")
     planes = [np.ascontiguousarray(image[..., i]) for i in range(2)]

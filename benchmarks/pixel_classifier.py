@@ -65,9 +65,9 @@ def network_and_image():
 
     import numpy as np
 
-    from cellquilt.architectures import load
-    from cellquilt.network import select_device
-    from cellquilt.pixel_network import build
+    from cellquilt.networks.tile_network import select_device
+    from cellquilt.pixelcnn.architectures import load
+    from cellquilt.pixelcnn.network import build
 
     select_device("cpu", len(os.sched_getaffinity(0)))
     (architecture,) = load([ARCHITECTURE])
@@ -98,10 +98,10 @@ def ours(folder: str) -> dict:
     import tensorflow as tf
     from clocks import WALL, best_of
 
-    from cellquilt.classify import PixelClassifier, classify_box
-    from cellquilt.network import TileNetwork, choose_batch_size
-    from cellquilt.pixel_classes import CELL, EDGE
-    from cellquilt.pixel_network import network_of
+    from cellquilt.networks.tile_network import TileNetwork, choose_batch_size
+    from cellquilt.pixelcnn.classify import PixelClassifier, classify_box
+    from cellquilt.pixelcnn.network import network_of
+    from cellquilt.training.pixel_classes import CELL, EDGE
 
     model, architecture, image = network_and_image()
     card = {"compartment": "whole-cell", "channels": ["nuclear"]}

@@ -62,7 +62,7 @@ def ours(folder: str) -> dict:
     import numpy as np
     from clocks import best_of
 
-    from cellquilt.watershed import WHOLE_CELL, label_cells, smooth
+    from cellquilt.labelling.watershed import WHOLE_CELL, label_cells, smooth
 
     maxima, interior = np.load(Path(folder) / "maps.npy")
     best, (labels, markers) = best_of(

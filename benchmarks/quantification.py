@@ -91,7 +91,7 @@ def label_mosaic(maps: str, folder: str) -> None:
     import numpy as np
     from fixtures import image_maps
 
-    from cellquilt.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
+    from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
 
     planes = image_maps(Path(maps))
     for name, limits, (maxima, interior) in (
@@ -120,7 +120,7 @@ def write_sample(folder: str, channels: int, times: int) -> None:
     import numpy as np
     import tifffile
 
-    from cellquilt.label_image import masks_folder, write_label_image
+    from cellquilt.images.label_image import masks_folder, write_label_image
 
     out, names = Path(folder), [f"channel {k}" for k in range(channels)]
     masks = masks_folder(out, "sample")
@@ -157,8 +157,8 @@ def peer(folder: str) -> dict:
     import numpy as np
     from skimage.measure import regionprops_table
 
-    from cellquilt import cell_table
-    from cellquilt.label_image import LabelReader, masks_folder
+    from cellquilt.cells import cell_table
+    from cellquilt.images.label_image import LabelReader, masks_folder
 
     masks = {}
     for name in ("cell", "nucleus", "cytoplasm"):

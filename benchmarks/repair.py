@@ -49,7 +49,7 @@ def prepare(maps: str, folder: str) -> dict:
     import numpy as np
     from fixtures import image_maps
 
-    from cellquilt.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
+    from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
 
     planes = image_maps(Path(maps))[:, :SIDE, :SIDE]
     for name, limits, (maxima, interior) in (
@@ -104,7 +104,7 @@ def ours(folder: str) -> dict:
     import numpy as np
     from clocks import best_of
 
-    from cellquilt.repair import count, match, paint
+    from cellquilt.cells.matching import count, match, paint
 
     cells, nuclei = map(InMemory, masks_in(folder))
 

@@ -40,9 +40,9 @@ def tile_maps(source: str, side: int, target: str) -> None:
 
     from fixtures import image_maps
 
-    from cellquilt import stores
-    from cellquilt.lattice import STRIDE, plan
-    from cellquilt.patches import plan_patches
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.lattice import STRIDE, plan
+    from cellquilt.tiling.patches import plan_patches
 
     maps = image_maps(Path(source))[:2]
     lattice = plan(side, side)
@@ -71,8 +71,8 @@ def label_maps(maps: str, repeats: int) -> dict:
     """Worker: LABEL the whole cells of a task."""
     from clocks import best_of
 
-    from cellquilt.label import label
-    from cellquilt.watershed import WHOLE_CELL
+    from cellquilt.labelling.label import label
+    from cellquilt.labelling.watershed import WHOLE_CELL
 
     labels = Path(maps).with_name("labels.zip")
     return {

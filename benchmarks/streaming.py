@@ -76,7 +76,7 @@ def write_slide(path: str) -> None:
     import numpy as np
     import tifffile
 
-    from cellquilt.tissue import generate_tissue
+    from cellquilt.synthetic.tissue import generate_tissue
 
     tissue = generate_tissue(PERIOD, PERIOD, seed=7, empty_width=0)
     np.save(Path(path).with_name("maps.npy"), true_maps(tissue))
@@ -103,7 +103,7 @@ def true_maps(tissue):
     import numpy as np
     from scipy import ndimage as ndi
 
-    from cellquilt.label_image import boundaries
+    from cellquilt.images.label_image import boundaries
 
     maps = []
     for labels in (tissue.cell_truth, tissue.nucleus_truth):
@@ -118,9 +118,9 @@ def write_maps(pixels: str, target: str, truth: str) -> None:
     """Worker: write a task's store of maps, as SEGMENT does; 0 in the lattice's padding."""
     import numpy as np
 
-    from cellquilt import stores
-    from cellquilt.lattice import STRIDE, TILE
-    from cellquilt.tasks import lattice_of
+    from cellquilt.handoff import stores
+    from cellquilt.tiling.lattice import STRIDE, TILE
+    from cellquilt.tiling.tasks import lattice_of
 
     maps = np.load(truth)
     with stores.read(Path(pixels)) as task:

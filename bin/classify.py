@@ -3,9 +3,10 @@
 
 from pathlib import Path
 
-from cellquilt import cli, stores
-from cellquilt.label import compartments_of
-from cellquilt.pixel_card import read_card
+from cellquilt import cli
+from cellquilt.handoff import stores
+from cellquilt.labelling.label import compartments_of
+from cellquilt.pixelcnn.card import read_card
 
 
 def main() -> None:
@@ -23,9 +24,9 @@ def main() -> None:
     with stores.read(o.pixels) as task:
         facts = task.attrs["facts"]
     # TensorFlow takes seconds to import
-    from cellquilt.classify import PixelClassifier, check, classify
-    from cellquilt.network import TileNetwork, choose_batch_size, select_device
-    from cellquilt.pixel_network import load
+    from cellquilt.networks.tile_network import TileNetwork, choose_batch_size, select_device
+    from cellquilt.pixelcnn.classify import PixelClassifier, check, classify
+    from cellquilt.pixelcnn.network import load
 
     check({path.name: card for path, card in cards.items()}, compartments, facts)
     wanted = [path for path, card in cards.items() if card["compartment"] in compartments]

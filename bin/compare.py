@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from cellquilt import cli, comparison, comparison_plot, ensembles, outputs
+from cellquilt import cli, outputs
+from cellquilt.training import comparison, comparison_plot, ensembles
 
 
 def main() -> None:

@@ -3,9 +3,10 @@
 
 from pathlib import Path
 
-from cellquilt import cli, outputs, stores
-from cellquilt.handed_over import read_counts, read_patches, read_provenance
-from cellquilt.label_image import by_name
+from cellquilt import cli, outputs
+from cellquilt.handoff import stores
+from cellquilt.handoff.step_files import read_counts, read_patches, read_provenance
+from cellquilt.images.label_image import by_name
 from cellquilt.reports import overlay, sample_report, summary
 
 OVERLAY = "overlay.png"

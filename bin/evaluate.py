@@ -3,10 +3,11 @@
 
 from pathlib import Path
 
-from cellquilt import evaluator, outputs
+from cellquilt import outputs
+from cellquilt.cells import quality_score
 from cellquilt.cli import log, parser, run
-from cellquilt.handed_over import read_counts, read_facts, read_matches
-from cellquilt.slide import open_slide
+from cellquilt.handoff.step_files import read_counts, read_facts, read_matches
+from cellquilt.slides.slide import open_slide
 
 
 def main() -> None:
@@ -21,22 +22,22 @@ def main() -> None:
     arguments.add_argument("--z", type=int, help="plane of a z-stack")
     arguments.add_argument("--t", type=int, help="frame of a time series")
     arguments.add_argument(
-        "--side", type=int, default=evaluator.SIDE, help="of the square that is scored, px"
+        "--side", type=int, default=quality_score.SIDE, help="of the square that is scored, px"
     )
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args = arguments.parse_args()
     facts = read_facts(args.facts)
     ours = read_counts(args.metrics)
-    centres = evaluator.cell_centres(read_matches(args.matches))
+    centres = quality_score.cell_centres(read_matches(args.matches))
 
     with open_slide(args.image, args.z, args.t) as slide:
         shape = slide.height, slide.width
-        window = evaluator.choose_window(centres, shape, args.side)
-        image = evaluator.read_image(slide, window)
+        window = quality_score.choose_window(centres, shape, args.side)
+        image = quality_score.read_image(slide, window)
     cell, nucleus = (
-        evaluator.read_labels(path, shape, window) for path in (args.cell, args.nucleus)
+        quality_score.read_labels(path, shape, window) for path in (args.cell, args.nucleus)
     )
-    found = evaluator.evaluate(image, cell, nucleus, facts["image_mpp"])
+    found = quality_score.evaluate(image, cell, nucleus, facts["image_mpp"])
     if found["problem"]:
         log.warning("evaluate: %s: %s", facts["sample"], found["problem"])
     report = {

@@ -4,9 +4,10 @@
 import time
 from pathlib import Path
 
-from cellquilt import cell_table, exports
+from cellquilt import exports
+from cellquilt.cells import cell_table
 from cellquilt.cli import log, parser, run
-from cellquilt.label_image import by_name
+from cellquilt.images.label_image import by_name
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from cellquilt import cli, tissue
+from cellquilt import cli
+from cellquilt.synthetic import tissue
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from cellquilt import cli, ingest, outputs
+from cellquilt import cli, outputs
+from cellquilt.slides import ingest
 
 
 def main() -> None:

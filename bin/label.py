@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from cellquilt import cli
-from cellquilt.label import COMPARTMENTS, label, thresholds_of
+from cellquilt.labelling.label import COMPARTMENTS, label, thresholds_of
 
 
 def main() -> None:

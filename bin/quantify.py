@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cellquilt import provenance
+from cellquilt.cells.objects import check_slide, open_objects
+from cellquilt.cells.quantify import quantify
 from cellquilt.cli import log, parser, run
-from cellquilt.handed_over import read_facts, read_matches, read_provenance, read_uncertified
-from cellquilt.label_image import by_name
-from cellquilt.objects import check_slide, open_objects
-from cellquilt.quantify import quantify
-from cellquilt.slide import open_slide
+from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+from cellquilt.images.label_image import by_name
+from cellquilt.slides.slide import open_slide
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from cellquilt import cli, measurement_plot, outputs, recommendation
+from cellquilt import cli, outputs
+from cellquilt.tuning import recommend
 
 
 def main() -> None:
@@ -13,9 +14,9 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of the results")
     o = args.parse_args()
     o.outdir.mkdir(parents=True, exist_ok=True)
-    table = recommendation.read_rows(o.rows)
+    table = recommend.read_rows(o.rows)
     outputs.write_csv(o.outdir / "benchmark.csv", table.round(6))
-    found = recommendation.recommend(table, o.memory_gb)
+    found = recommend.recommend(table, o.memory_gb)
     outputs.write_json(o.outdir / "recommendation.json", found)
     on_gpu = table["device_memory_gb"].notna().any()
     memory = "device_memory_gb" if on_gpu else "peak_memory_gb"
@@ -25,7 +26,7 @@ def main() -> None:
     }
     for name, (value, label) in plots.items():
         with outputs.whole(o.outdir / f"{name}.png") as path:
-            measurement_plot.plot(path, table, value, label, found["recommended"])
+            plots.plot(path, table, value, label, found["recommended"])
     cli.log.info("recommend: %s", found["command"] or "nothing could be measured")
 
 

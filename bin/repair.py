@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from cellquilt import outputs
+from cellquilt.cells.matching import certified, count, match, match_metrics, match_table, paint
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
-from cellquilt.handed_over import read_facts, read_uncertified
-from cellquilt.label_image import (
+from cellquilt.handoff.step_files import read_facts, read_uncertified
+from cellquilt.images.label_image import (
     LabelReader,
     boundaries,
     boundary_rows,
     masks_folder,
     write_label_strips,
 )
-from cellquilt.repair import certified, count, match, match_metrics, match_table, paint
-from cellquilt.strips import Scratch, strip_rows
+from cellquilt.images.strips import Scratch, strip_rows
 
 
 def main() -> None:

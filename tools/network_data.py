@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tifffile
 
-from cellquilt.label_image import write_label_image
-from cellquilt.microscope import write_image
-from cellquilt.tissue import generate_tissue, write_tissue
+from cellquilt.images.label_image import write_label_image
+from cellquilt.synthetic.microscope import write_image
+from cellquilt.synthetic.tissue import generate_tissue, write_tissue
 
 COLUMNS = ("sample", "image", "labels", "split", "nuclear", "membrane", "image_mpp")
 # Seeds are not the demo's. The pixel sizes make cells larger or smaller than they were

@@ -22,7 +22,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bin"))
 
-from cellquilt import weights  # noqa: E402  found by the line above
+from cellquilt.mesmer import weights  # noqa: E402  found by the line above
 
 VERSION = re.search(r"version += '(.+)'", (ROOT / "nextflow.config").read_text())[1]
 # image: the environment that setup.sh makes of the same lock file, or that file

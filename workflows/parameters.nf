@@ -59,7 +59,7 @@ def trainingProblems(options) {
     if (!options.demo && options.compartment == 'both') {
         problems << '--mode train needs --compartment whole-cell or --compartment nuclear: what the labels are of.'
     }
-    def known = architecturesOf(file("${projectDir}/bin/cellquilt/architectures.yaml"))
+    def known = architecturesOf(file("${projectDir}/bin/cellquilt/pixelcnn/architectures.yaml"))
     def own = options.architecture_file ? file(options.architecture_file, glob: false) : null
     if (own && !own.isFile()) {
         return problems + "--architecture_file ${options.architecture_file} is no file; check the path."

@@ -6,7 +6,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cellquilt.cell_table import FACTS
+from cellquilt.cells.cell_table import FACTS
 
 from .mutators import TEXTS, Mutate, json_mutator, number
 

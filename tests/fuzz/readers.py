@@ -11,11 +11,16 @@ from pathlib import Path
 
 import zarr
 
-from cellquilt import architectures, cell_table, handed_over, mesmer, ome_xml, pixel_card, stores
+from cellquilt.cells import cell_table
 from cellquilt.errors import DataError
-from cellquilt.grid import Grid
-from cellquilt.label_image import LabelReader
-from cellquilt.slide import check_finite, open_slide, resolve_channel, resolve_image_mpp
+from cellquilt.handoff import step_files, stores
+from cellquilt.images.label_image import LabelReader
+from cellquilt.mesmer import saved_model
+from cellquilt.pixelcnn import architectures
+from cellquilt.pixelcnn.card import read_card as read_network_card
+from cellquilt.slides import ome_xml
+from cellquilt.slides.slide import check_finite, open_slide, resolve_channel, resolve_image_mpp
+from cellquilt.tiling.pixel_grid import Grid
 
 from . import seeds
 from .mutators import Mutator, json_mutator, tar_mutator, text_mutator, zip_mutator
@@ -88,7 +93,7 @@ def read_ome_xml(path: Path) -> None:
 
 def read_card(path: Path) -> None:
     """Read a network's card and what it says of the architecture, without TensorFlow."""
-    card = pixel_card.read_card(path)
+    card = read_network_card(path)
     table = {key: card[key] for key in ("patch", "layers")}
     architectures.from_table(card["architecture"], table, path.name)
 
@@ -97,10 +102,10 @@ def read_network(path: Path) -> None:
     """Read a network with its weights."""
     import tensorflow as tf
 
-    from cellquilt import pixel_network
+    from cellquilt.pixelcnn import network
 
     try:
-        pixel_network.load(path)
+        network.load(path)
     finally:
         tf.keras.utils.clear_session(free_memory=False)  # Keras keeps what it builds
 
@@ -112,17 +117,17 @@ def read_architectures(path: Path) -> None:
 
 def read_facts(path: Path) -> None:
     """Read INGEST's facts and STITCH's provenance as REPAIR and QUANTIFY do."""
-    for read in (handed_over.read_provenance, handed_over.read_facts):
+    for read in (step_files.read_provenance, step_files.read_facts):
         with suppress(DataError):
             read(path)
-    handed_over.read_facts(path, needs_image=True)
+    step_files.read_facts(path, needs_image=True)
 
 
 def read_tables(path: Path) -> None:
     """Read tables that are handed to REPAIR and QUANTIFY."""
     with suppress(DataError):
-        handed_over.read_uncertified(path)
-    handed_over.read_matches(path)
+        step_files.read_uncertified(path)
+    step_files.read_matches(path)
 
 
 def read_cells(path: Path) -> None:
@@ -149,12 +154,12 @@ def read_store(path: Path) -> None:
 
 def read_archive(path: Path) -> None:
     """Unpack Mesmer's weights."""
-    mesmer._extract(path, path.parent / "unpacked")
+    saved_model._extract(path, path.parent / "unpacked")
 
 
 def read_model_card(path: Path) -> None:
     """Read the card of a prepared network, as SEGMENT does."""
-    mesmer.read_card(path.parent)
+    saved_model.read_card(path.parent)
 
 
 XML_WORDS = (

@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import tifffile
 from hostile import networks, tables
 from hostile.masks import FACTS, labels
-from slides import names, ome_xml, pixels, write
+from support.slides import names, ome_xml, pixels, write
 
-from cellquilt import architectures, cell_table, stores
-from cellquilt.ingest import Request, ingest
-from cellquilt.label_image import write_label_image
+from cellquilt.cells import cell_table
+from cellquilt.handoff import stores
+from cellquilt.images.label_image import write_label_image
+from cellquilt.pixelcnn import architectures
+from cellquilt.slides.ingest import Request, ingest
 
 SIZE = (40, 32)  # x, y
 SHAPE = (3, SIZE[1], SIZE[0])
@@ -133,17 +135,17 @@ def cards() -> list[bytes]:
 
 def small_networks() -> list[bytes]:
     """Return a pixel classifier of a few weights."""
-    from cellquilt import pixel_network
+    from cellquilt.pixelcnn import network
 
     table = {"patch": 3, "layers": [{"conv": 3, "filters": 2}, {"dense": 2}]}
     small = architectures.from_table("small", table, "seed")
     known = json.loads(networks.card())
     kept = {key: known[key] for key in ("compartment", "channels", "thresholds", "model_mpp")}
-    model = pixel_network.build(small, len(kept["channels"]), seed=0)
+    model = network.build(small, len(kept["channels"]), seed=0)
 
     def make(path: Path) -> None:
         keras = path.with_suffix(".keras")
-        pixel_network.save(keras, model, small, kept)
+        network.save(keras, model, small, kept)
         keras.replace(path)
 
     return [_made(make)]

@@ -8,7 +8,7 @@ import zlib
 import imagecodecs
 import numpy as np
 import tifffile
-from slides import ome_xml, pixels
+from support.slides import ome_xml, pixels
 
 from .corpus import case
 from .tiff import (

@@ -5,9 +5,9 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tifffile
-from slides import ROOT
+from support.slides import ROOT
 
-from cellquilt import cell_table
+from cellquilt.cells import cell_table
 
 from .corpus import case
 from .damaged import NAME

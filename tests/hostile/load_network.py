@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from cellquilt import cli
-from cellquilt.pixel_network import load
+from cellquilt.pixelcnn.network import load
 
 if __name__ == "__main__":
     cli.run(lambda: print(load(Path(sys.argv[1])).card["architecture"]))

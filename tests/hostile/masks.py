@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from cellquilt.label_image import write_label_image
+from cellquilt.images.label_image import write_label_image
 
 from .corpus import case, script
 from .damaged import OTHERS, Canary, repeated

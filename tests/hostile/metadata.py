@@ -4,7 +4,7 @@ import re
 import socket
 
 import numpy as np
-from slides import ROOT, ome_xml, pixels
+from support.slides import ROOT, ome_xml, pixels
 
 from .corpus import case
 from .tiff import ingest, ingested, is_plain_noise, slide

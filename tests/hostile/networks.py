@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cellquilt.pixel_card import CARD
+from cellquilt.pixelcnn.card import CARD
 
 from .corpus import REPO, Case
 from .damaged import Canary, npy

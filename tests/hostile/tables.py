@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import steps
+from support import steps
 
-from cellquilt import cell_table
-from cellquilt.label_image import write_label_image
+from cellquilt.cells import cell_table
+from cellquilt.images.label_image import write_label_image
 
 from .corpus import case, script
 from .damaged import Canary

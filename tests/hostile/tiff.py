@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from slides import ome_xml, pixels, write
+from support.slides import ome_xml, pixels, write
 
-from cellquilt import stores
+from cellquilt.handoff import stores
 
 from .corpus import script
 

@@ -30,7 +30,7 @@ def preprocess(case):
 @functools.lru_cache
 def network(weights):
     """Return Mesmer's network with the weights of an .onnx file."""
-    from cellquilt.mesmer import network_from_onnx
+    from cellquilt.mesmer.saved_model import network_from_onnx
 
     return network_from_onnx(Path(weights))
 

@@ -21,8 +21,8 @@ import numpy as np
 import onnx
 import tensorflow as tf
 
-from cellquilt import mesmer
 from cellquilt.errors import DataError
+from cellquilt.mesmer import saved_model
 
 
 def write_tar(path, **members):
@@ -86,7 +86,7 @@ def normalise(network):
 
 def write_good(source, folder):
     """Write the SavedModel and return the .tar.gz of it."""
-    network = mesmer.network_from_onnx(source)
+    network = saved_model.network_from_onnx(source)
     normalise(network)
     tiles = np.random.default_rng(0).random((2, 256, 256, 2), np.float32)
     cell, cell_classes, nucleus, nuclear_classes = network.predict(tiles)
@@ -140,7 +140,7 @@ def main():
     for name, weights in make_bad(source, archive, folder).items():
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                mesmer.prepare_network(weights, folder / "prepared", Path(scratch))
+                saved_model.prepare_network(weights, folder / "prepared", Path(scratch))
                 errors[name] = "none"
             except DataError as error:
                 errors[name] = str(error)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from ..cell_table import Cells
+from ..cells.cell_table import Cells
 from ..errors import DataError
 
 # The name that a user gives, and the module whose `write(cells, folder)` writes it.

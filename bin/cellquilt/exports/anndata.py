@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__, outputs
-from ..cell_table import Cells
+from ..cells.cell_table import Cells
 
 INSTANCE_KEY = "cell_id"
 REGION_KEY = "region"

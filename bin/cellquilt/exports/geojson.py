@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import outputs
-from ..cell_table import COMPARTMENTS, Cells
+from ..cells.cell_table import COMPARTMENTS, Cells
 from ..errors import DataError
-from ..polygons import Outlines, trace
+from ..images.polygons import Outlines, trace
 
 # Against 6, gzip level 1 saves a quarter to a third of the time for 15 to 35 % more bytes; 9 takes
 # twice the time to save 1 %.

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from .. import outputs
-from ..cell_table import Cells
+from ..cells.cell_table import Cells
 from .planes import boundary_strip
 
 TILE = 512

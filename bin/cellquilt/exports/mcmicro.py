@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from .. import outputs
-from ..cell_table import Cells, unique_names
+from ..cells.cell_table import Cells, unique_names
 
 # Column of the file, and what it is in the table of cells, after the compartment's name.
 BEFORE = {"CellID": "cell_id"}

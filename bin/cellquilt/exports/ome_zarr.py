@@ -13,8 +13,8 @@ from ome_zarr.format import FormatV04
 from ome_zarr.writer import write_label_metadata, write_multiscales_metadata
 
 from .. import outputs
-from ..cell_table import Cells, Relabelled
-from ..label_image import LabelReader
+from ..cells.cell_table import Cells, Relabelled
+from ..images.label_image import LabelReader
 from .planes import CHUNK, boundary_strip, fill_pyramid, pyramid_steps
 
 COLOURS = {"cell": "3FA7D6", "nucleus": "F2A541"}

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from ..cell_table import Relabelled
-from ..label_image import LabelReader, boundaries
-from ..strips import Scratch
+from ..cells.cell_table import Relabelled
+from ..images.label_image import LabelReader, boundaries
+from ..images.strips import Scratch
 
 # A row of chunks is in memory at once; wide chunks make few files of a large slide.
 CHUNK = (1024, 4096)
 
 
 def boundary_strip(labels: LabelReader | Relabelled, y0: int, y1: int) -> np.ndarray:
-    """Return rows `y0` to `y1` of the boundaries, see `cellquilt.label_image.boundaries`."""
+    """Return rows `y0` to `y1` of the boundaries, see `cellquilt.images.label_image.boundaries`."""
     above = min(y0, 1)
     return boundaries(labels.read(y0 - above, y1 + 1))[above : above + y1 - y0]
 

@@ -10,8 +10,9 @@ import zarr
 from spatialdata.models import Labels2DModel, ShapesModel, TableModel
 from spatialdata.transformations import Scale
 
-from .. import outputs, polygons
-from ..cell_table import Cells
+from .. import outputs
+from ..cells.cell_table import Cells
+from ..images import polygons
 from . import anndata
 from .planes import CHUNK, fill_pyramid, pyramid_steps
 

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
-from .. import stores
+from ..handoff import stores
 from .crops import Crop, choose_crops, shown
 from .slide_view import (
     LINE_COLOURS,

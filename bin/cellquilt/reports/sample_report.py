@@ -11,8 +11,10 @@ import zarr
 from scipy import ndimage as ndi
 from skimage.measure import approximate_polygon
 
-from .. import __version__, cell_table, stores
+from .. import __version__
+from ..cells import cell_table
 from ..errors import DataError
+from ..handoff import stores
 from .crops import Crop, choose_crops, close_ups, shown, worst_matched
 from .distributions import MEASURES, counted, distributions
 from .slide_view import LINE_COLOURS, crop_lines, crop_signal, in_colours, thumbnail

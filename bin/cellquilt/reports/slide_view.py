@@ -12,8 +12,8 @@ import zarr
 from scipy import ndimage as ndi
 from skimage.measure import find_contours
 
-from ..grid import MODEL_MPP
-from ..label_image import LabelReader
+from ..images.label_image import LabelReader
+from ..tiling.pixel_grid import MODEL_MPP
 from .crops import Crop
 from .summary import COMPARTMENTS
 

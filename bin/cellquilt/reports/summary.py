@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cells.object_f1 import object_f1
 from ..errors import DataError
-from ..label_image import LabelReader
-from ..metrics import object_f1
+from ..images.label_image import LabelReader
 
 COMPARTMENTS = {"cell": "cells", "nucleus": "nuclei"}
 COUNTS = (

@@ -1,0 +1,1 @@
+"""Cells as objects: matching with nuclei, measurements, the table, and scores."""

@@ -1,0 +1,304 @@
+"""The table of a sample's cells: QUANTIFY writes it, exports and reports read it.
+
+A Parquet file with a row for each cell and, after those, for each nucleus without a cell. What the
+rows are of (sample, channels, pixel size, provenance) is in the file's metadata, so that it can
+travel alone.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import outputs
+from ..errors import DataError
+from ..handoff.step_files import check_facts, check_labels, check_sample
+from ..images.label_image import LabelReader
+
+FACTS = b"cellquilt"
+COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
+# Of a run that segmented one compartment, which of them that is.
+_SINGLE = {"whole-cell": "cell", "nuclear": "nucleus"}
+# Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
+WHICH = ("matched", "all")
+
+
+def intensity_column(compartment: str, channel: str) -> str:
+    """Return the column of a channel's mean in a compartment."""
+    return f"{compartment}_mean_{channel}"
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return the channels' names, the second and later ones of a name with a number appended.
+
+    >>> unique_names(["CD4", "CD8", "CD4", "CD4_2"])
+    ['CD4', 'CD8', 'CD4_3', 'CD4_2']
+    """
+    taken, unique = set(names), []
+    for name in names:
+        number = 2
+        new = name
+        while new in unique or (new != name and new in taken):
+            new, number = f"{name}_{number}", number + 1
+        unique.append(new)
+    return unique
+
+
+def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict) -> None:
+    """Write a table as its rows arrive; it appears under its name when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+    tables : iterable of pyarrow.Table
+        Successive rows, of the schema.
+    schema : pyarrow.Schema
+    facts : dict
+        What can be written as JSON; see `Cells.facts`.
+    """
+    schema = schema.with_metadata({FACTS: json.dumps(facts)})
+    with (
+        outputs.whole(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["status"]) as file,
+    ):
+        for table in tables:
+            file.write_table(table.cast(schema))
+
+
+def read_facts(path: Path) -> dict:
+    """Return what the rows of a table are of, see `Cells.facts`.
+
+    Raises
+    ------
+    DataError
+        If the file is not a table of QUANTIFY's.
+    """
+    with _parquet(path):
+        metadata = pq.read_schema(path).metadata or {}
+    if FACTS not in metadata:
+        raise DataError(f"{path}: is no table of cells; give the .parquet that QUANTIFY writes.")
+    try:
+        facts = json.loads(metadata[FACTS])
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its metadata are damaged; give the one of QUANTIFY.") from error
+    return check_sample(facts, path, "QUANTIFY")
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return a table's rows, all columns or some; columns that may miss values are nullable."""
+    read_facts(path)
+    with _parquet(path):
+        table = pq.read_table(path, columns=columns)
+        # pandas' own metadata, which are not ours, would rename columns
+        return table.to_pandas(types_mapper=_NULLABLE.get, ignore_metadata=True)
+
+
+def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
+    """Return a table without its intensities, after checking that it has what exports need."""
+    channels = facts.get("channels")
+    if facts.get("compartment") not in ("both", *_SINGLE) or not _are_channels(channels):
+        raise DataError(f"{path}: lacks compartment or channels; give the one of QUANTIFY.")
+    compartments = COMPARTMENTS if both else (_SINGLE[facts["compartment"]],)
+    intensities = {
+        intensity_column(compartment, channel["column"])
+        for compartment in compartments
+        for channel in channels
+    }
+    schema = pq.read_schema(path)
+    names = schema.names
+    needed = {"cell_id", *(("status", "cell_label") if both else ())}
+    missing = sorted((needed | intensities) - set(names))
+    if missing or len(set(names)) < len(names):
+        problem = f"has no column {missing[0]:.99}" if missing else "has two columns of one name"
+        raise DataError(f"{path}: {problem}; give the .parquet that QUANTIFY writes.")
+    for name in sorted(needed - {"status"}):
+        # Before pandas has it, whose comparisons of other types raise anything
+        if not pa.types.is_integer(schema.field(name).type):
+            raise DataError(f"{path}: {name} is not all whole numbers; give the one of QUANTIFY.")
+    if both and schema.field("status").type not in (pa.string(), pa.large_string(), pa.null()):
+        raise DataError(f"{path}: status is not text; give the one that QUANTIFY writes.")
+    rows = read(path, [name for name in names if name not in intensities])
+    check_labels(rows, tuple(sorted(needed - {"status"})), path, "QUANTIFY")
+    if rows["cell_id"].dropna().duplicated().any():
+        raise DataError(f"{path}: a cell_id is there twice; give the one that QUANTIFY writes.")
+    if both and rows.loc[rows["cell_id"].notna(), "cell_label"].isna().any():
+        raise DataError(f"{path}: a cell has no label; give the one that QUANTIFY writes.")
+    if both and rows["status"].isna().any():
+        raise DataError(f"{path}: a cell has no status; give the one that QUANTIFY writes.")
+    return rows
+
+
+def _are_channels(value: object) -> bool:
+    """Return whether `value` is a list of channels whose columns differ."""
+    if not isinstance(value, list) or not all(isinstance(channel, dict) for channel in value):
+        return False
+    columns = [channel.get("column") for channel in value]
+    return all(isinstance(name, str) for name in columns) and len(set(columns)) == len(columns)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises while `path` is read into `DataError`."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, ValueError) as error:  # the last of names, and of dates
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
+
+
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype(),
+}
+
+
+class Relabelled:
+    """A label image seen through a table of new labels; its rows are read as its own.
+
+    Parameters
+    ----------
+    labels : LabelReader
+    new_labels : (n,) uint32
+        New label of each label from 0 to n - 1; larger ones are given the last.
+    """
+
+    def __init__(self, labels: LabelReader, new_labels: np.ndarray):
+        self._labels, self._new = labels, new_labels
+        self.shape: tuple[int, int] = labels.shape
+
+    def read(self, y0: int, y1: int) -> np.ndarray:
+        """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
+        return np.take(self._new, self._labels.read(y0, y1), mode="clip")
+
+
+def new_labels(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return the table for `Relabelled` that makes each old label the new one beside it.
+
+    Its last entry, for all labels beyond the largest old one, is background.
+    """
+    table = np.zeros(int(old.max(initial=0)) + 2, np.uint32)
+    table[np.asarray(old, np.int64)] = new
+    return table
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an export, by ascending id, and their masks.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Their rows of the table with all columns but the intensities; index from 0. In
+        ``cell_id`` (int64, unique, from 1 up) is the pixel value of each in `masks`.
+    facts : dict
+        ``sample``, ``segmenter``, ``compartment`` (both, whole-cell or nuclear), ``image`` (name,
+        height, width), ``image_mpp`` (um/px), ``channels`` (of each the ``index``, the ``name`` as
+        in the slide, and the unique ``column``), ``provenance`` (a list of steps).
+    masks : dict
+        ``cell`` and ``nucleus``, as far as they are there: label images whose values are
+        ``cell_id``, with ``shape`` and ``read(y0, y1)``.
+    path : Path
+        The table.
+    order : (n,) int64
+        Where in the table the rows are.
+    """
+
+    rows: pd.DataFrame
+    facts: dict
+    masks: Mapping[str, LabelReader | Relabelled]
+    path: Path
+    order: np.ndarray
+
+    @property
+    def compartment(self) -> str:
+        """The compartment that stands for a cell: ``cell``, or ``nucleus`` where no cells are."""
+        return next(iter(self.masks))
+
+    @property
+    def compartments(self) -> tuple[str, ...]:
+        """The compartments that were measured, the one that stands for a cell first."""
+        return COMPARTMENTS if len(self.masks) == 2 else (self.compartment,)
+
+    @property
+    def channels(self) -> list[str]:
+        """Unique names of the channels, in the slide's order."""
+        return [channel["column"] for channel in self.facts["channels"]]
+
+    def means(self, compartment: str) -> np.ndarray:
+        """Return the mean intensities in a compartment, (cells, channels) float32.
+
+        NaN where a cell has no such compartment, or where a pixel of it is not finite.
+        """
+        columns = [intensity_column(compartment, channel) for channel in self.channels]
+        means = np.empty((len(self.rows), len(columns)), np.float32)
+        with _parquet(self.path):
+            table = pq.read_table(self.path, columns=columns)
+            for k, column in enumerate(columns):
+                means[:, k] = table[column].take(self.order).cast(pa.float32()).to_numpy()
+        return means
+
+
+@contextmanager
+def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -> Iterator[Cells]:
+    """Open a sample's table and masks for exports.
+
+    Parameters
+    ----------
+    table : Path
+        Parquet file of QUANTIFY.
+    masks : dict
+        Label images by name: of both compartments ``cell`` and ``nucleus`` and, for all cells,
+        ``cell_original``; of one compartment, its mask.
+    which : {'matched', 'all'}
+        Of both compartments: cells with a nucleus, or those without one too.
+
+    Yields
+    ------
+    Cells
+
+    Raises
+    ------
+    DataError
+        If a mask is missing, or is not of this sample.
+    """
+    facts = check_facts(read_facts(table), table, "QUANTIFY", needs_image=True)
+    both = facts.get("compartment") == "both"
+    rows = _rows(table, facts, both)
+    chosen = rows["cell_id"].notna()
+    if both and which == "matched":
+        chosen &= rows["status"] == "matched"
+    order = np.flatnonzero(chosen)
+    order = order[np.argsort(rows["cell_id"].to_numpy("int64", na_value=0)[order], kind="stable")]
+    rows = rows.iloc[order].reset_index(drop=True).astype({"cell_id": "int64"})
+
+    with ExitStack() as files:
+
+        def mask(name: str) -> LabelReader:
+            if name not in masks:
+                raise DataError(f"{facts['sample']}: {name}.ome.tif is missing; give it, too.")
+            labels = files.enter_context(LabelReader(masks[name]))
+            size = facts["image"]["height"], facts["image"]["width"]
+            if labels.shape != size:
+                raise DataError(
+                    f"{masks[name]}: is {labels.shape} px and the image of {facts['sample']} "
+                    f"{size} px; give the masks of this sample."
+                )
+            return labels
+
+        if not both:
+            compartment = _SINGLE[facts["compartment"]]
+            opened: dict[str, LabelReader | Relabelled] = {compartment: mask(compartment)}
+        elif which == "matched":
+            opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
+        else:
+            table_of_ids = new_labels(rows["cell_label"].to_numpy(), rows["cell_id"].to_numpy())
+            cells = Relabelled(mask("cell_original"), table_of_ids)
+            opened = {"cell": cells, "nucleus": mask("nucleus")}
+        yield Cells(rows, facts, opened, table, order)

@@ -1,0 +1,198 @@
+"""Per-cell measurements over all channels of a slide.
+
+Memory holds a strip of the slide and some hundred bytes a cell, whatever the number of channels and
+the slide's size: label images and means wait on disk. Each channel is decoded once.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..cli import Progress
+from ..errors import DataError
+from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
+from ..slides.slide import Slide
+from . import cell_table
+from .cell_table import intensity_column, unique_names
+from .object_shapes import Runs, pixel_sums
+from .objects import Objects
+
+log = logging.getLogger("cellquilt")
+
+_BATCH = 1 << 16  # rows that are written at once
+_LENGTHS = ("major_axis", "minor_axis")
+_NUMBERS = ("eccentricity", "solidity", "extent")
+
+
+def quantify(
+    slide: Slide,
+    objects: Objects,
+    facts: dict,
+    table: Path,
+    pixels: int = STRIP_PIXELS,
+) -> None:
+    """Measure the objects and write their table, see `cell_table`.
+
+    Parameters
+    ----------
+    slide : Slide
+        All of its channels are measured.
+    objects : Objects
+    facts : dict
+        Of the slide and the run, see `cell_table.Cells`; ``channels`` is added.
+    table : Path
+        Parquet file. Scratch files lie beside it.
+    pixels : int
+        Of a strip, about; it changes nothing.
+
+    Raises
+    ------
+    DataError
+        If pixels cannot be decoded, or the masks are not those that the rows are of.
+    """
+    names = unique_names([channel.name for channel in slide.channels])
+    shape = slide.height, slide.width
+    strips = list(strip_rows(shape, pixels=pixels))
+    progress = Progress("quantify: channels", 1 + len(names))
+    runs = _runs(objects, strips, table.parent)
+    measured = _measured(objects, runs, facts["image_mpp"])
+    _check_areas(objects, measured, facts["sample"])
+    rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
+    progress.add(pixels=shape[0] * shape[1])
+
+    compartments = cell_table.COMPARTMENTS if len(objects.labels) == 2 else tuple(objects.labels)
+    columns = [intensity_column(part, name) for part in compartments for name in names]
+    means = _Columns(table.parent, len(columns), len(rows))
+    for k, name in enumerate(names):
+        sums = _channel_sums(slide, k, strips, runs)
+        slide.release(k)
+        for compartment in compartments:
+            area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
+            area = np.where(area > 0, area, np.nan)  # a nucleus may fill its cell, at the edges
+            mean = sums[compartment] / area
+            means.put(columns.index(intensity_column(compartment, name)), mean)
+            if odd := np.count_nonzero(~np.isfinite(mean) & ~np.isnan(area)):
+                log.warning(
+                    "%s: channel %d ('%s') has pixels that are not finite, so %d means over "
+                    "the %s are neither",
+                    *(slide.path, k, slide.channels[k].name, odd, compartment),
+                )
+        progress.add(pixels=shape[0] * shape[1])
+    channels = [
+        {"index": channel.index, "name": channel.name, "column": name}
+        for channel, name in zip(slide.channels, names, strict=True)
+    ]
+    _write(table, rows, columns, means, facts | {"channels": channels})
+
+
+def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict[str, Runs]:
+    """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei."""
+    names = [*objects.labels, "outer"] if len(objects.labels) == 2 else [*objects.labels]
+    runs = {name: Runs(folder, len(objects.rows)) for name in names}
+    for y0, y1 in strips:
+        labels = {name: of.read(y0, y1) for name, of in objects.labels.items()}
+        if "outer" in runs:
+            inside = labels["cell"] == labels["nucleus"]
+            labels["outer"] = np.where(inside, 0, labels["cell"])
+        for name, strip in labels.items():
+            runs[name].append(strip, y0)
+    return runs
+
+
+def _channel_sums(
+    slide: Slide, channel: int, strips: list[tuple[int, int]], runs: Mapping[str, Runs]
+) -> dict[str, np.ndarray]:
+    """Return the sums of a channel over the compartments of each row."""
+    pixels = (slide.read(channel, y0, y1) for y0, y1 in strips)
+    if "outer" not in runs:
+        (name,) = runs
+        return {name: pixel_sums([runs[name]], pixels)[0]}
+    inner, outer = pixel_sums([runs["nucleus"], runs["outer"]], pixels)
+    # Added, not subtracted: a value out of all bounds in the nucleus leaves the cytoplasm alone.
+    return {"cell": inner + outer, "nucleus": inner, "cytoplasm": outer}
+
+
+def _measured(objects: Objects, runs: Mapping[str, Runs], mpp: float) -> dict[str, pd.Series]:
+    """Return the columns of areas and shapes."""
+    columns: dict[str, np.ndarray] = {}
+    for name, there in objects.present.items():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shapes = runs[name].shapes()
+        shapes = {key: np.where(there, values, np.nan) for key, values in shapes.items()}
+        columns |= {f"{name}_area_px": shapes["area"], f"{name}_area_um2": shapes["area"] * mpp**2}
+        for axis in "yx":
+            columns[f"{name}_centroid_{axis}_px"] = shapes[f"centroid_{axis}"]
+            columns[f"{name}_centroid_{axis}_um"] = shapes[f"centroid_{axis}"] * mpp
+        for key in _LENGTHS:
+            columns[f"{name}_{key}_px"] = shapes[key]
+            columns[f"{name}_{key}_um"] = shapes[key] * mpp
+        columns |= {f"{name}_{key}": shapes[key] for key in _NUMBERS}
+        columns[f"{name}_orientation_rad"] = shapes["orientation"]
+    if len(objects.present) == 2:
+        paired = objects.present["cell"] & objects.present["nucleus"]
+        cell, nucleus = columns["cell_area_px"], columns["nucleus_area_px"]
+        columns["cytoplasm_area_px"] = np.where(paired, cell - nucleus, np.nan)
+        columns["cytoplasm_area_um2"] = columns["cytoplasm_area_px"] * mpp**2
+        columns["nuclear_to_cell_ratio"] = np.where(paired, nucleus / cell, np.nan)
+    whole = {name for name in columns if name.endswith("area_px")}
+    return {
+        name: pd.Series(pd.array(values, "Float64").astype("Int64") if name in whole else values)
+        for name, values in columns.items()
+    }
+
+
+def _check_areas(objects: Objects, measured: Mapping[str, pd.Series], sample: str) -> None:
+    """Raise `DataError` where the masks do not have the objects of the rows."""
+    for name, there in objects.present.items():
+        column = f"{name}_area_px"
+        found = measured[column].to_numpy("float64", na_value=np.nan)
+        expected = objects.rows[column].to_numpy("float64") if column in objects.rows else found
+        wrong = there & ((found != expected) | (found == 0))
+        if wrong.any():
+            row = objects.rows.iloc[int(wrong.argmax())]
+            raise DataError(
+                f"{sample}: {name} {row[f'{name}_label']} has {found[wrong][0]:.0f} px in the mask "
+                f"and {expected[wrong][0]:.0f} in the table of matches; give the masks and "
+                "matches.csv of one run of REPAIR."
+            )
+
+
+class _Columns:
+    """Columns of float32 on disk, written one by one and read in batches of rows."""
+
+    def __init__(self, folder: Path, n_columns: int, n_rows: int):
+        self.n_rows, self._batches = n_rows, max(-(-n_rows // _BATCH), 1)
+        shape = n_columns * self._batches, min(max(n_rows, 1), _BATCH)
+        self._file = Scratch(folder, shape, np.float32)
+
+    def put(self, column: int, values: np.ndarray) -> None:
+        padded = np.zeros(self._batches * self._file.shape[1], np.float32)
+        padded[: self.n_rows] = values
+        rows = slice(column * self._batches, (column + 1) * self._batches)
+        self._file[rows] = padded.reshape(self._batches, -1)
+
+    def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield successive rows, and their values as (columns, rows)."""
+        for batch in range(self._batches):
+            rows = slice(batch * _BATCH, min((batch + 1) * _BATCH, self.n_rows))
+            yield rows, self._file[batch :: self._batches][:, : rows.stop - rows.start]
+
+
+def _write(
+    path: Path, rows: pd.DataFrame, columns: list[str], means: _Columns, facts: dict
+) -> None:
+    """Write rows and means as they are read back."""
+    known = pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata()
+    schema = pa.schema([*known, *(pa.field(name, pa.float32()) for name in columns)])
+
+    def tables() -> Iterator[pa.Table]:
+        for batch, values in means:
+            table = pa.Table.from_pandas(rows.iloc[batch], schema=known, preserve_index=False)
+            measured = [pa.array(column, from_pandas=True) for column in values]
+            yield pa.Table.from_arrays([*table.columns, *measured], schema=schema)
+
+    cell_table.write(path, tables(), schema, facts)

@@ -1,0 +1,190 @@
+"""What a step is handed beside images: facts, provenance and tables, checked before their use.
+
+Modules can be run by other pipelines, so that these files need not be Cellquilt's own.
+"""
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import DataError
+from ..images.tiff_limits import MAX_SIDE
+
+# A label is the index of a table with an entry for each
+MAX_LABEL = 1 << 26
+_SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
+STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
+_LABELS = ("label", "cell_label", "nucleus_label")
+_MATCHES = {
+    *(*_LABELS, "status", "mismatch", "trimmed_px", "retained_fraction"),
+    *("nucleus_area_before_px", "cell_certified", "nucleus_certified"),
+    *("cell_area_px", "nucleus_area_px"),
+}
+
+
+def check_sample(facts: object, path: Path, of: str) -> dict:
+    """Return `facts` if they name a sample; raise `DataError` as `check_facts` does."""
+    known = facts if isinstance(facts, dict) else {}
+    sample = known.get("sample")
+    if not isinstance(sample, str) or not _SAMPLE.fullmatch(sample):
+        raise DataError(
+            f"{path}: its sample {sample!r:.99} is no name of letters, digits, '.', '_' and '-';"
+            f" give the file that {of} writes."
+        )
+    return known
+
+
+def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:
+    """Return `facts` if they name a sample, its pixel size and, where needed, its image.
+
+    Parameters
+    ----------
+    facts : object
+    path : Path
+        The file that they are from.
+    of : str
+        The step that writes such a file, for the message.
+    needs_image : bool
+
+    Raises
+    ------
+    DataError
+        If one of these is missing, or cannot be; files are named after a sample, so that its
+        name must not lead anywhere.
+    """
+    known = check_sample(facts, path, of)
+    mpp, image = known.get("image_mpp"), known.get("image")
+    problem = None
+    if not isinstance(mpp, int | float) or not 0 < mpp < math.inf:
+        problem = f"its image_mpp {mpp!r:.99} is no pixel size in um"
+    elif needs_image and not _is_image(image):
+        problem = "it lacks name, height or width of its image"
+    if problem:
+        raise DataError(f"{path}: {problem}; give the file that {of} writes.")
+    return known
+
+
+def _is_image(image: object) -> bool:
+    return (
+        isinstance(image, dict)
+        and isinstance(image.get("name"), str)
+        and all(_is_side(image.get(side)) for side in ("height", "width"))
+    )
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and 0 < value <= MAX_SIDE
+
+
+def read_facts(path: Path, needs_image: bool = False) -> dict:
+    """Return the facts of INGEST's sample.json; see `check_facts`."""
+    facts = check_facts(_read_json(path, "INGEST"), path, "INGEST", needs_image)
+    if needs_image and not isinstance(facts["image"].get("channels"), list):
+        raise DataError(f"{path}: it lacks the channels of its image; give the one of INGEST.")
+    return facts
+
+
+def read_provenance(path: Path) -> dict:
+    """Return STITCH's provenance file, with the list of ``steps``."""
+    found = _read_json(path, "STITCH")
+    if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
+        raise DataError(f"{path}: it has no list of steps; give the file that STITCH writes.")
+    return found
+
+
+def read_counts(path: Path) -> dict:
+    """Return the counts of STITCH or the metrics of REPAIR, by name."""
+    of = "STITCH or REPAIR"
+    found = _read_json(path, of)
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: it has no names and counts; give the file that {of} writes.")
+    return found
+
+
+def read_report(path: Path) -> dict:
+    """Return what DRAW tells of a sample for the report, its report.json."""
+    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
+    return _read_told(path, "DRAW", needed)
+
+
+def read_evaluation(path: Path) -> dict:
+    """Return EVALUATE's score of a sample, its evaluation.json."""
+    needed = {"evaluator", "quality_score", "problem", "window", "is_whole_slide"}
+    return _read_told(path, "EVALUATE", needed)
+
+
+def _read_told(path: Path, of: str, needed: set[str]) -> dict:
+    found = check_sample(_read_json(path, of), path, of)
+    if missing := needed - found.keys():
+        names = ", ".join(sorted(missing))
+        raise DataError(f"{path}: it lacks {names}; give the file that {of} writes.")
+    return found
+
+
+def read_patches(path: Path, of: str) -> pd.DataFrame:
+    """Return the table of patches, of PATCH or, with their counts, of STITCH."""
+    return _read_csv(path, {"is_informative", "reason"}, of)
+
+
+def read_uncertified(path: Path) -> pd.DataFrame:
+    """Return STITCH's table of the objects that are not certified."""
+    columns = {"compartment", "label"}
+    table = _read_csv(path, columns, "STITCH", dtype_backend="numpy_nullable")
+    check_labels(table, ("label",), path, "STITCH")
+    return table
+
+
+def read_matches(path: Path) -> pd.DataFrame:
+    """Return REPAIR's table of matches."""
+    table = _read_csv(path, _MATCHES, "REPAIR", dtype_backend="numpy_nullable")
+    check_labels(table, _LABELS, path, "REPAIR")
+    if not table["status"].isin(STATUSES).all():
+        raise DataError(f"{path}: a status is none of {', '.join(STATUSES)}; give REPAIR's own.")
+    matched = table["status"] == "matched"
+    lone = table["cell_label"].isna() & table["nucleus_label"].isna()
+    if table.loc[matched, list(_LABELS)].isna().to_numpy().any() or lone.any():
+        raise DataError(f"{path}: a row lacks its labels; give the file that REPAIR writes.")
+    for column in _LABELS:
+        if table[column].dropna().duplicated().any():
+            raise DataError(f"{path}: {column} has a number twice; give the one of REPAIR.")
+    return table
+
+
+def _read_json(path: Path, of: str) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"{path}: no readable JSON ({reason}); give the one of {of}.") from error
+
+
+def _read_csv(path: Path, columns: set[str], of: str, **options) -> pd.DataFrame:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                raise ValueError("its last line is cut short")
+        table = pd.read_csv(path, encoding="utf-8-sig", **options)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"{path}: no readable CSV ({reason}); give the one of {of}.") from error
+    if missing := sorted(columns - set(table)):
+        raise DataError(f"{path}: has no column {', '.join(missing)}; give the one of {of}.")
+    return table
+
+
+def check_labels(table: pd.DataFrame, columns: tuple[str, ...], path: Path, of: str) -> None:
+    """Raise `DataError` unless columns hold labels, or nothing where an object has none."""
+    for column in columns:
+        labels = table[column].dropna()
+        if len(labels) and not pd.api.types.is_integer_dtype(labels):
+            raise DataError(f"{path}: {column} is not all whole numbers; give the one of {of}.")
+        if ((labels < 1) | (labels > MAX_LABEL)).any():
+            raise DataError(
+                f"{path}: {column} is not all from 1 to {MAX_LABEL:,}; give the file that {of}"
+                " writes, of masks whose objects are numbered from 1."
+            )

@@ -1,0 +1,1 @@
+"""Label images in strips of rows, their outlines, and TIFFs read strictly."""

@@ -1,0 +1,323 @@
+"""Label images: the one writer, the one reader, and their boundaries.
+
+A label image is 2-D; 0 is background and every other value one object. All functions work in
+strips of rows, so that memory does not grow with the slide.
+"""
+
+import hashlib
+import math
+import uuid
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import zarr
+
+from .. import outputs
+from ..errors import DataError
+from . import tiff_limits
+from .strict_tifffile import strict_tifffile
+from .strips import Scratch, strip_rows
+
+TILE = 512
+_ENCODED_AT_ONCE = 1 << 26  # bytes of tiles that are handed to the threads that compress them
+_NO_UUID = uuid.UUID(int=0).urn
+_MAX_LABEL = 2**32 - 1
+
+
+def masks_folder(outdir: Path, sample: str, segmenter: str = "mesmer") -> Path:
+    """Return where a sample's label images lie, in MCMICRO's layout."""
+    return outdir / "segmentation" / f"{segmenter}-{sample}"
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return label images by what they hold, such as ``"cell_original"``, from their names."""
+    return {path.name.removesuffix(".ome.tif"): path for path in paths}
+
+
+def as_labels(array: np.ndarray) -> np.ndarray:
+    """Return the array as uint32.
+
+    Raises
+    ------
+    ValueError
+        If its type is no integer, or a value is negative or above 2^32 - 1.
+    """
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers, not {array.dtype}")
+    if array.size and array.dtype.kind == "i" and array.min() < 0:
+        raise ValueError(f"labels must not be negative, and one is {array.min()}")
+    if array.size and array.dtype.itemsize == 8 and array.max() > _MAX_LABEL:
+        raise ValueError(f"labels must not exceed {_MAX_LABEL}, and one is {array.max()}")
+    return array.astype(np.uint32, copy=False)
+
+
+def boundaries(labels: np.ndarray) -> np.ndarray:
+    """Return the inner boundary of every object, as labels.
+
+    A boundary pixel has an upper, lower, left or right neighbour of another value. The image
+    edge is no boundary. A strip of a larger image needs one more row on either side, whose
+    own result is to be dropped; see `boundary_rows`.
+
+    Parameters
+    ----------
+    labels : (height, width) integer
+        Label image.
+
+    Returns
+    -------
+    (height, width) array of the same type
+        The label on boundary pixels, 0 elsewhere: where
+        ``skimage.segmentation.find_boundaries(labels, connectivity=1, mode="inner")``.
+    """
+    boundary = np.zeros(labels.shape, bool)
+    change = labels[1:] != labels[:-1]
+    boundary[1:] |= change
+    boundary[:-1] |= change
+    change = labels[:, 1:] != labels[:, :-1]
+    boundary[:, 1:] |= change
+    boundary[:, :-1] |= change
+    return np.where(boundary, labels, 0)
+
+
+def boundary_rows(labels: np.ndarray | Scratch, y0: int, y1: int) -> np.ndarray:
+    """Return rows `y0` to `y1` of the image's boundaries, reading one row more on either side."""
+    above = min(y0, 1)
+    return boundaries(labels[y0 - above : y1 + 1])[above : above + y1 - y0]
+
+
+def write_label_image(
+    path: Path, labels: np.ndarray | Scratch, image_mpp: float, name: str
+) -> None:
+    """Write a (height, width) uint32 label image; see `write_label_strips`."""
+    strips = (labels[y0:y1] for y0, y1 in strip_rows(labels.shape))
+    if labels.dtype != np.uint32 or len(labels.shape) != 2:
+        raise ValueError(f"labels must be 2-D uint32, not {len(labels.shape)}-D {labels.dtype}")
+    write_label_strips(path, labels.shape, strips, image_mpp, name)
+
+
+def write_label_strips(
+    path: Path,
+    shape: tuple[int, int],
+    strips: Iterable[np.ndarray],
+    image_mpp: float,
+    name: str,
+) -> None:
+    """Write a label image as a tiled, pyramidal OME-TIFF while its rows arrive.
+
+    uint32, BigTIFF, zlib; each level of the pyramid takes every second pixel of the one below,
+    until the longer side is at most 512 px. Equal labels, pixel size and name give equal
+    files: the OME-XML's UUID is derived from them. The file appears under its name only when
+    it is complete. Memory holds a row of tiles; the disk, beside the file, a quarter of the image.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write, by custom ``*.ome.tif``.
+    shape : (int, int)
+        Height and width in pixels.
+    strips : iterable of (rows, width) uint32
+        The label image from the top down, in strips of any height.
+    image_mpp : float
+        Pixel size in um.
+    name : str
+        Channel name, such as ``"cell"``.
+
+    Raises
+    ------
+    ValueError
+        If the strips are not all of the image's rows.
+    """
+    path = Path(path)
+    steps = [1]
+    while max(shape) > TILE * steps[-1]:
+        steps.append(2 * steps[-1])
+    metadata = {
+        "axes": "YX",
+        "UUID": _NO_UUID,
+        "Name": name,
+        "Channel": {"Name": [name]},
+        "PhysicalSizeX": image_mpp,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": image_mpp,
+        "PhysicalSizeYUnit": "µm",
+    }
+    half = Scratch(path.parent, (-(-shape[0] // 2), -(-shape[1] // 2)), np.uint32)
+    digest = hashlib.sha256(f"{shape} {image_mpp!r} {name}\n".encode())
+    with outputs.whole(path) as partial:
+        with tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff:
+            for step in steps:
+                per_cm = 1e4 / (image_mpp * step)
+                bands = (
+                    _keep(_bands(strips, shape), digest, half) if step == 1 else _level(half, step)
+                )
+                tiff.write(
+                    _tiles(bands),
+                    shape=tuple(-(-side // step) for side in shape),
+                    dtype=np.uint32,
+                    tile=(TILE, TILE),
+                    compression="zlib",
+                    photometric="minisblack",
+                    resolution=(per_cm, per_cm),
+                    resolutionunit="CENTIMETER",
+                    software=False,
+                    subifds=len(steps) - 1 if step == 1 else None,
+                    subfiletype=0 if step == 1 else 1,
+                    metadata=metadata if step == 1 else None,
+                    buffersize=_ENCODED_AT_ONCE,
+                )
+        _set_uuid(partial, uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))
+
+
+def _keep(
+    bands: Iterable[np.ndarray], digest: "hashlib._Hash", half: Scratch
+) -> Iterator[np.ndarray]:
+    """Yield the image's rows of tiles, digest them, and keep every second pixel in `half`."""
+    y = 0
+    for band in bands:
+        digest.update(np.ascontiguousarray(band, "<u4"))
+        half[y // 2 : (y + len(band) + 1) // 2] = band[::2, ::2]
+        y += len(band)
+        yield band
+
+
+def _bands(strips: Iterable[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Cut the strips of an image anew, into ones of a tile's height but for the last."""
+    height, width = shape
+    source, rest = iter(strips), np.zeros((0, width), np.uint32)
+    for y in range(0, height, TILE):
+        parts, wanted = [], min(TILE, height - y)
+        while wanted:
+            if not len(rest):
+                rest = next(source, None)
+                if rest is None:
+                    raise ValueError(f"the strips end {height - y} rows before the image does")
+                if rest.shape[1:] != (width,) or rest.dtype != np.uint32:
+                    raise ValueError(f"a strip is {rest.dtype} {rest.shape}, not {width} px wide")
+            parts.append(rest[:wanted])
+            wanted -= len(parts[-1])
+            rest = rest[len(parts[-1]) :]
+        if y + TILE >= height and (len(rest) or next(source, None) is not None):
+            raise ValueError(f"the strips have more rows than the image's {height}")
+        yield np.concatenate(parts)
+
+
+def _level(half: Scratch, step: int) -> Iterator[np.ndarray]:
+    """Yield every `step`-th pixel of the image whose every second pixel is given, in bands."""
+    skip = step // 2
+    for y in range(0, half.shape[0], TILE * skip):
+        yield half[y : y + TILE * skip : skip][:, ::skip]
+
+
+def _tiles(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield tiles in raster order, padded with zeros at the far edges."""
+    for band in bands:
+        for x in range(0, band.shape[1], TILE):
+            part = band[:, x : x + TILE]
+            tile = np.zeros((TILE, TILE), np.uint32)
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
+
+
+def _set_uuid(path: Path, content: uuid.UUID) -> None:
+    """Put the UUID of the content, known once all is written, where `_NO_UUID` stands."""
+    with tifffile.TiffFile(path) as tiff:
+        description = tiff.pages.first.tags["ImageDescription"]
+    with open(path, "r+b") as file:
+        file.seek(description.valueoffset)
+        xml = file.read(description.count).replace(_NO_UUID.encode(), content.urn.encode())
+        file.seek(description.valueoffset)
+        file.write(xml)
+
+
+class LabelReader:
+    """Rows of a label image, from any 2-D TIFF of integers; a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        OME-TIFF or plain TIFF; only full resolution is read.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+
+    Raises
+    ------
+    DataError
+        If the file is no TIFF, damaged, not 2-D or not of integers.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        try:
+            if self.path.exists() and not self.path.is_file():
+                raise OSError("not a file")  # a pipe would be waited for
+            # As OME-TIFF, tifffile would open other files that the metadata name.
+            with strict_tifffile(self.path):
+                self._file = tifffile.TiffFile(path, is_ome=False)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read as a TIFF label image: {error}") from error
+        try:
+            with strict_tifffile(self.path):
+                self._level = self._open_level()
+        except BaseException:
+            self._file.close()
+            raise
+        self.shape: tuple[int, int] = self._level.shape
+        # A band is a row of tiles; the last two serve strips that overlap by context rows.
+        chunk = self._level.chunks[0]
+        self._band_rows = chunk * max(1, TILE // chunk)
+        self._band = lru_cache(maxsize=2)(self._read_band)
+
+    def _open_level(self) -> zarr.Array:
+        tiff_limits.check_pages(self._file, self.path)
+        series = self._file.series[0]
+        if series.ndim != 2 or series.dtype is None or series.dtype.kind not in "iu":
+            raise DataError(
+                f"{self.path}: holds {series.dtype} of shape {series.shape}; a label image is 2-D "
+                "and of integers. Convert it, one compartment a file."
+            )
+        page = series.keyframe
+        if len(page.dataoffsets) != math.prod(page.chunked):
+            # tifffile would read what is missing as background.
+            raise DataError(f"{self.path}: is truncated; write or copy it again.")
+        if page.compression not in tiff_limits.LOSSLESS:
+            codec = getattr(page.compression, "name", page.compression)
+            raise DataError(f"{self.path}: is compressed by {codec}; write it anew with zlib.")
+        if not page.is_contiguous:
+            tiff_limits.check_extent(page, self.path)
+        size = self.path.stat().st_size
+        tiff_limits.check_plausible(*page.shape, page.dtype.itemsize, 1, self.path, size)
+        return zarr.open_array(series.aszarr(level=0), mode="r")
+
+    def __enter__(self) -> "LabelReader":
+        """Return the reader."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._band.cache_clear()
+        self._file.close()
+
+    def _read_band(self, band: int) -> np.ndarray:
+        rows = slice(band * self._band_rows, (band + 1) * self._band_rows)
+        try:
+            return as_labels(np.asarray(self._level[rows]))
+        except Exception as error:  # each codec raises a class of its own
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{self.path}: rows {rows.start} on: {reason}") from error
+
+    def read(self, y0: int, y1: int) -> np.ndarray:
+        """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
+        y0, y1 = max(y0, 0), min(y1, self.shape[0])
+        strip = np.empty((y1 - y0, self.shape[1]), np.uint32)
+        for band in range(y0 // self._band_rows, -(-y1 // self._band_rows)):
+            top = band * self._band_rows
+            rows = self._band(band)[max(y0 - top, 0) : y1 - top]
+            start = max(top - y0, 0)
+            strip[start : start + len(rows)] = rows
+        return strip

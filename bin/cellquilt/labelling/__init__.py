@@ -1,0 +1,1 @@
+"""From maps to labelled cells: watershed, proof, and stitching of the patches."""

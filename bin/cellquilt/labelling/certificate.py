@@ -1,0 +1,241 @@
+"""The cells that a patch owns, each with the proof that it is the one of the whole image.
+
+A patch is labelled within a window, its core and a halo. A cell is certified where nothing that
+may lie outside the window could change one of its pixels:
+
+- Its marker is certain: what kills an h-maximum in the window kills it in the image, and one
+  that stands is final unless the flood that looks for a killer leaves the window.
+- Its flooded region does not touch UNKNOWN, a marker on the window's open edges and on all
+  uncertain markers that floods before any other. By induction over the order of the queue, a
+  pixel that UNKNOWN takes is taken no later than by whatever comes from outside in the image,
+  and all other pixels are taken in the image as they are here, by the same labels in the same
+  order, equal heights included.
+- No cell that may be another one in the image is so near that it could fill a hole over it.
+
+Where a cell of the core is not certified, its patch is labelled again with twice the halo, as
+far as there are maps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .watershed import CLOSED, Flood, Thresholds, clean, flood_cells, renumber, smooth, smooth_reach
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells that a patch owns: those whose peak's first pixel lies in its core.
+
+    Attributes
+    ----------
+    labels : (h, w) ndarray of uint32
+        1 ... n in raster order of the markers, over the window.
+    origin : tuple of int
+        Row and column of the image at which `labels` starts.
+    markers : (n, 2) ndarray of int64
+        First pixel of each cell's peak, row and column on the image.
+    certified : (n,) ndarray of bool
+        Whether the cell is proved to be that of the whole image.
+    """
+
+    labels: np.ndarray
+    origin: tuple[int, int]
+    markers: np.ndarray
+    certified: np.ndarray
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of an image, as far as they have been computed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of the image.
+    read : callable
+        ``read(box)`` gives the maxima and interior maps of a box, each (h, w) float32.
+    covers : callable
+        ``covers(box)`` tells whether there are final maps of all of it.
+    """
+
+    shape: tuple[int, int]
+    read: Callable[[Box], tuple[np.ndarray, np.ndarray]]
+    covers: Callable[[Box], bool]
+
+    def around(self, core: Box, margin: int) -> Box:
+        """Return y0, y1, x0, x1 of the core and `margin` px around it, within the image."""
+        return (
+            max(core[0] - margin, 0),
+            min(core[1] + margin, self.shape[0]),
+            max(core[2] - margin, 0),
+            min(core[3] + margin, self.shape[1]),
+        )
+
+    def margins(self, core: Box, first: int, reach: int) -> list[int]:
+        """Return the halos to try: `first`, each time doubled, up to the largest there is."""
+        margins = [first]
+        while self.around(core, margins[-1]) != self.around(core, margins[-1] + 1):
+            low, high = margins[-1], max(2 * margins[-1], 64) + 1
+            while low + 1 < high:
+                middle = (low + high) // 2
+                there = self.covers(self.around(core, middle + reach))
+                low, high = (middle, high) if there else (low, middle)
+            if low == margins[-1]:
+                break
+            margins.append(low)
+        return margins
+
+
+def label_patch(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> tuple[Cells, int]:
+    """Label the cells that a patch owns, with as much halo as their proof takes.
+
+    Parameters
+    ----------
+    maps : Maps
+    core : tuple of int
+        y0, y1, x0, x1 on the image.
+    halo : int
+        First halo to try, in pixels.
+    thresholds : Thresholds
+
+    Returns
+    -------
+    cells : Cells
+    halo : int
+        The one that sufficed, or the largest that there are maps for.
+    """
+    reach = smooth_reach(thresholds)
+    margins = maps.margins(core, halo, reach)
+    for margin in margins:
+        window, read = maps.around(core, margin), maps.around(core, margin + reach)
+        maxima, interior = maps.read(read)
+        crop = np.s_[
+            window[0] - read[0] : window[1] - read[0], window[2] - read[2] : window[3] - read[2]
+        ]
+        interior = smooth(interior, thresholds)[crop]
+        last = margin == margins[-1]
+        cells = label_core(maxima[crop], interior, core, window, maps.shape, thresholds, last)
+        if cells is not None:
+            return cells, margin
+    raise AssertionError("the last halo always gives an answer")
+
+
+def label_core(
+    maxima: np.ndarray,
+    interior: np.ndarray,
+    core: Box,
+    window: Box,
+    shape: tuple[int, int],
+    thresholds: Thresholds,
+    last: bool,
+) -> Cells | None:
+    """Label the cells that a patch owns from one window, and certify each.
+
+    Parameters
+    ----------
+    maxima, interior : (h, w) ndarray of float32
+        Maps of the window, the second one smoothed.
+    core, window : tuple of int
+        y0, y1, x0, x1 on the image; the window is core and halo.
+    shape : tuple of int
+        Height and width of the image.
+    thresholds : Thresholds
+    last : bool
+        Whether the window's own answer is to stand for cells without proof.
+
+    Returns
+    -------
+    Cells or None
+        None where the proof of a cell takes a larger window.
+    """
+    y0, y1, x0, x1 = window
+    inner = (core[0] - y0, core[1] - y0, core[2] - x0, core[3] - x0)
+    cells = flood_cells(
+        maxima, interior, thresholds, (y0 > 0, y1 < shape[0], x0 > 0, x1 < shape[1])
+    )
+    labels, holed, boxes = clean(cells, thresholds)
+    owned = _inside(cells.markers, inner)
+    proved = cells.settled & ~_endangered(cells, holed, boxes, owned, thresholds)
+    certified_markers = cells.markers[proved]
+    mask = interior > thresholds.interior_threshold
+    if not proved[owned & (cells.areas > 0)].all() or _doubtful_peak(cells, mask, inner):
+        if not last:
+            return None
+        # As if the image ended here: one of the images that the proved cells hold in
+        cells = flood_cells(maxima, interior, thresholds, CLOSED)
+        labels, _, _ = clean(cells, thresholds)
+        owned = _inside(cells.markers, inner)
+    labels, markers = renumber(labels, owned, cells.markers)
+    certified = np.isin(_keys(markers), _keys(certified_markers))
+    return Cells(labels, (y0, x0), markers + (y0, x0), certified)
+
+
+def _inside(markers: np.ndarray, box: Box) -> np.ndarray:
+    rows, cols = markers.T
+    return (rows >= box[0]) & (rows < box[1]) & (cols >= box[2]) & (cols < box[3])
+
+
+def _keys(markers: np.ndarray) -> np.ndarray:
+    return markers[:, 0] << 32 | markers[:, 1]
+
+
+def _doubtful_peak(cells: Flood, mask: np.ndarray, core: Box) -> bool:
+    """Return whether a peak that may not be one, or may be larger, could begin in the core."""
+    if cells.certain.all():
+        return False
+    in_core = cells.peaks[core[0] : core[1], core[2] : core[3]]
+    doubtful = np.flatnonzero(~cells.certain) + 1
+    doubtful = np.intersect1d(doubtful, in_core)
+    return bool(np.isin(cells.peaks[mask], doubtful).any()) if doubtful.size else False
+
+
+def _endangered(
+    cells: Flood, holed: np.ndarray, boxes: np.ndarray, owned: np.ndarray, thresholds: Thresholds
+) -> np.ndarray:
+    """Return the settled cells over which another one could yet fill a hole, (n,) bool.
+
+    A hole is connected, smaller than the threshold and beside the cell that fills it. So a cell
+    that is unsettled reaches no further than that many pixels, and one that has holes itself
+    passes the danger on to the cells in its box. Only cells in `owned`, and those that pass it
+    on, are looked at.
+    """
+    reach = thresholds.fill_holes_threshold
+    endangered = np.zeros(len(owned) + 1, bool)
+    if reach <= 1 or cells.settled.all() and not (cells.labels < 0).any():
+        return endangered[1:]
+    looked_at = np.union1d(np.flatnonzero(owned & cells.settled) + 1, holed)
+    looked_at = looked_at[boxes[looked_at, 0] < boxes[looked_at, 1]]
+    height, width = cells.labels.shape
+
+    def wide(labels: np.ndarray) -> np.ndarray:
+        grown = boxes[labels] + (-reach, reach, -reach, reach)
+        return np.clip(grown, 0, [height, height, width, width])
+
+    if looked_at.size == 0:
+        return endangered[1:]
+    grown = wide(looked_at)
+    top, bottom = grown[:, 0].min(), grown[:, 1].max()
+    left, right = grown[:, 2].min(), grown[:, 3].max()
+    unsettled = np.concatenate([[False], ~cells.settled])
+    here = cells.labels[top:bottom, left:right]
+    doubt = np.where(here < 0, True, unsettled[np.maximum(here, 0)])
+    if not doubt.any():
+        return endangered[1:]
+    sums = np.zeros((doubt.shape[0] + 1, doubt.shape[1] + 1), np.int32)
+    doubt.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, out=sums[1:, 1:])
+    y0, y1, x0, x1 = (grown - (top, top, left, left)).T
+    near = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
+    endangered[looked_at[near > 0]] = True
+    endangered[1:] |= ~cells.settled
+    waiting = [label for label in holed if endangered[label]]
+    while waiting:
+        y0, y1, x0, x1 = wide(np.array([waiting.pop()]))[0]
+        reached = np.unique(cells.labels[y0:y1, x0:x1])
+        reached = reached[(reached > 0) & ~endangered[reached]]
+        endangered[reached] = True
+        waiting.extend(np.intersect1d(reached, holed))
+    return endangered[1:]

@@ -1,0 +1,1 @@
+"""Running a network over a stream of tiles: device, precision, batches, and maps out."""

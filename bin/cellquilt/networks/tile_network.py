@@ -1,0 +1,243 @@
+"""Running a network over a stream of tiles: device, precision, batches, read-ahead."""
+
+import copy
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import DataError
+from .batch_size import (
+    MAX_BATCH,
+    MIN_BATCH,
+    fastest_batch,
+    free_gpu_memory,
+    largest_batch,
+    within_limits,
+)
+
+log = logging.getLogger("cellquilt")
+
+PRECISION_DEVICE = {"bfloat16": "cpu", "tf32": "gpu"}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the network is computed.
+
+    ``bfloat16`` is TensorFlow's mixed precision of oneDNN, ``tf32`` that of NVIDIA's tensor
+    cores; ``xla`` compiles the network, which changes the order of sums.
+    """
+
+    precision: str = "float32"
+    xla: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the maps are within 1e-5 of deepcell's."""
+        return self == Mode()
+
+    def check(self, device: str) -> None:
+        """Raise `DataError` if the mode is not one of the device."""
+        needed = PRECISION_DEVICE.get(self.precision, device)
+        if device != needed:
+            raise DataError(
+                f"--precision {self.precision} needs --device {needed}; leave it out on {device}."
+            )
+        if self.xla and self.precision == "bfloat16":
+            raise DataError(
+                "--xla and --precision bfloat16 cannot be combined: XLA would compute in float32."
+            )
+
+    def activate(self) -> None:
+        """Have TensorFlow compute in this precision from now on."""
+        half = self.precision == "bfloat16"
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": half})
+        tf.config.experimental.enable_tensor_float_32_execution(self.precision == "tf32")
+
+
+def select_device(device: str, cpus: int) -> str:
+    """Make TensorFlow use the device that was asked for, deterministically.
+
+    Parameters
+    ----------
+    device : {'cpu', 'gpu'}
+    cpus : int
+        Number of threads; it does not change the result.
+
+    Returns
+    -------
+    str
+        What it is, for the log and the provenance.
+
+    Raises
+    ------
+    DataError
+        If a GPU was asked for and TensorFlow sees none.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(cpus)
+    # some layers take one thread only, so that those of Mesmer's four heads run side by side
+    tf.config.threading.set_inter_op_parallelism_threads(cpus)
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+        return "cpu"
+    if not gpus:
+        raise DataError(
+            "--device gpu was asked for, but TensorFlow sees no GPU. Check the driver "
+            "(nvidia-smi), the GPU image or wheel (tensorflow[and-cuda]) and the container's GPU "
+            "option, or run with --device cpu."
+        )
+    tf.config.set_visible_devices(gpus[0], "GPU")
+    tf.config.experimental.set_memory_growth(gpus[0], True)
+    tf.config.experimental.enable_op_determinism()
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+
+
+type Function = Callable[[tf.Tensor], tf.Tensor]
+
+
+class TileNetwork:
+    """A network that maps tiles of one size to maps.
+
+    Parameters
+    ----------
+    function : callable
+        Takes (N, h, w, c) float32 tiles and gives their (N, h', w', n) maps.
+    tile_shape : tuple of int
+        h, w and c.
+    batch_size : int
+        Between 2 and 255; halved, for good, whenever the device runs out of memory.
+    mode : Mode
+        By default float32.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        tile_shape: tuple[int, int, int],
+        batch_size: int,
+        mode: Mode = Mode(),
+    ):
+        self._function, self._tile_shape = function, tuple(tile_shape)
+        self._compiled = {}
+        self.mode = mode
+        self.batch_size = within_limits(batch_size)
+        if self.batch_size != batch_size:
+            log.info("network: batch size %d set to %d", batch_size, self.batch_size)
+
+    def exact(self) -> "TileNetwork":
+        """Return the same network in float32, without XLA."""
+        other = copy.copy(self)
+        other._compiled, other.mode = {}, Mode()
+        return other
+
+    def run(self, tiles: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the maps of each tile, in order.
+
+        Batches are always full (the last is filled up with zeros), so that one graph serves
+        all; the next is read while the device computes. A tile's maps do not depend on the
+        others in its batch.
+
+        Parameters
+        ----------
+        tiles : iterable of (h, w, c) ndarray of float32
+
+        Yields
+        ------
+        (h, w, n) ndarray of float32
+        """
+        self.mode.activate()
+        tiles = iter(tiles)
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(self._take, tiles)
+            while batch := ahead.result():
+                ahead = reader.submit(self._take, tiles)
+                yield from self._run_batch(batch)
+
+    def throughput(self, batch_size: int) -> float:
+        """Return how many tiles a second it computes in batches of this size.
+
+        Raises
+        ------
+        MemoryError
+            If the device cannot hold the batch.
+        """
+        self.mode.activate()
+        batch = np.zeros((batch_size, *self._tile_shape), np.float32)
+        try:
+            self._call(batch)
+            start = time.perf_counter()
+            self._call(batch)
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(f"no room for {batch_size} tiles") from error
+        return batch_size / (time.perf_counter() - start)
+
+    def _take(self, tiles: Iterator[np.ndarray]) -> list[np.ndarray]:
+        return list(itertools.islice(tiles, self.batch_size))
+
+    def _call(self, batch: np.ndarray) -> np.ndarray:
+        """Run a batch through the graph that is compiled for its very shape."""
+        if batch.shape not in self._compiled:
+            signature = [tf.TensorSpec(batch.shape, tf.float32)]
+            function = tf.function(
+                self._function, input_signature=signature, jit_compile=self.mode.xla
+            )
+            self._compiled[batch.shape] = function.get_concrete_function()
+        return self._compiled[batch.shape](tf.constant(batch)).numpy()
+
+    def _run_batch(self, batch: list[np.ndarray]) -> Iterator[np.ndarray]:
+        start = 0
+        while start < len(batch):
+            part = batch[start : start + self.batch_size]
+            filled = np.zeros((self.batch_size, *part[0].shape), np.float32)
+            filled[: len(part)] = part
+            try:
+                maps = self._call(filled)
+            except tf.errors.ResourceExhaustedError as error:
+                if self.batch_size == MIN_BATCH:
+                    raise MemoryError(
+                        f"the device's memory does not hold a batch of {MIN_BATCH} tiles"
+                    ) from error
+                self.batch_size = max(self.batch_size // 2, MIN_BATCH)
+                log.warning("network: out of device memory; batch size now %d", self.batch_size)
+                continue
+            yield from maps[: len(part)]
+            start += len(part)
+
+
+class Network(TileNetwork):
+    """A SavedModel whose ``serving_default`` takes ``tiles`` and gives ``maps``.
+
+    Parameters
+    ----------
+    folder : Path
+    batch_size, mode
+        See `TileNetwork`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no SavedModel.
+    """
+
+    def __init__(self, folder: Path, batch_size: int, mode: Mode = Mode()):
+        try:
+            self._model = tf.saved_model.load(str(folder))  # the signature does not keep it alive
+        except OSError as error:
+            raise DataError(f"{folder.name}: not a SavedModel ({error}).") from error
+        serve = self._model.signatures["serving_default"]
+        shape = serve.structured_input_signature[1]["tiles"].shape[1:]
+        super().__init__(lambda tiles: serve(tiles=tiles)["maps"], shape, batch_size, mode)
+
+
+def choose_batch_size(network: TileNetwork, device: str, limit: int = MAX_BATCH) -> None:
+    """Give the network the fastest batch size, to `limit`, that fits the device's free memory."""
+    largest = largest_batch(device, free_gpu_memory() if device == "gpu" else None)
+    network.batch_size = fastest_batch(min(largest, limit), network.throughput)

@@ -1,0 +1,1 @@
+"""Pixel classifiers: small convolutional networks that are free for any use."""

@@ -1,0 +1,82 @@
+"""The card inside a pixel classifier's .keras file: what it is, read without TensorFlow."""
+
+import json
+import lzma
+import zipfile
+import zlib
+from dataclasses import fields
+from pathlib import Path
+
+from ..errors import DataError
+from ..labelling.watershed import Thresholds
+
+CARD = "cellquilt.json"
+FORMAT = 1
+MAX_CARD_BYTES = 1 << 20
+INPUTS = ("nuclear", "membrane")
+COMPARTMENTS = ("whole-cell", "nuclear")
+THRESHOLDS = {field.name: type(field.default) for field in fields(Thresholds)}
+MAX_THRESHOLD = 100  # TRAIN writes 15 at most; LABEL looks that far around a pixel
+_NEEDED = {
+    *("architecture", "patch", "layers", "compartment", "channels", "thresholds"),
+    *("model_mpp", "classes", "weights_sha256"),
+}
+
+# what zipfile and h5py raise for damaged files
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+
+
+def read_card(path: Path) -> dict:
+    """Return the card of a network.
+
+    Returns
+    -------
+    dict
+        ``architecture``, ``patch`` and ``layers``; ``compartment``, ``channels`` (of `INPUTS`),
+        ``model_mpp`` (um), ``classes``, ``thresholds`` of the watershed, ``weights_sha256``, and
+        how it was trained and tested.
+
+    Raises
+    ------
+    DataError
+        If the file is not a network that TRAIN wrote.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(CARD).file_size > MAX_CARD_BYTES:
+                raise ValueError("its card is too long")
+            card = json.loads(archive.read(CARD))
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path.name}: not a pixel classifier that --mode train wrote ({reason})."
+        ) from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise DataError(f"{path.name}: a pixel classifier of another version; train it again.")
+    if not _is_complete(card):
+        raise DataError(f"{path.name}: its card is incomplete; train it again.")
+    return card
+
+
+def _is_complete(card: dict) -> bool:
+    """Return whether a card has what is needed of it, all of it of its kind."""
+    if _NEEDED - set(card):
+        return False
+    thresholds = card["thresholds"]
+    return (
+        card["compartment"] in COMPARTMENTS
+        and card["channels"] in (list(INPUTS), list(INPUTS[:1]))
+        and isinstance(card["classes"], list)
+        and isinstance(card["model_mpp"], int | float)
+        and isinstance(thresholds, dict)
+        and set(thresholds) == set(THRESHOLDS)
+        and all(_is_threshold(thresholds[name], kind) for name, kind in THRESHOLDS.items())
+    )
+
+
+def _is_threshold(value: object, kind: type) -> bool:
+    kinds = (int,) if kind is int else (int, float)
+    return type(value) in kinds and 0 <= value <= MAX_THRESHOLD

@@ -1,0 +1,1 @@
+"""Slides as labs have them: readers, metadata, and the normalisation that Mesmer expects."""

@@ -1,0 +1,312 @@
+"""The facts that Cellquilt needs from OME-XML: planes, channel names and pixel size."""
+
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import ome_types
+from lxml import etree
+from ome_types.model import OME, Pixels, TiffData, UnitsLength
+from pydantic import ValidationError
+
+from ..errors import DataError
+
+MICRON = UnitsLength.MICROMETER.value
+_SI_PREFIXES = {
+    **{"Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1},
+    **{"": 0, "d": -1, "c": -2, "m": -3, "µ": -6, "n": -9, "p": -12, "f": -15, "a": -18},
+    **{"z": -21, "y": -24},
+}
+# Every unit of the OME schema that is a length, in um; "pixel" and "reference frame" are not.
+UM_PER_UNIT = {
+    **{f"{prefix}m": 10.0 ** (power + 6) for prefix, power in _SI_PREFIXES.items()},
+    **{"Å": 1e-4, "thou": 25.4, "li": 25.4e3 / 12, "in": 25.4e3, "ft": 304.8e3, "yd": 914.4e3},
+    **{"mi": 1.609344e9, "pt": 25.4e3 / 72},
+    **{"ua": 1.495978707e17, "ly": 9.4607304725808e21, "pc": 3.0856775814913673e22},
+}
+_MICRON_MISSPELT = {"um", "μm", "micron", "microns", "micrometer", "micrometre"}  # Greek mu
+
+_KEPT_ELEMENTS = {
+    "OME": {"Image", "BinaryOnly"},
+    "Image": {"Pixels"},
+    "Pixels": {"Channel", "TiffData"},
+    "TiffData": {"UUID"},
+}
+_KEPT_ATTRIBUTES = {
+    "OME": {"UUID"},
+    "BinaryOnly": {"MetadataFile", "UUID"},
+    "Image": {"ID"},
+    "Pixels": {"ID", "DimensionOrder", "Type", "SizeX", "SizeY", "SizeC", "SizeZ", "SizeT"}
+    | {f"PhysicalSize{axis}{suffix}" for axis in "XY" for suffix in ("", "Unit")},
+    "Channel": {"ID", "Name", "SamplesPerPixel"},
+    "TiffData": {"IFD", "PlaneCount", "FirstC", "FirstZ", "FirstT"},
+    "UUID": {"FileName"},
+}
+_TOLD = 200  # characters of the file's own in a message
+# What may come before a document type: spaces, comments and instructions
+_DOCUMENT_TYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+
+MULTI_FILE_MEND = (
+    "Cellquilt reads single files: join the set into one, for example by bfconvert (Bio-Formats)"
+)
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """One ``Image`` of an OME-TIFF.
+
+    Attributes
+    ----------
+    height, width : int
+        SizeY and SizeX (px).
+    sizes : dict of str to int
+        Number of planes along C, Z and T.
+    names : tuple of (str or None)
+        Channel names, None where there is none.
+    pages : dict of (int, int, int) to int
+        Page (IFD) of the plane (c, z, t).
+    mpp : float or None
+        Pixel size (um/px); None where absent or unusable.
+    mpp_problem : str or None
+        Why the pixel size in the file cannot be used.
+    """
+
+    height: int
+    width: int
+    sizes: dict[str, int]
+    names: tuple[str | None, ...]
+    pages: dict[tuple[int, int, int], int]
+    mpp: float | None
+    mpp_problem: str | None
+
+
+def is_ome_xml(text: str) -> bool:
+    """Return whether `text` is meant as OME-XML, well-formed or not."""
+    begins = re.search(r"<(\w+:)?OME[\s>]", text[:4096]) is not None
+    return begins or text.rstrip("\0 \r\n\t").endswith(("</OME>", ":OME>"))
+
+
+def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
+    """Return the images that the OME-XML of a TIFF of `n_pages` pages describes.
+
+    Raises
+    ------
+    DataError
+        XML malformed or against the OME schema, part of a multi-file set, or planes that
+        have no page of their own in this file.
+    """
+    ome = _from_xml(xml, path)
+    if ome.binary_only is not None:
+        raise DataError(
+            f"{path}: part of a multi-file OME-TIFF whose metadata are in"
+            f" '{ome.binary_only.metadata_file:.{_TOLD}}'; {MULTI_FILE_MEND}"
+        )
+    if not ome.images:
+        raise DataError(f"{path}: its OME-XML describes no image; export the slide again")
+    _refuse_other_files(ome, path)
+    return [_image(image.pixels, path, n_pages) for image in ome.images]
+
+
+def _from_xml(xml: str, path: Path) -> OME:
+    """Return `xml` as ome-types' objects, after dropping all that is not needed.
+
+    Real files are often off the schema in what does not matter here (instruments,
+    annotations, enumerations), which must not make a good slide unreadable; and a slide's
+    thousands of ``Plane`` elements take seconds to parse.
+    """
+    # The declaration may name the encoding of a file that the text once came from.
+    text = re.sub(r"^\s*<\?xml.*?\?>", "", xml, flags=re.DOTALL)
+    if _DOCUMENT_TYPE.match(text):
+        raise DataError(
+            f"{path}: its OME-XML has a document type (<!DOCTYPE>), whose entities are not read;"
+            " write it without by tiffcomment -set (Bio-Formats) or export the slide again"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ome-types corrects irregular IDs with a warning
+            etree.fromstring(text)
+            ome = ome_types.from_xml(text, transformations=[_prune])
+        if not isinstance(ome, OME):  # any element of the schema can be a document
+            raise ValueError(f"it begins with {type(ome).__name__}, and not with OME")
+        return ome
+    except (etree.LxmlError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path}: its OME-XML is malformed ({_reason(error)}); correct it by"
+            " tiffcomment -set (Bio-Formats) or export the slide again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong in a line, without the parsers' addenda."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        reason = f"{error.title} {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    elif isinstance(error, etree.XMLSyntaxError):
+        reason = error.msg
+    else:
+        reason = str(error).partition("\n")[0]
+    return " ".join(reason.split())[:_TOLD]
+
+
+def _prune(tree: etree._ElementTree) -> etree._ElementTree:
+    """Drop elements and attributes that are not needed, and mend lengths and their units."""
+    for element in list(tree.getroot().iter(etree.Element)):
+        name = etree.QName(element).localname
+        for child in list(element):
+            if not isinstance(child.tag, str) or (
+                etree.QName(child).localname not in _KEPT_ELEMENTS.get(name, ())
+            ):
+                element.remove(child)
+        # In their order, in which lxml finds each at once
+        for attribute in list(element.attrib):
+            if attribute not in _KEPT_ATTRIBUTES.get(name, ()):
+                del element.attrib[attribute]
+        if name == "Pixels":
+            for axis in "XY":
+                _mend_physical_size(element.attrib, f"PhysicalSize{axis}")
+    return tree
+
+
+def _mend_physical_size(attributes: etree._Attrib, key: str) -> None:
+    """Make a size or unit that the schema refuses one that `image_mpp` can override."""
+    try:
+        usable = 0 < float(attributes.get(key, "1")) < math.inf
+    except ValueError:
+        usable = False
+    if not usable:
+        del attributes[key]
+    unit = attributes.get(f"{key}Unit", MICRON)
+    if unit in _MICRON_MISSPELT:
+        attributes[f"{key}Unit"] = MICRON
+    elif unit not in UM_PER_UNIT:
+        attributes[f"{key}Unit"] = unit if unit == "pixel" else "reference frame"
+
+
+def _refuse_other_files(ome: OME, path: Path) -> None:
+    """Refuse an image any of whose planes are in another file.
+
+    A file that was renamed still has its old name beside its UUID: it is known by the UUID
+    of the root element or, where that has none, by there being one UUID only.
+    """
+    uuids = [
+        block.uuid
+        for image in ome.images
+        for block in image.pixels.tiff_data_blocks
+        if block.uuid is not None
+    ]
+    if ome.uuid is None and len({uuid.value.lower() for uuid in uuids}) <= 1:
+        return
+    own = (ome.uuid or "").lower()
+    for uuid in uuids:
+        if uuid.value.lower() != own and Path(uuid.file_name or "").name != path.name:
+            raise DataError(
+                f"{path}: part of a multi-file OME-TIFF, planes are in"
+                f" '{uuid.file_name or uuid.value:.{_TOLD}}'; {MULTI_FILE_MEND}"
+            )
+
+
+def _image(pixels: Pixels, path: Path, n_pages: int) -> OmeImage:
+    samples = pixels.channels[0].samples_per_pixel or 1 if pixels.channels else 1
+    sizes = {"C": pixels.size_c // samples, "Z": pixels.size_z, "T": pixels.size_t}
+    if math.prod(sizes.values()) > n_pages:
+        # Before there is a list of so many
+        _refuse_missing(path, sizes, n_pages, n_pages)
+    names = [channel.name for channel in pixels.channels]
+    if len(names) > sizes["C"]:
+        raise DataError(
+            f"{path}: its OME-XML has {len(names)} channels but SizeC {pixels.size_c};"
+            " export the slide again"
+        )
+    mpp, mpp_problem = _pixel_size(pixels)
+    return OmeImage(
+        height=pixels.size_y,
+        width=pixels.size_x,
+        sizes=sizes,
+        names=(*names, *[None] * (sizes["C"] - len(names))),
+        pages=_pages(pixels, sizes, path, n_pages),
+        mpp=mpp,
+        mpp_problem=mpp_problem,
+    )
+
+
+def _pages(
+    pixels: Pixels, sizes: dict[str, int], path: Path, n_pages: int
+) -> dict[tuple[int, int, int], int]:
+    """Return the page of each plane (c, z, t), by the rules for ``TiffData``.
+
+    Source: OME-TIFF specification, "The TiffData element": a block starts at plane FirstC,
+    FirstZ, FirstT and page IFD (0 where absent) and goes on in DimensionOrder for
+    PlaneCount planes: 1 where only IFD is given, else as many as the file has pages.
+    """
+    order = pixels.dimension_order.value[2:]
+    total = math.prod(sizes.values())
+    pages: dict[tuple[int, int, int], int] = {}
+    for block in pixels.tiff_data_blocks or [TiffData()]:
+        first = {"C": block.first_c, "Z": block.first_z, "T": block.first_t}
+        start = first[order[0]] + sizes[order[0]] * (
+            first[order[1]] + sizes[order[1]] * first[order[2]]
+        )
+        count = block.plane_count
+        if count is None:
+            count = 1 if "ifd" in block.model_fields_set else min(n_pages, total - start)
+        for plane in range(start, start + count):
+            at: dict[str, int] = {}
+            rest = plane
+            for axis in order:
+                rest, at[axis] = divmod(rest, sizes[axis])
+            if rest or any(first[axis] >= sizes[axis] for axis in order):
+                raise DataError(
+                    f"{path}: the TiffData of its OME-XML go beyond {_told(sizes)};"
+                    " export the slide again"
+                )
+            pages[at["C"], at["Z"], at["T"]] = block.ifd + plane - start
+    there = sum(page < n_pages for page in pages.values())
+    if there < total:
+        _refuse_missing(path, sizes, there, n_pages)
+    if len(set(pages.values())) < total:
+        raise DataError(
+            f"{path}: its OME-XML gives several planes ({_told(sizes)}) the same page;"
+            " export the slide again"
+        )
+    return pages
+
+
+def _refuse_missing(path: Path, sizes: dict[str, int], there: int, n_pages: int) -> NoReturn:
+    raise DataError(
+        f"{path}: its OME-XML promises {math.prod(sizes.values())} planes ({_told(sizes)}) but"
+        f" only {there} of them are in the file, which has {n_pages} page(s); copy or export it"
+        " again"
+    )
+
+
+def _told(sizes: dict[str, int]) -> str:
+    return ", ".join(f"Size{axis} {size}" for axis, size in sizes.items())
+
+
+def _pixel_size(pixels: Pixels) -> tuple[float | None, str | None]:
+    """Return the pixel size (um/px) or, where it cannot be used, what is wrong with it."""
+    given = {
+        "X": (pixels.physical_size_x, pixels.physical_size_x_unit.value),
+        "Y": (pixels.physical_size_y, pixels.physical_size_y_unit.value),
+    }
+    sizes: dict[str, float] = {}
+    for axis, (size, unit) in given.items():
+        if size is None:
+            continue
+        if unit not in UM_PER_UNIT:
+            return None, f"PhysicalSize{axis} is {size:g} '{unit}', which is no length"
+        sizes[axis] = size * UM_PER_UNIT[unit]
+    if len(sizes) == 2 and differ(sizes["X"], sizes["Y"]):
+        return None, (
+            f"PhysicalSizeX ({sizes['X']:g} um) and PhysicalSizeY ({sizes['Y']:g} um) differ by"
+            " more than 1 %"
+        )
+    return sizes.get("X", sizes.get("Y")), None
+
+
+def differ(one: float, other: float) -> bool:
+    """Return whether two pixel sizes differ by more than 1 %."""
+    return max(one, other) > 1.01 * min(one, other)

@@ -1,0 +1,1 @@
+"""A generated tissue whose cells and nuclei are known."""

@@ -1,0 +1,258 @@
+"""The patch grid of a slide, the quality control of each patch, and their grouping into tasks.
+
+Patches are cut on the whole-slide tile lattice, half-way through tile overlaps, so that a patch
+with up to 152 px of halo needs one ring of tiles more than its core.
+"""
+
+import warnings
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from .lattice import STRIDE, Axis, Lattice
+from .pixel_grid import Grid
+
+BLOCK = 32
+SUBBLOCK = 8
+SMOOTHING_REACH = 8  # radius of the gaussian of sigma 2 that LABEL applies to the interior map
+REFERENCE_MIN_NONZERO = 0.05
+REFERENCE_MIN_MEAN = 1.0
+MIN_CONTRAST_IN_NOISE = 1.5
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch; its core in model pixels is rows [y0, y1) and columns [x0, x1)."""
+
+    patch_id: int
+    row: int
+    col: int
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    def window(self, margin: int, lattice: Lattice) -> tuple[int, int, int, int]:
+        """Return y0, y1, x0, x1 of the core and `margin` px around it, within the image."""
+        return (
+            max(self.y0 - margin, 0),
+            min(self.y1 + margin, lattice.rows.size),
+            max(self.x0 - margin, 0),
+            min(self.x1 + margin, lattice.cols.size),
+        )
+
+
+def plan_patches(lattice: Lattice, patch_size: int) -> list[Patch]:
+    """Return the patches of a slide in raster order; their cores tile the image.
+
+    Parameters
+    ----------
+    lattice : Lattice
+    patch_size : int
+        Wanted side of a core in model pixels; the real one is the multiple of 192 px nearest to
+        it that cuts the slide evenly.
+    """
+    rows, cols = (_cuts(axis, patch_size) for axis in (lattice.rows, lattice.cols))
+    return [
+        Patch(i * (len(cols) - 1) + j, i, j, y0, y1, x0, x1)
+        for i, (y0, y1) in enumerate(zip(rows, rows[1:], strict=False))
+        for j, (x0, x1) in enumerate(zip(cols, cols[1:], strict=False))
+    ]
+
+
+def _cuts(axis: Axis, patch_size: int) -> list[int]:
+    tiles_a_patch = max(round(patch_size / STRIDE), 1)
+    n_patches = -(-axis.n_tiles // tiles_a_patch)
+    inner = [round(i * axis.n_tiles / n_patches) for i in range(1, n_patches)]
+    return [0, *(axis.cut(tile) for tile in inner), axis.size]
+
+
+def group_patches(
+    patches: list[Patch], informative: np.ndarray, patches_per_task: int
+) -> list[list[Patch]]:
+    """Return the informative patches in blocks of at most `patches_per_task`.
+
+    Blocks are as square as they can be, since a task recomputes the tiles around its block.
+    Blocks without an informative patch are left out.
+    """
+    height = max(int(np.sqrt(patches_per_task)), 1)
+    width = patches_per_task // height
+    blocks: dict[tuple[int, int], list[Patch]] = {}
+    for patch in patches:
+        if informative[patch.patch_id]:
+            blocks.setdefault((patch.row // height, patch.col // width), []).append(patch)
+    return [blocks[key] for key in sorted(blocks)]
+
+
+def tiles_of(lattice: Lattice, patches: list[Patch], halo: int) -> list[tuple[int, int]]:
+    """Return the lattice tiles (row, col) that `patches` and their halos need, in raster order."""
+    tiles: set[tuple[int, int]] = set()
+    for patch in patches:
+        y0, y1, x0, x1 = patch.window(halo + SMOOTHING_REACH, lattice)
+        tiles.update(
+            (row, col)
+            for row in lattice.rows.tiles_of(y0, y1)
+            for col in lattice.cols.tiles_of(x0, x1)
+        )
+    return sorted(tiles)
+
+
+def block_statistics(pixels: np.ndarray, lattice: Lattice) -> dict[str, np.ndarray]:
+    """Measure a channel in blocks of 32 x 32 px anchored at the lattice.
+
+    Parameters
+    ----------
+    pixels : (height, width) ndarray or Scratch
+        Raw values on the model's grid; read in strips.
+    lattice : Lattice
+
+    Returns
+    -------
+    dict of (n, m) ndarray of float64
+        ``n_pixels``, ``n_nonzero``, ``total`` (sum), ``peak`` and ``floor`` (largest and
+        smallest mean of an 8 x 8 px cell), ``noise`` (standard deviation of pixel noise from
+        the mean absolute difference of neighbours); peak, floor and noise are NaN without
+        pixels.
+    """
+    rows, cols = lattice.rows, lattice.cols
+    n_cols = -(-(cols.before + cols.size) // BLOCK)
+    measured = []
+    for top in range(-rows.before, rows.size, BLOCK):
+        strip = np.full((BLOCK, n_cols * BLOCK), np.nan)
+        y0, y1 = max(top, 0), min(top + BLOCK, rows.size)
+        if y0 < y1:
+            across = slice(cols.before, cols.before + cols.size)
+            strip[y0 - top : y1 - top, across] = pixels[y0:y1]
+        measured.append(_measure_blocks(strip))
+    return {name: np.stack([row[name] for row in measured]) for name in measured[0]}
+
+
+def _measure_blocks(strip: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure one row of blocks, (32, 32 n) float64 with NaN outside the image."""
+    blocks = strip.reshape(BLOCK, -1, BLOCK).swapaxes(0, 1)
+    n_sub = BLOCK // SUBBLOCK
+    cells = blocks.reshape(-1, n_sub, SUBBLOCK, n_sub, SUBBLOCK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # blocks outside the image are all NaN
+        means = np.nanmean(cells, axis=(2, 4))
+        step = np.nanmean(np.abs(np.diff(blocks, axis=2)), axis=(1, 2))
+        return {
+            "n_pixels": np.isfinite(blocks).sum(axis=(1, 2), dtype=float),
+            "n_nonzero": (np.nan_to_num(blocks) != 0).sum(axis=(1, 2), dtype=float),
+            "total": np.nansum(blocks, axis=(1, 2)),
+            "peak": np.nanmax(means, axis=(1, 2)),
+            "floor": np.nanmin(means, axis=(1, 2)),
+            # two independent pixels of deviation s differ by 2 s / sqrt(pi) in the mean
+            "noise": step * np.sqrt(np.pi) / 2,
+        }
+
+
+def assess(
+    patches: list[Patch],
+    lattice: Lattice,
+    channels: list[dict[str, np.ndarray]],
+    constant: np.ndarray,
+    rule: str,
+    min_contrast: float,
+) -> pd.DataFrame:
+    """Decide for each patch whether it can hold cells, and say why where it cannot.
+
+    Rule ``default``: a patch is skipped only where all that the network would see for it is
+    constant; what the network makes of that is looked at once. Rule ``signal`` skips patches
+    without structure too: those where the contrast of their 8 x 8 px means stays below
+    `min_contrast` of the slide's own range and within what pixel noise alone brings. Camera
+    offset, gain and bit depth cancel out. Rule ``reference`` is the one of the aegle pipeline:
+    on the nuclear channel, fewer than 5 % of pixels above zero (empty) or a mean below 1.0
+    (which it calls noisy). Rule ``none`` skips nothing.
+
+    Parameters
+    ----------
+    patches : list of Patch
+    lattice : Lattice
+    channels : list of dict
+        What `block_statistics` gives for the nuclear channel and, where there is one, the
+        membrane channel.
+    constant : (n,) ndarray of bool
+        Whether all tiles of each patch are constant.
+    rule : {'default', 'signal', 'reference', 'none'}
+    min_contrast : float
+        Fraction of the slide's range.
+
+    Returns
+    -------
+    DataFrame
+        One row a patch, in order: statistics, ``is_empty``, ``is_noisy``, ``is_informative``
+        and ``reason`` (empty where informative).
+    """
+    names = ("nuclear", "membrane")[: len(channels)]
+    limits = [_contrast_limit(blocks, min_contrast) for blocks in channels]
+    rows = []
+    for patch in patches:
+        where = _blocks_of(patch, lattice)
+        nuclear = {name: values[where] for name, values in channels[0].items()}
+        n_pixels = nuclear["n_pixels"].sum()
+        nonzero = nuclear["n_nonzero"].sum() / n_pixels
+        mean = nuclear["total"].sum() / n_pixels
+        contrasts = [
+            float(np.nanmax(blocks["peak"][where]) - np.nanmin(blocks["floor"][where]))
+            for blocks in channels
+        ]
+        is_empty, is_noisy = nonzero < REFERENCE_MIN_NONZERO, mean < REFERENCE_MIN_MEAN
+        if rule == "none":
+            reason = ""
+        elif rule == "reference":
+            reason = "empty" if is_empty else "dark" if is_noisy else ""
+        elif constant[patch.patch_id]:
+            reason = "constant"
+        elif rule == "signal":
+            seen = any(c > limit for c, limit in zip(contrasts, limits, strict=True))
+            reason = "" if seen else "no_signal"
+        else:
+            reason = ""
+        rows.append(
+            {
+                "nuclear_nonzero_fraction": nonzero,
+                "nuclear_mean": mean,
+                **{f"{n}_contrast": c for n, c in zip(names, contrasts, strict=True)},
+                **{f"{n}_contrast_limit": c for n, c in zip(names, limits, strict=True)},
+                "is_empty": bool(is_empty),
+                "is_noisy": bool(is_noisy),
+                "is_informative": not reason,
+                "reason": reason,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _contrast_limit(blocks: dict[str, np.ndarray], min_contrast: float) -> float:
+    low = np.nanpercentile(blocks["floor"], 1)
+    high = np.nanpercentile(blocks["peak"], 99)
+    noise = blocks["noise"][blocks["noise"] > 0]
+    background_noise = np.percentile(noise, 10) if noise.size else 0.0
+    return float(max(min_contrast * (high - low), MIN_CONTRAST_IN_NOISE * background_noise))
+
+
+def _blocks_of(patch: Patch, lattice: Lattice) -> tuple[slice, slice]:
+    spans = ((patch.y0, patch.y1, lattice.rows), (patch.x0, patch.x1, lattice.cols))
+    return tuple(
+        slice((start + axis.before) // BLOCK, -(-(stop + axis.before) // BLOCK))
+        for start, stop, axis in spans
+    )
+
+
+def metadata(patches: list[Patch], grid: Grid, halo: int, quality: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of patches: where each lies in input and model pixels, and its quality.
+
+    ``y0``, ``x0``, ``height`` and ``width`` are input pixels: those whose labels come from the
+    patch's core.
+    """
+    rows, cols = grid.label_rows(), grid.label_cols()
+    table = []
+    for patch in patches:
+        y0, y1 = np.searchsorted(rows, (patch.y0, patch.y1))
+        x0, x1 = np.searchsorted(cols, (patch.x0, patch.x1))
+        box = {"y0": y0, "x0": x0, "height": y1 - y0, "width": x1 - x0}
+        core = {f"core_{k}_model_px": v for k, v in asdict(patch).items() if k[1:] in "01"}
+        table.append({"patch_id": patch.patch_id, **box, **core, "halo_model_px": halo})
+    return pd.concat([pd.DataFrame(table), quality], axis=1)

@@ -1,0 +1,207 @@
+"""From the normalised store of a slide to its patches and the pixels of each task."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import zarr
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .. import provenance
+from ..handoff import stores
+from .lattice import STRIDE, TILE, Lattice, plan
+from .patches import Patch, assess, group_patches, metadata, plan_patches, tiles_of
+from .pixel_grid import Grid
+
+STEP = 64  # divides both a tile and the way to the next one
+
+
+def plan_tasks(
+    store: Path,
+    outdir: Path,
+    patch_size: int,
+    halo: int,
+    patches_per_task: int,
+    patch_qc: str,
+    min_contrast: float,
+) -> pd.DataFrame:
+    """Plan the patches of a slide and write one store of pixels for each task.
+
+    A task's store holds ``codes`` (2, h, w) uint16, the part of the padded lattice that its
+    tiles span, and ``lut``; its attributes name tiles, patches and geometry, and in
+    ``blank_codes`` the constant tiles of the patches that were skipped for them, as the two
+    codes of each kind.
+
+    Parameters
+    ----------
+    store : Path
+        What INGEST wrote.
+    outdir : Path
+        Folder for ``task-<n>.pixels.zip``.
+    patch_size, halo : int
+        In model pixels.
+    patches_per_task : int
+    patch_qc : {'default', 'signal', 'reference', 'none'}
+    min_contrast : float
+        See `patches.assess`.
+
+    Returns
+    -------
+    DataFrame
+        The table of patches, with the ``task`` of each (-1 where it is skipped).
+    """
+    with stores.read(store) as slide:
+        facts = slide.attrs["facts"]
+        grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
+        lattice = plan(*grid.model_shape)
+        patches = plan_patches(lattice, patch_size)
+        channels = [
+            {name: array[:] for name, array in slide[f"blocks/{index}"].arrays()}
+            for index in range(2 if facts["membrane"] else 1)
+        ]
+        lut = slide["lut"][:]
+        blank = _blank_codes(lut)
+        needed = [tiles_of(lattice, [patch], halo) for patch in patches]
+        flat = constant_tiles(slide["codes"], blank, lattice)
+        constant = np.array([all(tile in flat for tile in tiles) for tiles in needed])
+        quality = assess(patches, lattice, channels, constant, patch_qc, min_contrast)
+        skipped = np.flatnonzero(quality["reason"] == "constant")
+        blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
+        table = metadata(patches, grid, halo, quality)
+        table["task"] = -1
+        tasks = group_patches(patches, quality["is_informative"].to_numpy(), patches_per_task)
+        step = provenance.of_step(
+            "PATCH",
+            patch_size=patch_size,
+            halo=halo,
+            patch_qc=patch_qc,
+            min_contrast=min_contrast,
+        )
+        for number, members in enumerate(tasks):
+            table.loc[[patch.patch_id for patch in members], "task"] = number
+            attributes = {
+                "facts": facts,
+                "task": number,
+                "halo": halo,
+                "blank_codes": blanks,
+                "patches": [asdict(patch) for patch in members],
+                "provenance": [*facts["provenance"], step],
+            }
+            path = outdir / f"task-{number:05d}.pixels.zip"
+            tiles = tiles_of(lattice, members, halo)
+            _write_pixels(path, attributes, slide["codes"], lut, blank, lattice, tiles)
+    return table
+
+
+def _blank_codes(lut: np.ndarray) -> list[int]:
+    """Return the code that the network sees as 0, as it does padding, of each channel."""
+    return [int(np.flatnonzero(table)[0]) - 1 if table.any() else 0 for table in lut]
+
+
+def constant_tiles(
+    codes: zarr.Array, blank: list[int], lattice: Lattice
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Find the tiles that are constant in both channels.
+
+    Parameters
+    ----------
+    codes : (2, height, width) array of uint16
+        Of the slide; read in strips.
+    blank : list of int
+        Codes of the padding around it.
+    lattice : Lattice
+
+    Returns
+    -------
+    dict
+        Row and column of a tile to its two codes.
+    """
+    rows, cols = lattice.rows, lattice.cols
+    lowest, highest = [], []
+    across = slice(cols.before, cols.before + cols.size)
+    band_rows = 2 * stores.CHUNK  # few enough for memory, enough to decode a chunk but twice
+    for top in range(0, rows.padded, band_rows):
+        bottom = min(top + band_rows, rows.padded)
+        y0, y1 = (min(max(y - rows.before, 0), rows.size) for y in (top, bottom))
+        blocks = []
+        for channel in range(2):
+            band = np.full((bottom - top, cols.padded), blank[channel], np.uint16)
+            band[y0 + rows.before - top : y1 + rows.before - top, across] = codes[channel, y0:y1]
+            parts = band.reshape(-1, STEP, cols.padded // STEP, STEP)
+            blocks.append((parts.min(axis=(1, 3)), parts.max(axis=(1, 3))))
+        low, high = zip(*blocks, strict=True)
+        lowest.append(np.stack(low))
+        highest.append(np.stack(high))
+
+    def over_tiles(values: list[np.ndarray]) -> np.ndarray:
+        """Return the blocks of each tile, (2, n_rows, n_cols, 4, 4)."""
+        size, step = TILE // STEP, STRIDE // STEP
+        found = sliding_window_view(np.concatenate(values, axis=1), (size, size), axis=(1, 2))
+        return found[:, ::step, ::step]
+
+    low, high = over_tiles(lowest).min(axis=(3, 4)), over_tiles(highest).max(axis=(3, 4))
+    return {
+        (int(row), int(col)): (int(low[0, row, col]), int(low[1, row, col]))
+        for row, col in np.argwhere((low == high).all(axis=0))
+    }
+
+
+def _write_pixels(
+    path: Path,
+    attributes: dict,
+    codes: zarr.Array,
+    lut: np.ndarray,
+    blank: list[int],
+    lattice: Lattice,
+    tiles: list[tuple[int, int]],
+) -> None:
+    rows, cols = zip(*tiles, strict=True)
+    tile_rows = range(min(rows), max(rows) + 1)
+    tile_cols = range(min(cols), max(cols) + 1)
+    attributes |= {
+        "tile_rows": [tile_rows.start, tile_rows.stop],
+        "tile_cols": [tile_cols.start, tile_cols.stop],
+        "tiles": tiles,
+    }
+    height, width = (STRIDE * (len(span) - 1) + TILE for span in (tile_rows, tile_cols))
+    source_cols = lattice.cols.source(tile_cols.start * STRIDE, tile_cols.start * STRIDE + width)
+    with stores.create(path, attributes) as group:
+        stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
+        chunks = (1, STRIDE, stores.CHUNK)
+        target = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
+        top = tile_rows.start * STRIDE
+        for start in range(0, height, 4 * STRIDE):
+            stop = min(start + 4 * STRIDE, height)
+            source_rows = lattice.rows.source(top + start, top + stop)
+            for channel in range(2):
+                target[channel, start:stop] = _gather(
+                    codes, channel, source_rows, source_cols, blank[channel]
+                )
+
+
+def _gather(codes, channel: int, rows: np.ndarray, cols: np.ndarray, blank: int) -> np.ndarray:
+    """Return pixels (rows, cols) of the slide's codes, `blank` where an index is negative."""
+    result = np.full((rows.size, cols.size), blank, np.uint16)
+    inside_rows, inside_cols = rows >= 0, cols >= 0
+    if inside_rows.any() and inside_cols.any():
+        y, x = rows[inside_rows], cols[inside_cols]
+        window = codes[channel, y.min() : y.max() + 1, x.min() : x.max() + 1]
+        result[np.ix_(inside_rows, inside_cols)] = window[np.ix_(y - y.min(), x - x.min())]
+    return result
+
+
+def patches_of(attributes: dict) -> list[Patch]:
+    """Return the patches that a task's store names."""
+    return [Patch(**patch) for patch in attributes["patches"]]
+
+
+def grid_of(attributes: dict) -> Grid:
+    """Return the pixel grids of the slide that a store belongs to."""
+    image = attributes["facts"]["image"]
+    return Grid(image["height"], image["width"], attributes["facts"]["image_mpp"])
+
+
+def lattice_of(attributes: dict) -> Lattice:
+    """Return the tile lattice of the slide that a store belongs to."""
+    return plan(*grid_of(attributes).model_shape)

@@ -1,0 +1,1 @@
+"""Training pixel classifiers from labelled images, and comparing them."""

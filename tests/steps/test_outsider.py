@@ -1,0 +1,172 @@
+"""Cellquilt's modules and subworkflow in a pipeline of somebody else: tests/steps/outsider.
+
+The project is put together as docs/reuse.md says, runs without this pipeline's configuration, and
+must find what this pipeline finds.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tifffile
+
+from cellquilt.cells import cell_table
+from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+
+MASKS = ["cell", "cell_boundary", "cell_original", "cytoplasm"]
+MASKS += ["nucleus", "nucleus_boundary", "nucleus_original"]
+
+
+@pytest.fixture(scope="module")
+def project(repo, tmp_path_factory) -> Path:
+    """Return the folder of the other pipeline, with a copy of what it uses of this one."""
+    folder = tmp_path_factory.mktemp("outsider") / "project"
+    shutil.copytree(repo / "tests" / "steps" / "outsider", folder)
+    for part in ("modules", "subworkflows"):
+        shutil.copytree(repo / part, folder / "cellquilt" / part)
+    unneeded = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(repo / "bin", folder / "bin", ignore=unneeded)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slide(repo, tmp_path_factory) -> Path:
+    """Return a tissue of about 60 cells."""
+    folder = tmp_path_factory.mktemp("slide")
+    size = ["--height", "256", "--width", "300", "--seed", "3", "--empty_width", "0"]
+    command = [sys.executable, repo / "bin" / "generate.py", *size, "--outdir", folder]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "tissue.ome.tif"
+
+
+@pytest.fixture(scope="module")
+def reuse(repo, project, slide, cache) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs the other pipeline in a folder."""
+    environment = cache / "envs" / "runtime" / "bin"
+    settings = os.environ | {"NXF_ANSI_LOG": "false"}
+    settings |= {"PATH": f"{environment}{os.pathsep}{os.environ['PATH']}"}
+    inputs = ["--slide", slide, "--models", cache / "models" / "format-2-wheel"]
+    inputs += ["--networks", repo / "assets" / "networks" / "*.keras"]
+
+    def run(folder: Path, *options, script: str = "main.nf", env: dict | None = None):
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [repo / "tools" / "nextflow", "run", project / script, *inputs, *options]
+        where = {"cwd": folder, "env": settings | (env or {})}
+        return subprocess.run(command, **where, capture_output=True, text=True)
+
+    return run
+
+
+def masks_of(folder: Path, sample: str, segmenter: str) -> dict[str, bytes]:
+    masks = folder / sample / "segmentation" / f"{segmenter}-{sample}"
+    return {path.name.removesuffix(".ome.tif"): path.read_bytes() for path in masks.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def own(nextflow, slide, tmp_path_factory) -> dict[str, Path]:
+    """Return the results of this pipeline on the slide, by segmenter."""
+    channels = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK", "--patch_size", "384"]
+    found = {}
+    for segmenter in ("mesmer", "pixelcnn"):
+        folder = tmp_path_factory.mktemp(segmenter)
+        options = ["--image", slide, *channels, "--segmenter", segmenter, "--formats", "none"]
+        done = nextflow(*options, folder=folder, accept=segmenter == "mesmer")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found[segmenter] = folder / "results" / "tissue"
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(reuse, own, tmp_path_factory) -> Path:
+    """Run the other pipeline; return its results."""
+    folder = tmp_path_factory.mktemp("reuse")
+    masks = own["mesmer"] / "segmentation" / "mesmer-tissue" / "*_original.ome.tif"
+    done = reuse(folder, "--own_masks", masks)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "found"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sample", "segmenter"), [("by_mesmer", "mesmer"), ("by_networks", "pixelcnn")]
+)
+def test_the_subworkflow_finds_what_this_pipeline_finds(found, own, sample, segmenter):
+    theirs = masks_of(found, sample, segmenter)
+    ours = masks_of(own[segmenter].parent, "tissue", segmenter)
+    assert sorted(theirs) == MASKS and theirs == ours
+    assert (found / sample / "matches.csv").read_bytes() == (
+        own[segmenter] / "matches.csv"
+    ).read_bytes()
+    assert cell_table.read(found / sample / "quantification" / f"{sample}.parquet").equals(
+        cell_table.read(own[segmenter] / "quantification" / "tissue.parquet")
+    )
+
+
+@pytest.mark.slow
+def test_a_slide_of_nuclei_alone_goes_beside_others(found):
+    masks = masks_of(found, "nuclei", "pixelcnn")
+    assert sorted(masks) == ["nucleus", "nucleus_boundary"]
+    table = cell_table.read(found / "nuclei" / "quantification" / "nuclei.parquet")
+    folder = found / "nuclei" / "segmentation" / "pixelcnn-nuclei"
+    assert len(table) == tifffile.imread(folder / "nucleus.ome.tif").max() > 20
+
+
+@pytest.mark.slow
+def test_masks_of_another_program_are_repaired_as_our_own(found, own):
+    """The certificates alone are not known of them."""
+    theirs = masks_of(found, "own", "cellpose")
+    ours = masks_of(own["mesmer"].parent, "tissue", "mesmer")
+    assert theirs == {name: ours[name] for name in ours if not name.endswith("_original")}
+
+
+@pytest.mark.slow
+def test_versions_come_without_doing_anything(found):
+    lines = (found / "versions.txt").read_text().splitlines()
+    steps = {line.partition(":")[0] for line in lines}
+    assert steps == {
+        *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR", "QUANTIFY")
+    }
+    assert all(": cellquilt: cellquilt 0." in line and "python 3." in line for line in lines)
+
+
+def test_it_runs_as_stub_in_the_syntax_of_nextflow_26(reuse, slide, tmp_path):
+    done = reuse(tmp_path, "--own_masks", slide, "-stub", env={"NXF_SYNTAX_PARSER": "v2"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = tmp_path / "found"
+    assert sorted(masks_of(found, "by_mesmer", "mesmer")) == MASKS
+    assert sorted(masks_of(found, "nuclei", "pixelcnn")) == ["nucleus", "nucleus_boundary"]
+
+
+def test_stubs_of_what_is_handed_over_can_be_read(repo, tmp_path):
+    """So that a stub run can be followed by real steps, as when one of them is tried out."""
+    for step in ("ingest", "stitch", "repair"):
+        command = [sys.executable, repo / "bin" / "stub.py", step, "--sample", "a"]
+        subprocess.run([*command, "--outdir", tmp_path], cwd=tmp_path, check=True)
+    assert read_facts(tmp_path / "sample.json", needs_image=True)["sample"] == "a"
+    assert [step["step"] for step in read_provenance(tmp_path / "provenance.json")["steps"]] == [
+        "STITCH"
+    ]
+    assert read_uncertified(tmp_path / "uncertified.csv").empty
+    assert set(read_matches(tmp_path / "matches.csv")["status"]) == {"matched"}
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong", "message"),
+    [
+        ("compartment: 'both', ", "", "meta.compartment is 'null'; give 'whole-cell',"),
+        ("segmenter: 'pixelcnn'", "segmenter: 'x'", "meta.segmenter is 'x'; give 'mesmer' or"),
+    ],
+)
+def test_meta_that_cannot_be_is_refused_at_once(reuse, project, tmp_path, written, wrong, message):
+    text = (project / "main.nf").read_text()
+    assert written in text
+    changed = project / f"{tmp_path.name}.nf"
+    changed.write_text(text.replace(written, wrong))
+    done = reuse(tmp_path, "-stub", script=changed.name)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "SEGMENT_SLIDES:PATCH" not in done.stdout

@@ -1,0 +1,363 @@
+"""The whole pipeline on real Nextflow, real TensorFlow and real Mesmer weights."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata
+import numpy as np
+import ome_types
+import pandas as pd
+import pytest
+import tifffile
+
+from cellquilt import __version__
+from cellquilt.cells import cell_table
+
+MASKS = [
+    "cell",
+    "cell_boundary",
+    "cell_original",
+    "cytoplasm",
+    "nucleus",
+    "nucleus_boundary",
+    "nucleus_original",
+]
+SHEET = "sample,image,nuclear,membrane,image_mpp\n"
+
+
+@pytest.fixture(scope="module")
+def slides(repo, tmp_path_factory) -> Path:
+    """Return a folder with a small tissue and an empty slide, each in a folder of its own."""
+    folder = tmp_path_factory.mktemp("slides")
+    for name, options in (("tissue", ["--seed", "3"]), ("blank", ["--empty"])):
+        command = [sys.executable, repo / "bin" / "generate.py", "--outdir", folder / name]
+        size = ["--height", "330", "--width", "700"]
+        subprocess.run([*command, *size, *options], check=True, capture_output=True)
+    return folder
+
+
+def files_of(outdir: Path, sample: str) -> dict[str, bytes]:
+    masks = outdir / sample / "segmentation" / f"mesmer-{sample}"
+    return {path.name.removesuffix(".ome.tif"): path.read_bytes() for path in masks.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def sheet_run(nextflow, slides, tmp_path_factory):
+    """Run three slides at once: both compartments, nuclei only, and one without any tissue."""
+    folder = tmp_path_factory.mktemp("sheet")
+    # relative paths count from the samplesheet
+    (slides / "sheet.csv").write_text(
+        SHEET
+        + "tissue,tissue/tissue.ome.tif,dapi,CD45;2,\n"
+        + "nuclei,tissue/tissue.ome.tif,0,,0.45\n"
+        + "blank,blank/tissue.ome.tif,DAPI,PanCK,\n"
+    )
+    done = nextflow(
+        *("--input", slides / "sheet.csv", "--export_pickle", "--patch_qc", "signal"), folder=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, folder / "results"
+
+
+def test_every_result_is_published(sheet_run):
+    _, outdir = sheet_run
+    assert sorted(files_of(outdir, "tissue")) == MASKS
+    assert {path.name for path in (outdir / "tissue").iterdir()} == {
+        "anndata",
+        "geojson",
+        "markers.csv",
+        "matches.csv",
+        "matched_seg_res_batch.pickle",
+        "original_seg_res_batch.pickle",
+        "overlay.png",
+        "patches_metadata.csv",
+        "provenance.json",
+        "qc",
+        "quantification",
+        "repair_metrics.json",
+        "sample.json",
+        "segmentation",
+        "stitch.json",
+        "summary.json",
+        "uncertified.csv",
+    }
+    of_the_run = {path.name for path in outdir.iterdir()} - {"tissue", "nuclei", "blank"}
+    assert of_the_run == {"multiqc", "pipeline_info", "report.html"}
+    assert (outdir / "pipeline_info" / "software_versions.yml").read_text().count("cellquilt:") >= 7
+
+
+@pytest.mark.parametrize("sample", ["tissue", "nuclei", "blank"])
+def test_formats_have_the_cells_of_the_masks(sheet_run, sample):
+    folder = sheet_run[1] / sample
+    main = "nucleus" if sample == "nuclei" else "cell"
+    labels = tifffile.imread(folder / "segmentation" / f"mesmer-{sample}" / f"{main}.ome.tif")
+    ids = [str(label) for label in np.unique(labels) if label]
+    assert len(ids) > 100 or sample == "blank"
+    with (folder / "quantification" / f"{sample}--mesmer_{main}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["CellID"] for row in rows] == ids
+    table = anndata.read_h5ad(folder / "anndata" / f"{sample}.h5ad")
+    assert table.obs_names.tolist() == ids
+    assert table.var_names.tolist()[:3] == ["DAPI", "CD45", "PanCK"]
+    with gzip.open(folder / "geojson" / f"{sample}.cells.geojson.gz") as file:
+        features = json.load(file)["features"]
+    assert [feature["properties"]["metadata"]["label"] for feature in features] == ids
+
+
+def test_the_report_shows_every_sample_and_step(sheet_run):
+    page = (sheet_run[1] / "report.html").read_text()
+    for sample in ("tissue", "nuclei", "blank"):
+        summary = json.loads((sheet_run[1] / sample / "summary.json").read_text())
+        assert f">{sample}<" in page and f">{summary['n_nuclei']}<" in page
+    for step in ("INGEST", "SEGMENT", "QUANTIFY", "EXPORT", "DRAW"):
+        assert f">{step}<" in page
+
+
+def test_one_id_per_cell_over_all_three_masks(sheet_run):
+    folder = sheet_run[1] / "tissue" / "segmentation" / "mesmer-tissue"
+    cell, nucleus, cytoplasm = (
+        tifffile.imread(folder / f"{name}.ome.tif") for name in ("cell", "nucleus", "cytoplasm")
+    )
+    ids = set(np.unique(cell)) - {0}
+    assert len(ids) > 100
+    assert ids == set(np.unique(nucleus)) - {0} == set(range(1, len(ids) + 1))
+    np.testing.assert_array_equal(np.where(nucleus > 0, nucleus, cytoplasm), cell)
+    metrics = json.loads((sheet_run[1] / "tissue" / "repair_metrics.json").read_text())
+    assert metrics["n_matched"] == len(ids)
+    with (sheet_run[1] / "tissue" / "matches.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["status"] == "matched" for row in rows) == len(ids)
+    with (sheet_run[1] / "tissue" / "patches_metadata.csv").open() as file:
+        assert sum(int(row["n_cells"]) for row in csv.DictReader(file)) == metrics["n_cells"]
+
+
+def test_masks_carry_size_and_name_for_other_readers(sheet_run):
+    folder = sheet_run[1] / "nuclei" / "segmentation" / "mesmer-nuclei"
+    image = ome_types.from_tiff(folder / "nucleus.ome.tif").images[0]
+    assert (image.pixels.size_x, image.pixels.size_y) == (700, 330)
+    assert image.pixels.physical_size_x == pytest.approx(0.45)
+    assert image.pixels.physical_size_x_unit.value == "µm"
+    assert image.pixels.channels[0].name == "nucleus"
+
+
+def test_without_membrane_only_nuclei_are_segmented_and_that_is_said(sheet_run):
+    done, outdir = sheet_run
+    assert sorted(files_of(outdir, "nuclei")) == ["nucleus", "nucleus_boundary"]
+    assert "row 3: no membrane channel is named: nuclear segmentation only" in done.stdout
+    assert json.loads((outdir / "nuclei" / "summary.json").read_text())["n_nuclei"] > 100
+
+
+def test_slide_without_tissue_gives_valid_empty_masks(sheet_run):
+    _, outdir = sheet_run
+    for name in MASKS:
+        path = outdir / "blank" / "segmentation" / "mesmer-blank" / f"{name}.ome.tif"
+        mask = tifffile.imread(path)
+        assert mask.shape == (330, 700) and not mask.any()
+        assert ome_types.from_tiff(path).images[0].pixels.physical_size_x == 0.5
+    metrics = json.loads((outdir / "blank" / "repair_metrics.json").read_text())
+    assert metrics["n_cells"] == 0 and metrics["matched_fraction"] is None
+    assert "blank: no cells were found; its masks are empty" in sheet_run[0].stdout
+    with (outdir / "blank" / "patches_metadata.csv").open() as file:
+        assert {row["reason"] for row in csv.DictReader(file)} == {"no_signal"}
+
+
+def test_the_end_of_the_run_sums_up_every_sample(sheet_run):
+    done, outdir = sheet_run
+    summary = done.stdout[done.stdout.index("Cellquilt is done") :]
+    for sample in ("tissue", "nuclei", "blank"):
+        counts = json.loads((outdir / sample / "summary.json").read_text())
+        assert f"  {sample}: " in summary
+        assert f"{counts['n_nuclei']} nuclei" in summary
+    assert "non-commercial academic use only" in done.stdout
+
+
+def test_provenance_names_model_parameters_and_versions(sheet_run, repo):
+    facts = json.loads((sheet_run[1] / "tissue" / "provenance.json").read_text())
+    steps = {step["step"]: step for step in facts["steps"]}
+    assert list(steps) == ["INGEST", "PATCH", "SEGMENT", "LABEL", "STITCH"]
+    assert facts["model"]["weights_sha256"].startswith("7a7a262aa72db045")
+    assert steps["SEGMENT"]["parameters"]["device"] == "cpu"
+    assert steps["LABEL"]["parameters"]["nuclear"]["maxima_threshold"] == 0.1
+    assert all(step["cellquilt"] == __version__ for step in steps.values())
+    assert f"version         = '{__version__}'" in (repo / "nextflow.config").read_text()
+
+
+@pytest.fixture(scope="module")
+def one_slide(slides) -> list:
+    image = slides / "tissue" / "tissue.ome.tif"
+    return ["--image", image, "--sample", "tissue", "--nuclear", "0", "--membrane", "CD45;PanCK"]
+
+
+def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
+    nextflow, one_slide, sheet_run, tmp_path
+):
+    """Also what Nextflow 26 does: parameters of the command line come as strings."""
+    done = nextflow(
+        *one_slide,
+        *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "2"),
+        *("--export_pickle", "false", "--outdir", "out"),
+        folder=tmp_path,
+        env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:SEGMENT") > 1
+    assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
+    assert not list((tmp_path / "out").rglob("*.pickle"))
+    tables = [
+        cell_table.read(outdir / "tissue" / "quantification" / "tissue.parquet")
+        for outdir in (tmp_path / "out", sheet_run[1])
+    ]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_run, tmp_path):
+    command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *one_slide]
+    options = ["--accept_mesmer_license", "--patch_size", "192", "--patches_per_task", "4"]
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        first = subprocess.Popen(
+            [*command, *options, "-ansi-log", "false"],
+            cwd=tmp_path,
+            stdout=out,
+            start_new_session=True,
+        )
+        while first.poll() is None and "process > SEGMENTATION:MASKS:LABEL" not in log.read_text():
+            time.sleep(0.1)
+    assert first.poll() is None, log.read_text()
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    done = nextflow(*one_slide, *options[1:], "-resume", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Cached process > SEGMENTATION:MASKS:INGEST" in done.stdout
+    assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
+
+
+def test_resume_publishes_anew_what_is_half_or_of_another_run(nextflow, tmp_path):
+    """As after Nextflow was killed while it copied, or after a run with other parameters."""
+    published = []
+    for more in ((), ("-resume",)):
+        done = nextflow("--demo", "-stub", *more, folder=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ("Cached process" in done.stdout) == bool(more)
+        files = [path for path in (tmp_path / "results" / "demo").rglob("*") if path.is_file()]
+        assert len(files) > 15
+        published.append({path: path.read_bytes() for path in files})
+        for path in files:
+            path.write_bytes(path.read_bytes()[:10])
+    before, after = published
+    assert before == after
+
+
+def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
+    nextflow, one_slide, sheet_run, mesmer_weights, tmp_path
+):
+    options = ["--compartment", "whole-cell", "--mesmer_model", mesmer_weights]
+    done = nextflow(*one_slide, *options, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Submitted process > SEGMENTATION:MODEL" in done.stdout
+    assert "REPAIR" not in done.stdout
+    masks = files_of(tmp_path / "results", "tissue")
+    assert sorted(masks) == ["cell", "cell_boundary"]
+    folder = sheet_run[1] / "tissue" / "segmentation" / "mesmer-tissue"
+    found = tmp_path / "results" / "tissue" / "segmentation" / "mesmer-tissue" / "cell.ome.tif"
+    np.testing.assert_array_equal(
+        tifffile.imread(found), tifffile.imread(folder / "cell_original.ome.tif")
+    )
+
+
+def test_stub_run_writes_valid_masks(nextflow, tmp_path):
+    done = nextflow("--demo", "-stub", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    masks = tmp_path / "results" / "demo" / "segmentation" / "mesmer-demo"
+    assert sorted(path.name.removesuffix(".ome.tif") for path in masks.iterdir()) == MASKS
+    for path in masks.iterdir():
+        assert tifffile.imread(path).max() == 2
+
+
+def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_path):
+    image = slides / "tissue" / "tissue.ome.tif"
+    done = nextflow("--image", image, "--nuclear", "Hoechst", folder=tmp_path)
+    assert done.returncode != 0
+    assert (
+        "Process `SEGMENTATION:MASKS:INGEST (tissue)` terminated with an error exit status (65)"
+        in done.stdout
+    )
+    assert "tissue.ome.tif" in done.stdout and "'Hoechst'" in done.stdout
+    assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
+    assert "Submitted process > SEGMENTATION:MASKS:SEGMENT" not in done.stdout
+    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:INGEST") == 1, (
+        "data errors are not retried"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        (["--nuclear", "0"], ["Give one of --input samplesheet.csv, --image slide.ome.tif"]),
+        (["--image", "a.ome.tif"], ["--image a.ome.tif needs --nuclear"]),
+        (["--image", "a.tif", "--nuclear", "0"], ["--image: image a.tif does not exist; check"]),
+        (
+            ["--patchsize", "9", "--patch_size", "big", "--halo", "8", "--image_mpp", "50"]
+            + ["--compartment", "all", "--demo", "maybe", "--batch_size", "many"]
+            + ["--formats", "csv,tiff"],
+            [
+                "--patchsize: unknown parameter. Did you mean --patch_qc, --patch_size,",
+                "--patch_size big: must be a whole number. Side of a patch",
+                "--halo 8: must be at least 32",
+                "--image_mpp 50: must be at most 5",
+                "--compartment all: must be one of whole-cell, nuclear, both",
+                "--demo maybe: must be true or false",
+                "--batch_size many: must be of the form auto",
+                "--formats csv,tiff: must be of the form (none|(csv|h5ad|geojson",
+            ],
+        ),
+    ],
+)
+def test_wrong_parameters_are_refused_at_once(nextflow, options, messages):
+    done = nextflow(*options)
+    assert done.returncode != 0
+    for message in messages:
+        assert message in done.stdout
+    assert "Submitted process" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sheet", "messages"),
+    [
+        ("sample,image\na,x.tif\n", ["no column nuclear; a samplesheet has the columns sample,"]),
+        (SHEET.strip() + ",mpp\na,x.tif,0,,,1\n", ["unknown column mpp"]),
+        (SHEET, ["no rows"]),
+        (
+            SHEET + "a,x.tif,0,,\nb,sheet.csv,,,\nc d,sheet.csv,0,,small\nb,sheet.csv,0,,\n",
+            [
+                "row 2: image x.tif does not exist; check the path",
+                "row 3: no nuclear channel is named",
+                "row 4: sample 'c d': a sample name has letters",
+                "row 4: image_mpp 'small' is not a number",
+                "sample b occurs 2 times; every row needs a name of its own",
+                "row 5: no membrane channel is named, without which whole cells",
+            ],
+        ),
+    ],
+)
+def test_wrong_samplesheets_are_refused_at_once(nextflow, tmp_path, sheet, messages):
+    (tmp_path / "sheet.csv").write_text(sheet)
+    done = nextflow("--input", "sheet.csv", "--compartment", "whole-cell", folder=tmp_path)
+    assert done.returncode != 0
+    for message in messages:
+        assert f"sheet.csv: {message}" in done.stdout or f"sheet.csv, {message}" in done.stdout
+    assert "Submitted process" not in done.stdout
+
+
+def test_licence_must_be_accepted_before_anything_starts(nextflow):
+    done = nextflow("--demo", accept=False)
+    assert done.returncode != 0
+    assert "add --accept_mesmer_license" in done.stdout
+    assert "Submitted process" not in done.stdout

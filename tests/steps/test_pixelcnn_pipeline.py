@@ -1,0 +1,179 @@
+"""Training a pixel classifier and segmenting with it, on real Nextflow and real TensorFlow."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tifffile
+
+from cellquilt.cells.object_f1 import object_f1
+from cellquilt.pixelcnn.card import read_card
+
+CHANNELS = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK"]
+TINY = ["--architectures", "compact,mine", "--seeds", "1,2", "--train_steps", "60"]
+MINE = """
+mine:
+  patch: 15
+  layers:
+    - {conv: 4, filters: 8}
+    - {pool: 2}
+    - {conv: 6, filters: 16}
+"""
+
+
+@pytest.fixture(scope="module")
+def tissue(repo, tmp_path_factory) -> Path:
+    """Return the folder of a tissue of about 140 cells beside bare glass, with its truth."""
+    folder = tmp_path_factory.mktemp("tissue")
+    size = ["--height", "330", "--width", "700", "--seed", "3"]
+    command = [sys.executable, repo / "bin" / "generate.py", *size, "--outdir", folder]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def training(tissue: Path, *options) -> list:
+    return [
+        *("--mode", "train", "--image", tissue / "tissue.ome.tif", *CHANNELS),
+        *("--labels", tissue / "cell_truth.ome.tif", *options),
+    ]
+
+
+def masks_of(outdir: Path) -> dict[str, bytes]:
+    folder = outdir / "tissue" / "segmentation" / "pixelcnn-tissue"
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def trained(nextflow, tissue, tmp_path_factory) -> Path:
+    """Train two architectures, one from a file, with two seeds; return the results."""
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "mine.yaml").write_text(MINE)
+    options = ["--compartment", "whole-cell", "--architecture_file", "mine.yaml"]
+    options += ["--learning_rate", "0.002", "--held_out", "0.3", "--data_license", "it's ours"]
+    done = nextflow(*training(tissue, *TINY, *options), folder=folder, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Mesmer" not in done.stdout
+    return folder / "results" / "training"
+
+
+def test_networks_learn_and_say_how_they_were_made(trained):
+    names = {path.name for path in (trained / "networks").glob("*.keras")}
+    kinds = ("compact-seed1", "compact-seed2", "mine-seed1", "mine-seed2")
+    assert names == {f"whole-cell-{kind}.keras" for kind in kinds}
+    for name in names:
+        card = read_card(trained / "networks" / name)
+        assert card["channels"] == ["nuclear", "membrane"]
+        assert card["training"]["data_license"] == "it's ours"
+        assert card["training"]["cpus"] == 1
+        with open(trained / "networks" / name.replace(".keras", ".curve.csv")) as file:
+            curve = list(csv.DictReader(file))
+        # equally frequent classes: a third is what guessing gets
+        assert max(float(point["validation_accuracy"]) for point in curve) > 0.6
+        assert (trained / "networks" / name.replace(".keras", ".json")).exists()
+
+
+def test_architectures_are_compared(trained):
+    folder = trained / "whole-cell"
+    with open(folder / "comparison.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["architecture"], row["n_replicates"]) for row in rows] == [
+        ("compact", "2"),
+        ("mine", "2"),
+    ]
+    assert {path.name for path in folder.iterdir()} == {
+        *("comparison.csv", "comparison.json", "ensembles.csv", "networks.csv"),
+        *("cell_sizes.png", "learning_curves.png", "probabilities.png"),
+    }
+    recommended = json.loads((folder / "comparison.json").read_text())["recommended"]["models"]
+    assert all((trained / "networks" / name).exists() for name in recommended)
+
+
+def test_masks_do_not_depend_on_how_the_slide_is_cut(nextflow, trained, tissue, tmp_path):
+    models = sorted((trained / "networks").glob("*compact*.keras"))
+    options = ["--segmenter", "pixelcnn", "--models", ",".join(map(str, models))]
+    options += ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--compartment", "whole-cell"]
+    found = []
+    for cut in (["--patch_size", "192", "--patches_per_task", "4"], ["--batch_size", "2"]):
+        outdir = tmp_path / cut[1]
+        done = nextflow(*options, *cut, "--outdir", outdir, folder=tmp_path, accept=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found.append(masks_of(outdir))
+    assert found[0] == found[1]
+    assert set(found[0]) == {"cell.ome.tif", "cell_boundary.ome.tif"}
+    mask = tmp_path / "192" / "tissue" / "segmentation" / "pixelcnn-tissue" / "cell.ome.tif"
+    truth = tifffile.imread(tissue / "cell_truth.ome.tif")
+    assert object_f1(tifffile.imread(mask), truth)["f1"] > 0.5
+    provenance = json.loads((tmp_path / "192" / "tissue" / "provenance.json").read_text())
+    cards = provenance["model"]["networks"]
+    assert [card["training"]["seed"] for card in cards] == [1, 2]
+    assert [step["step"] for step in provenance["steps"]][2] == "CLASSIFY"
+
+
+def test_the_embedded_networks_are_free_and_good_on_tissue(nextflow, tissue, tmp_path):
+    options = ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--segmenter", "pixelcnn"]
+    done = nextflow(*options, folder=tmp_path, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "licensed" not in done.stdout
+    folder = tmp_path / "results" / "tissue" / "segmentation" / "pixelcnn-tissue"
+    for mask, truth in (("cell_original", "cell_truth"), ("nucleus_original", "nucleus_truth")):
+        found = tifffile.imread(folder / f"{mask}.ome.tif")
+        assert object_f1(found, tifffile.imread(tissue / f"{truth}.ome.tif"))["f1"] > 0.85
+    summary = json.loads((tmp_path / "results" / "tissue" / "summary.json").read_text())
+    assert (summary["n_uncertified_cells"], summary["n_uncertified_nuclei"]) == (0, 0)
+    assert summary["n_matched"] > 100
+
+
+def test_the_embedded_networks_are_small_and_say_what_they_learnt_from(repo):
+    files = sorted((repo / "assets" / "networks").glob("*.keras"))
+    assert [file.stem for file in files] == ["nuclear", "whole-cell"]
+    assert sum(file.stat().st_size for file in files) < 2e6
+    for file in files:
+        card = read_card(file)
+        assert card["compartment"] == file.stem
+        assert "Cellquilt (MIT)" in card["training"]["data_license"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mode", "train", "--image", "{image}", *CHANNELS], "needs --labels"),
+        (["{training}"], "needs --compartment whole-cell or --compartment nuclear"),
+        (["{training}", "--architectures", "refrence"], "there is no such architecture"),
+        (["{training}", "--architecture_file", "no.yaml"], "is no file; check the path."),
+        (["{segment}", "--models", "no.keras"], "--models no.keras does not exist"),
+        (["{segment}", "--models", "{one},{other}"], "2 files are called a.keras"),
+        (["{segment}", "--xla"], "are for --segmenter mesmer"),
+        (["--mode", "benchmark", "--segmenter", "pixelcnn"], "measures Mesmer"),
+        (["--input", "{sheet}", "--mode", "train"], "split 'tset': must be train or test"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_task(nextflow, tissue, tmp_path, options, message):
+    image = tissue / "tissue.ome.tif"
+    (tmp_path / "sheet.csv").write_text(
+        f"sample,image,labels,split,nuclear\none,{image},{tissue / 'cell_truth.ome.tif'},tset,0\n"
+    )
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.keras").touch()
+    groups = {
+        "{training}": training(tissue),
+        "{segment}": ["--segmenter", "pixelcnn", "--image", image, *CHANNELS],
+    }
+    names = {
+        "image": image,
+        "one": tmp_path / "one" / "a.keras",
+        "other": tmp_path / "other" / "a.keras",
+        "sheet": tmp_path / "sheet.csv",
+    }
+    given = []
+    for option in options:
+        given += groups.get(option) or [option.format(**names)]
+    if "--input" in given:
+        given += ["--compartment", "whole-cell"]
+    done = nextflow(*given, folder=tmp_path, accept=False)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Submitted process" not in done.stdout

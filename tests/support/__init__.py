@@ -1,0 +1,1 @@
+"""What several tests share: small slides, steps run in a row, tables."""

@@ -1,0 +1,76 @@
+"""Slides of any kind for the tests: noise, OME-XML, files, and how a refusal must look."""
+
+import re
+
+import numpy as np
+import pytest
+import tifffile
+
+from cellquilt.errors import DataError
+from cellquilt.slides.slide import open_slide
+
+ROOT = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+LAYOUTS = {
+    "contiguous": {},
+    "strips": {"rowsperstrip": 7},
+    "lzw-strips": {"rowsperstrip": 7, "compression": "lzw", "predictor": True},
+    "one-strip": {"rowsperstrip": 150, "compression": "zlib"},
+    "tiles": {"tile": (64, 48)},
+    "zlib-tiles": {"tile": (64, 48), "compression": "zlib"},
+    "zstd-tiles": {"tile": (32, 128), "compression": "zstd"},
+}
+
+
+def pixels(shape=(3, 150, 110), dtype="uint16", seed=0):
+    """Return noise that fills the range of `dtype`."""
+    noise = np.random.default_rng(seed).random(shape)
+    if np.dtype(dtype).kind == "f":
+        return (noise * 100 - 50).astype(dtype)
+    limits = np.iinfo(dtype)
+    return (limits.min + noise * (float(limits.max) - limits.min)).astype(dtype)
+
+
+def ome_xml(planes=3, size=(110, 150), pixel_attributes="", inside=None, root="", tail=""):
+    """Return OME-XML for `planes` channels of `size` (x, y), with what is put into it."""
+    if inside is None:
+        channels = "".join(f'<Channel ID="Channel:0:{c}"/>' for c in range(planes))
+        inside = f'{channels}<TiffData IFD="0" PlaneCount="{planes}"/>'
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><OME {ROOT} {root}><Image ID="Image:0">'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="{size[0]}"'
+        f' SizeY="{size[1]}" SizeC="{planes}" SizeZ="1" SizeT="1" {pixel_attributes}>{inside}'
+        f"</Pixels></Image>{tail}</OME>"
+    )
+
+
+def write(path, data, xml=None, **options):
+    """Write pages with `xml` as their description; without it, as tifffile's own OME-TIFF."""
+    options = {"photometric": "minisblack"} | options
+    if xml is not None:
+        tifffile.imwrite(path, data, description=xml.encode(), metadata=None, **options)
+    else:
+        metadata = {"axes": "CYX"} | options.pop("metadata", {})
+        tifffile.imwrite(path, data, ome=True, metadata=metadata, **options)
+    return path
+
+
+def names(*given):
+    return {"Channel": {"Name": list(given)}}
+
+
+def refused(path, match, **options):
+    """Assert that opening `path` fails with a short message that names it and has `match`."""
+    with pytest.raises(DataError) as caught:
+        open_slide(path, **options).close()
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert re.search(match, message), message
+    assert "\n" not in message and len(message) < 400
+
+
+def forget_tiles(path, indices):
+    """Make tiles of the first page ones that were never written."""
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tag = tif.pages[0].tags[name]
+            tag.overwrite([0 if i in indices else n for i, n in enumerate(tag.value)])

@@ -1,0 +1,189 @@
+"""The steps of the pipeline in a row, as functions, for tests that look at what they give."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from cellquilt.cells.matching import count, match, match_table, paint
+from cellquilt.cells.objects import open_objects
+from cellquilt.cells.quantify import quantify
+from cellquilt.handoff import stores
+from cellquilt.images.label_image import LabelReader, write_label_image
+from cellquilt.labelling.label import COMPARTMENTS, label
+from cellquilt.labelling.stitch import Stitched, stitch
+from cellquilt.slides.ingest import Request, ingest
+from cellquilt.slides.slide import open_slide
+from cellquilt.tiling.lattice import STRIDE
+from cellquilt.tiling.patches import SMOOTHING_REACH, plan_patches
+from cellquilt.tiling.tasks import grid_of, lattice_of, patches_of, plan_tasks
+
+if TYPE_CHECKING:
+    from cellquilt.networks.tile_network import Network
+
+CHANNELS = ["nuclear", "membrane", "another membrane"]
+
+
+def write_slide(path: Path, image: np.ndarray, mpp: float = 0.5, **options) -> Path:
+    """Write (H, W, 1 to 3) pixels as an OME-TIFF with the first of `CHANNELS`."""
+    names = CHANNELS[: image.shape[-1]]
+    metadata = {"axes": "CYX", "Channel": {"Name": names}}
+    metadata |= {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+    planes = np.moveaxis(image, -1, 0)
+    tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata=metadata, **options)
+    return path
+
+
+def ingest_image(folder: Path, image: np.ndarray, mpp: float = 0.5, **options) -> Path:
+    """Write an image as a slide, INGEST it and return the store; the folder must be new."""
+    folder.mkdir(parents=True)
+    slide = write_slide(folder / "slide.ome.tif", image, mpp, **options)
+    membrane = ";".join(CHANNELS[1 : image.shape[-1]])
+    ingest(Request("sample", slide, "nuclear", membrane), folder / "normalised.zip")
+    return folder / "normalised.zip"
+
+
+def network_input(store: Path) -> np.ndarray:
+    """Return the whole slide as the network sees it, (h, w, 2) float32."""
+    with stores.read(store) as slide:
+        codes, lut = slide["codes"][:], slide["lut"][:]
+    return np.stack([table[channel] for table, channel in zip(lut, codes, strict=True)], axis=-1)
+
+
+def plan_store(
+    store: Path,
+    folder: Path,
+    patch_size: int = 1536,
+    halo: int = 96,
+    patches_per_task: int = 16,
+    patch_qc: str = "default",
+    min_contrast: float = 0.03,
+) -> tuple[pd.DataFrame, list[Path]]:
+    """PATCH a store; return the table of patches and the tasks' stores of pixels."""
+    folder.mkdir(parents=True)
+    options = (patch_size, halo, patches_per_task, patch_qc, min_contrast)
+    return plan_tasks(store, folder, *options), sorted(folder.glob("*.pixels.zip"))
+
+
+def segment_tasks(pixels: list[Path], network: "Network") -> list[Path]:
+    """SEGMENT tasks; return their stores of maps."""
+    from cellquilt.networks.segment import segment  # imports TensorFlow, which takes long
+
+    maps = [path.with_name(path.name.replace("pixels", "maps")) for path in pixels]
+    for source, target in zip(pixels, maps, strict=True):
+        segment(source, network, "cpu", {"name": "Mesmer"}, target)
+    return maps
+
+
+def windows(maps: Path) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Yield for each patch of a task where on the slide LABEL reads, and the (h, w, 4) maps."""
+    with stores.read(maps) as task:
+        attributes = dict(task.attrs)
+        lattice = lattice_of(attributes)
+        top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
+        left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
+        for patch in patches_of(attributes):
+            y0, y1, x0, x1 = patch.window(attributes["halo"] + SMOOTHING_REACH, lattice)
+            read = task["maps"][:, y0 - top : y1 - top, x0 - left : x1 - left]
+            yield np.s_[y0:y1, x0:x1], np.moveaxis(read, 0, -1)
+
+
+def replan(maps: Path, patch_size: int, values: np.ndarray | None = None) -> Path:
+    """Return a copy of the maps of a whole slide, cut into patches of another size.
+
+    Where `values`, (h, w, 4), are given, the copy holds these instead.
+    """
+    own = "own" if values is None else "given"
+    target = maps.with_name(f"patches-{patch_size}-{own}.maps.zip")
+    with stores.read(maps) as task:
+        attributes = dict(task.attrs)
+        patches = plan_patches(lattice_of(attributes), patch_size)
+        attributes["patches"] = [asdict(patch) for patch in patches]
+        whole = task["maps"]
+        contents = whole[:]
+        if values is not None:
+            lattice = lattice_of(attributes)
+            top, left = lattice.rows.before, lattice.cols.before
+            height, width = values.shape[:2]
+            contents[:, top : top + height, left : left + width] = np.moveaxis(values, -1, 0)
+        with stores.create(target, attributes) as copy:
+            stores.new_array(copy, "maps", whole.shape, whole.dtype, whole.chunks)[:] = contents
+    return target
+
+
+def label_tasks(maps: list[Path], folder: Path) -> list[Path]:
+    """LABEL both compartments of tasks; return their stores of labels."""
+    folder.mkdir(parents=True)
+    thresholds = {compartment: limits for compartment, (_, _, limits) in COMPARTMENTS.items()}
+    labels = [folder / path.name.replace("maps", "labels") for path in maps]
+    for source, target in zip(maps, labels, strict=True):
+        label(source, thresholds, target)
+    return labels
+
+
+def stitch_tasks(labels: list[Path]) -> list[Stitched]:
+    """STITCH the labels of a slide's tasks; return its cells and its nuclei."""
+    with stores.read(labels[0]) as task:
+        grid = grid_of(dict(task.attrs))
+    names = [name for name, _, _ in COMPARTMENTS.values()]
+    stitched = [stitch(labels, name, grid, labels[0].parent) for name in names]
+    assert [compartment.n_disputed_px for compartment in stitched] == [0, 0]
+    return stitched
+
+
+def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
+    """LABEL and STITCH; return (H, W, 2) labels, whole-cell first."""
+    stitched = stitch_tasks(label_tasks(maps, folder))
+    return np.stack([compartment.labels[:] for compartment in stitched], axis=-1)
+
+
+def repaired(
+    folder: Path, cells: np.ndarray, nuclei: np.ndarray, mpp: float = 0.5
+) -> tuple[dict[str, Path], pd.DataFrame]:
+    """REPAIR two label images; return all the masks by name, and the table of matches."""
+    masks = {"cell_original": cells, "nucleus_original": nuclei}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.ome.tif" for name in (*masks, "cell", "nucleus")}
+    for name, labels in masks.items():
+        write_label_image(paths[name], labels.astype(np.uint32), mpp, name)
+    with (
+        LabelReader(paths["cell_original"]) as cell,
+        LabelReader(paths["nucleus_original"]) as nucleus,
+    ):
+        matching = match(count(cell, nucleus))
+        painted = [strips[1:] for strips in paint(matching, cell, nucleus)]
+    for name, strips in zip(("cell", "nucleus"), zip(*painted, strict=True), strict=True):
+        write_label_image(paths[name], np.concatenate(strips), mpp, name)
+    matches = match_table(matching, mpp)
+    for name in ("cell", "nucleus"):
+        matches[f"{name}_certified"] = matches[f"{name}_label"].notna()
+    return paths, matches
+
+
+def quantified(
+    table: Path,
+    slide: Path,
+    masks: dict[str, Path],
+    matches: pd.DataFrame | None = None,
+    mpp: float = 0.5,
+    **options,
+) -> Path:
+    """QUANTIFY a slide's masks, of one compartment without `matches`; return the table."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with open_slide(slide) as image, ExitStack() as files:
+        objects = open_objects(files, masks, matches, None)
+        facts = {
+            "sample": table.stem,
+            "segmenter": "mesmer",
+            "compartment": objects.compartment,
+            "image": {"name": slide.name, "height": image.height, "width": image.width},
+            "image_mpp": mpp,
+            "provenance": [],
+        }
+        quantify(image, objects, facts, table, **options)
+    return table

@@ -1,0 +1,1 @@
+"""The pipeline on real systems: schedulers, containers, profiles, kills and full disks."""

@@ -1,0 +1,179 @@
+"""The images: built as a user builds them, and the demo run in them with next to no rights.
+
+Every task runs as uid 1000 without capabilities, on a read-only root file system, without a
+network. The bases are stand-ins made of Debian's packages, since no registry is reached here.
+"""
+
+import filecmp
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CONTAINER_TESTS = "tests/system/container"
+
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+BASES = {
+    **{"runtime": "trixie:13", "export": "trixie:13", "evaluate": "trixie:13"},
+    **{"deepcell": "python:3.10"},
+}
+LARGEST = {"runtime": 2.5e9, "export": 1.5e9, "evaluate": 1e9, "deepcell": 1.5e9}
+FORMATS = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap"
+SEALED = "--user 1000:1000 --read-only --cap-drop all --security-opt no-new-privileges"
+# What the runs themselves write: times, and where they ran
+OWN = {"report.html", "execution_report.html", "execution_trace.txt", "software_versions.yml"}
+
+
+@pytest.fixture(scope="module")
+def podman(repo) -> Callable[..., str]:
+    """Return a function that runs podman and returns what it prints."""
+    if os.geteuid() != 0:
+        pytest.skip("the bases of the images are made by debootstrap, which needs root")
+    for program in ("podman", "debootstrap"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program} here, and tests/packages.sh could not install it")
+    settings = os.environ | {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
+
+    def run(*arguments: str | Path) -> str:
+        done = subprocess.run(
+            ["podman", *arguments], env=settings, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def images(repo, podman) -> dict[str, dict]:
+    """Return what podman tells of each image, once tools/build-images.sh has built it."""
+    settings = os.environ | {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
+    made = subprocess.run(
+        [repo / CONTAINER_TESTS / "bases.sh"], env=settings, capture_output=True, text=True
+    )
+    if made.returncode != 0:
+        pytest.skip(f"no base images can be made here: {made.stderr[-500:]}")
+    tried = ["podman", "run", "--rm", "--network", "none", "localhost/base/trixie:13", "true"]
+    ran = subprocess.run(tried, env=settings, capture_output=True, text=True)
+    if ran.returncode != 0:
+        pytest.skip(f"podman runs no containers here: {ran.stderr[-500:]}")
+    network = ["--isolation=chroot", "--network=host"]
+    if BUNDLE.exists():
+        network += ["-v", f"{BUNDLE}:/run/ca.crt:ro"]
+        network += [
+            "--build-arg",
+            "PIP_CERT=/run/ca.crt",
+            "--build-arg",
+            "SSL_CERT_FILE=/run/ca.crt",
+        ]
+    for image, base in BASES.items():
+        options = [*network, "--build-arg", f"BASE_IMAGE=localhost/base/{base}"]
+        subprocess.run(
+            [repo / "tools/build-images.sh", image, "--", *options],
+            env=settings,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    return {
+        name: json.loads(podman("image", "inspect", f"localhost/cellquilt/{name}:0.1.0"))[0]
+        for name in BASES
+    }
+
+
+def run_demo(repo: Path, folder: Path, weights: Path, *options: str | Path) -> Path:
+    """Run the demo in a folder with a profile and other options, and return its results."""
+    command = [repo / "tools" / "nextflow", "run", repo, "-ansi-log", "false", *options]
+    own = ["--accept_mesmer_license", "--mesmer_model", weights]
+    own += ["--formats", FORMATS, "--evaluate"]
+    settings = {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
+    done = subprocess.run(
+        [*command, *own], cwd=folder, env=os.environ | settings, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def sealed_run(repo, images, mesmer_weights, tmp_path_factory) -> Iterator[Path]:
+    """Return the folder of the demo's run in the images, with as few rights as can be."""
+    folder = tmp_path_factory.mktemp("sealed")
+    # uid 1000 reads the scripts and the weights, which may lie in a folder of root's
+    shutil.copytree(repo, folder / "cellquilt", ignore=shutil.ignore_patterns(".git"))
+    shutil.copy(mesmer_weights, folder)
+    (folder / "sealed.config").write_text(f"podman.runOptions = '{SEALED}'\n")
+    # for uid 1000 to come to the folders of tasks, which belong to who runs Nextflow
+    modes = {path: path.stat().st_mode for path in [folder, *folder.parents[:2]]}
+    for path, mode in modes.items():
+        path.chmod(mode | 0o755)
+    before = os.umask(0)
+    try:
+        options = ["-c", folder / "sealed.config", "-profile", "demo,podman"]
+        run_demo(folder / "cellquilt", folder, folder / mesmer_weights.name, *options)
+    finally:
+        os.umask(before)
+    yield folder
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+def published(results: Path) -> dict[str, Path]:
+    """Return the files of a run by their path in the results."""
+    found = (path for path in results.rglob("*") if path.is_file() and path.name not in OWN)
+    return {str(path.relative_to(results)): path for path in found}
+
+
+def test_outputs_in_containers_are_those_without(repo, sealed_run, mesmer_weights, tmp_path):
+    results = run_demo(repo, tmp_path, mesmer_weights, "-profile", "demo,local")
+    inside, outside = published(sealed_run / "results"), published(results)
+    assert inside.keys() == outside.keys()
+    different = {name for name in inside if not filecmp.cmp(inside[name], outside[name], False)}
+    assert different == set()
+
+
+def test_every_task_ran_sealed(sealed_run):
+    commands = [path.read_text() for path in sealed_run.glob("work/*/*/.command.run")]
+    runs = [re.search(r"podman run .*", text)[0] for text in commands]
+    assert len(runs) >= 15
+    assert all(SEALED in run for run in runs)
+    model = [run for run in runs if "cellquilt/deepcell" in run]
+    assert len(model) == 1
+    assert all("--network none" in run for run in runs if run not in model)
+    owners = {path.stat().st_uid for path in sealed_run.glob("work/*/*/*.zip")}
+    assert owners == {1000}
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_image_is_small_and_has_what_a_task_needs_only(podman, images, name):
+    found = images[name]
+    assert found["Size"] <= LARGEST[name]
+    assert found["Config"]["User"] == "1000:1000"
+    assert not found["Config"].get("Entrypoint")
+    labels = found["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == f"cellquilt/{name}"
+    inside = podman(
+        *("run", "--rm", "--read-only", "--network", "none", f"localhost/cellquilt/{name}:0.1.0"),
+        *("bash", "-c", "id -u; command -v ps python gcc cc jupyter; touch /x 2>&1; ls -A /tmp"),
+    )
+    assert inside.splitlines() == [
+        "1000",
+        "/usr/bin/ps",
+        "/opt/cellquilt/bin/python",
+        "touch: cannot touch '/x': Read-only file system",
+    ]
+    settings = dict(entry.split("=", 1) for entry in found["Config"]["Env"])
+    assert settings["HOME"] == "/tmp"
+    assert ("NVIDIA_VISIBLE_DEVICES" in settings) == (name == "runtime")
+
+
+def test_kernels_were_compiled_ahead_of_time(podman, images):
+    for name in ("runtime", "export"):
+        image = f"localhost/cellquilt/{name}:0.1.0"
+        code = "import cellquilt_kernels.flood as k; print(k.__file__)"
+        assert podman("run", "--rm", "--read-only", image, "python", "-c", code).endswith(".so\n")

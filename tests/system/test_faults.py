@@ -1,0 +1,236 @@
+"""Disks that are full or fail, too little memory, files that are damaged between two steps.
+
+What the user is told, how the task ends (137: tried again with more memory; 65 and 74: not), and
+that mending what was said and -resume give the results of an undisturbed run.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from system.faults.runs import DEMO, Run, files_of, step_of
+from system.faults.scenes import SCENES, made, whole_run
+
+GENERATE = ["--height", "600", "--width", "600", "--empty_width", "0"]
+# Wrong on purpose, so that a run ends at INGEST
+NO_SUCH_PLANE = [*DEMO, "--segmenter", "pixelcnn", "--z", "7"]
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Callable[[str], Path]]:
+    """Return a function that makes a disk of a size in memory, or gives it another one."""
+    folder = made(tmp_path / "disk")
+
+    def mount(size: str) -> Path:
+        options = f"size={size},{'remount' if folder.is_mount() else 'mode=777'}"
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "-l", folder], capture_output=True)
+
+
+def script(repo: Path, name: str, *arguments, folder: Path, **how) -> subprocess.CompletedProcess:
+    command = [sys.executable, repo / "bin" / f"{name}.py", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, **how)
+
+
+def test_a_full_disk_is_named_and_nothing_half_stays(repo, disk):
+    folder = disk("600k")
+    done = script(repo, "generate", *GENERATE, "--outdir", "demo", folder=folder)
+    assert done.returncode == 74, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the disk is full" in done.stderr
+    assert f"MB free in {folder}" in done.stderr
+    assert "-work-dir" in done.stderr and "-resume" in done.stderr
+    assert files_of(folder) == {}
+
+
+def test_too_little_memory_ends_as_what_is_tried_again(repo, tmp_path):
+    huge = ["--height", "30000", "--width", "30000", "--outdir", "demo"]
+    command = f"ulimit -v 3000000; exec {sys.executable} {repo}/bin/generate.py {' '.join(huge)}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 137, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "not enough memory, with " in done.stderr and "tried again with more" in done.stderr
+
+
+FAILING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from cellquilt import cli, outputs
+from pathlib import Path
+
+def read():
+    with outputs.whole(Path("result")) as partial:
+        partial.write_text("half")
+        open("/proc/self/mem", "rb").read(1)  # nothing is mapped there: EIO
+
+def overfill():
+    raise OSError("4096 requested and 12 written")  # as numpy hides a full disk
+
+cli.run({"read": read, "overfill": overfill}[sys.argv[2]])
+"""
+
+
+def test_a_failing_disk_is_told(repo, tmp_path):
+    command = [sys.executable, "-c", FAILING, repo / "bin", "read"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 74
+    assert done.stderr.startswith("ERROR: the disk, or the network that it is on, fails")
+    assert "Traceback" not in done.stderr
+    assert files_of(tmp_path) == {}
+
+
+def test_other_errors_of_the_system_keep_their_trace(repo, tmp_path):
+    command = [sys.executable, "-c", FAILING, repo / "bin", "overfill"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+LIMITED = """
+process {
+    withName: 'GENERATE' {
+        ext.args     = '--height 3000 --width 3000 --empty_width 0'
+        memory       = { task.previousTrace ? task.previousTrace.memory * 2 : 700.MB }
+        beforeScript = { "export PATH='%s':\\$PATH; ulimit -v ${task.memory.toKilo()}" }
+    }
+}
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_lacks_memory_gets_more(cache, tmp_path):
+    """Its limit is real: that of a cluster which counts addresses (ulimit -v)."""
+    config = tmp_path / "limited.config"
+    config.write_text(LIMITED % (cache / "envs" / "runtime" / "bin"))
+    run = Run(tmp_path, tuple(NO_SUCH_PLANE), config)
+    assert run.finish() == 1  # of INGEST
+    attempts = [task for task in run.tasks if step_of(task["name"]) == "GENERATE"]
+    codes = [task["exit"] for task in attempts]
+    assert codes[0] == "137" and codes[-1] == "0" and len(codes) in (2, 3), codes
+    told = (run.folder_of(attempts[0]) / ".command.err").read_text()
+    assert "ERROR: not enough memory" in told and "Traceback" not in told
+    ingest = [task["exit"] for task in run.tasks if step_of(task["name"]) == "INGEST"]
+    assert ingest == ["65"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Callable[[str], Run]:
+    """Return a function that gives a scene's whole run, the one of this session."""
+    return lambda name: whole_run(name, tmp_path_factory.getbasetemp() / "undisturbed")
+
+
+@pytest.mark.slow
+def test_a_full_work_disk_ends_the_run_and_room_mends_it(whole, disk, tmp_path):
+    expected = whole("pixelcnn").published()
+    folder = disk("4m")
+    run = Run(tmp_path, (*SCENES["pixelcnn"], "-work-dir", folder / "work"))
+    assert run.finish() == 1
+    assert "the disk is full" in run.said
+    assert f"MB free in {folder}" in run.said
+    assert "Traceback" not in run.said
+    assert {path for path, c in run.published().items() if c != expected[path]} == set()
+    disk("400m")
+    assert run.finish("-resume") == 0, run.said
+    assert "Cached process > SEGMENTATION:GENERATE" in run.said
+    assert run.published() == expected
+
+
+@pytest.mark.slow
+def test_times_of_files_change_what_is_redone_but_not_the_results(whole, repo, tmp_path):
+    """A clock that runs ahead does no harm; files with other times are taken for other files."""
+    generated = whole("pixelcnn").results / "demo" / "tissue.ome.tif"
+    slide = shutil.copy(generated, tmp_path / "tissue.ome.tif")
+    next_year = slide.stat().st_mtime + 365 * 86400
+    os.utime(slide, (next_year, next_year))
+    channels = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK", "--formats", "none"]
+    options = ["-profile", "local", "--image", slide, *channels, "--segmenter", "pixelcnn"]
+    run = Run(tmp_path, tuple(options))
+    assert run.finish() == 0, run.said
+    first = run.published()
+    n_tasks = run.said.count("Submitted process")
+
+    assert run.finish("-resume") == 0
+    assert run.said.count("Cached process") == n_tasks
+    assert run.said.count("Submitted process") == n_tasks
+
+    for path in [slide, *run.work.glob("*/*/*/normalised.zip")]:
+        os.utime(path, (next_year - 1000, next_year - 1000))
+    assert run.finish("-resume") == 0
+    redone = run.said.count("Submitted process") - n_tasks
+    assert 5 < redone <= n_tasks
+    assert run.published() == first
+
+
+# What each step reads, where in its task folder, of which scene; a slide is read by several.
+READ = {
+    "mesmer": {
+        "PATCH": ["normalised.zip"],
+        "SEGMENT": ["task-*.pixels.zip", "mesmer"],
+        "LABEL": ["task-*.maps.zip"],
+        "STITCH": ["sample.json", "labels/*.labels.zip"],
+        "REPAIR": ["sample.json", "cell_original.ome.tif"],
+        "QUANTIFY": ["tissue.ome.tif", "sample.json", "masks/nucleus.ome.tif"],
+        "EXPORT": ["demo.parquet", "masks/cell.ome.tif"],
+        "DRAW": ["normalised.zip", "demo.parquet", "masks/cell.ome.tif"],
+        "EVALUATE": ["tissue.ome.tif"],
+        "REPORT": ["samples/*/report.json", "evaluations/*/evaluation.json"],
+    },
+    "pixelcnn": {"CLASSIFY": ["task-*.pixels.zip"]},
+}
+CASES = [
+    (scene, step, name, how)
+    for scene, steps in READ.items()
+    for step, names in steps.items()
+    for name in names
+    for how in ("cut", "gone")
+    if how == "cut" or name in ("normalised.zip", "tissue.ome.tif", "demo.parquet")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scene", "step", "name", "how"), CASES)
+def test_a_file_that_is_damaged_between_two_steps(whole, repo, tmp_path, scene, step, name, how):
+    """The user is told which file it is, and the task is not tried again."""
+    run = whole(scene)
+    task = next(task for task in run.tasks if step_of(task["name"]) == step)
+    original = run.folder_of(task)
+    copy = tmp_path / "task"
+    shutil.copytree(original, copy)
+    damaged = next(copy.glob(name))
+    damage(damaged, how)
+    environment = re.search(r"export PATH='(.+?)'", (original / ".command.run").read_text())[1]
+    command = (copy / ".command.sh").read_text().partition("# capture")[0]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=copy,
+        env=os.environ | {"PATH": f"{environment}:{os.environ['PATH']}:{repo / 'bin'}"},
+        capture_output=True,
+        text=True,
+    )
+    shutil.rmtree(copy)
+    assert done.returncode == 65, done.stdout + done.stderr
+    assert "ERROR: " in done.stderr and "Traceback" not in done.stderr
+    assert damaged.name in done.stderr
+
+
+def damage(path: Path, how: str) -> None:
+    """Cut a file, or the largest of a folder, to two thirds, or remove it."""
+    if path.is_dir():
+        path = max(path.rglob("*"), key=lambda file: file.stat().st_size * file.is_file())
+    if how == "gone":
+        path.unlink()
+        return
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])

@@ -1,0 +1,375 @@
+"""Profiles: what each gives to a task, and whether docs/cloud.md tells all that one needs.
+
+Clouds' executors are plugins, which are not here: their tasks are run on this machine, with the
+directives that the profile gives them. Slurm is tests/system/profiles/sbatch; a real one is in
+tests/test_slurm.py.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LOST, KILLED = 99, 137  # tests/system/profiles/sbatch makes the first one Google's 50001
+
+# What Nextflow's executor cannot do without, and no profile can know
+REQUIRED = {
+    "slurm": {"process.queue"},
+    "awsbatch": {"process.queue", "aws.region", "docker.registry"},
+    "googlebatch": {"google.project", "google.location", "docker.registry"},
+    "azurebatch": {
+        "azure.storage.accountName",
+        "azure.batch.accountName",
+        "azure.batch.location",
+        "azure.registry.server",
+        "docker.registry",
+    },
+}
+SECTIONS = {
+    "slurm": ("Slurm", "/shared"),
+    "awsbatch": ("AWS Batch", "s3://$BUCKET"),
+    "googlebatch": ("Google Cloud Batch", "gs://$BUCKET"),
+    "azurebatch": ("Azure Batch", "az://cellquilt"),
+}
+CLOUDS = list(SECTIONS)[1:]
+ENGINES = ("docker", "podman", "singularity", "apptainer")
+
+
+@pytest.fixture(scope="module")
+def command(repo, tmp_path_factory) -> Callable[..., str]:
+    """Return a function that runs tools/nextflow and returns what it prints."""
+    default = tmp_path_factory.mktemp("profiles")
+
+    def run(*arguments: str | Path, folder: Path = default, path: Path | None = None) -> str:
+        found = os.environ["PATH"]
+        settings = {"PATH": f"{path}:{found}" if path else found, "NXF_ANSI_LOG": "false"}
+        done = subprocess.run(
+            [repo / "tools" / "nextflow", *arguments],
+            cwd=folder,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def settings(repo, command) -> Callable[..., dict[str, str]]:
+    """Return a function that resolves profiles, and gives each setting as Nextflow writes it."""
+
+    def resolve(profiles: str, *sources: Path) -> dict[str, str]:
+        own = [word for source in sources for word in ("-c", source)]
+        said = command(*own, "config", repo, "-flat", "-profile", profiles)
+        return dict(re.findall(r"^([\w.]+) = (.+)$", said, re.MULTILINE))
+
+    return resolve
+
+
+@pytest.fixture(scope="module")
+def page(repo) -> str:
+    return (repo / "docs" / "cloud.md").read_text()
+
+
+def section(page: str, profile: str) -> str:
+    """Return what docs/cloud.md has under the heading of a profile."""
+    title = re.escape(SECTIONS[profile][0])
+    return re.search(rf"^## {title}\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)[1]
+
+
+@pytest.fixture(scope="module")
+def site(page, tmp_path_factory) -> Callable[[str], Path]:
+    """Return a function that writes a profile's site.config of docs/cloud.md."""
+    folder = tmp_path_factory.mktemp("sites")
+
+    def write(profile: str) -> Path:
+        blocks = r"`site\.config`.*?```groovy\n(.*?)```"
+        (first, *_) = re.findall(blocks, section(page, profile), re.DOTALL)
+        path = folder / f"{profile}.config"
+        path.write_text(first)
+        return path
+
+    return write
+
+
+def given(folder: Path) -> dict[tuple[str, int], dict]:
+    """Return what the tasks of probe.nf were given, by process and attempt."""
+    notes = [json.loads(path.read_text()) for path in folder.glob("work/*/*/given.json")]
+    return {(note["process"], note["attempt"]): note for note in notes}
+
+
+@pytest.fixture(scope="module")
+def probe(repo, command, site, tmp_path_factory) -> Callable[..., dict[tuple[str, int], dict]]:
+    """Return a function that runs the probe with a cloud's profile, on this machine."""
+
+    def run(profile: str, *arguments: str) -> dict[tuple[str, int], dict]:
+        folder = tmp_path_factory.mktemp(profile)
+        machine = folder / "machine.config"
+        machine.write_text("executor.cpus = 16\nexecutor.memory = 64.GB\nparams.codes = ''\n")
+        sources = ["-c", repo / "nextflow.config", "-c", site(profile), "-c", machine]
+        here = ["-process.executor", "local", *arguments]
+        script = repo / "tests" / "system" / "profiles" / "probe.nf"
+        command("run", script, *sources, "-profile", f"{profile},gpu", *here, folder=folder)
+        return given(folder)
+
+    return run
+
+
+def test_every_profile_is_described(repo):
+    config = (repo / "nextflow.config").read_text()
+    block = re.search(r"^profiles \{\n(.*?)^\}", config, re.DOTALL | re.MULTILINE)[1]
+    usage = (repo / "docs" / "usage.md").read_text()
+    table = usage[usage.index("| profile | what it does |") :].split("\n\n")[0]
+    first_cells = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(first_cells))
+    assert sorted(named) == sorted(re.findall(r"^    (\w+) \{", block, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("engine", "option"),
+    [
+        ("docker", "--gpus all"),
+        ("podman", "--device nvidia.com/gpu=all"),
+        ("singularity", "--nv"),
+        ("apptainer", "--nv"),
+    ],
+)
+def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engine, option):
+    found = settings(f"demo,{engine},gpu")
+    sealed = "--network none" if engine in ("docker", "podman") else None
+    given = f"'{sealed} {option}' : '{sealed}'" if sealed else f"'{option}' : null"
+    assert found["process.containerOptions"] == f"{{ task.accelerator ? {given} }}"
+    assert found[f"{engine}.enabled"] == "true"
+    assert (found["params.device"], found["params.demo"]) == ("'gpu'", "true")
+    assert "process.executor" not in found
+
+
+def test_local_needs_no_container(settings):
+    found = settings("local")
+    assert "environments}" in found["process.beforeScript"]
+    assert {name for name in found if name.endswith(".enabled")} == {
+        "trace.enabled",
+        "report.enabled",
+    }
+
+
+def test_nothing_but_a_profile_chooses_where_tasks_run(repo):
+    """Seqera Platform and a user's own settings do, without any profile."""
+    shared = ["nextflow.config", "conf/base.config", "conf/modules.config"]
+    for path in [repo / name for name in shared] + list((repo / "modules").glob("*/main.nf")):
+        assert not re.search(r"^\s*(process\.)?(executor|queue)\b", path.read_text(), re.MULTILINE)
+
+
+def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
+    """Until 26.04 Nextflow lets it replace all that the pipeline says of those processes."""
+    pattern = r"with(?:Name|Label): *'([^']+)'"
+    named = [
+        re.findall(pattern, (repo / "conf" / f"{name}.config").read_text())
+        for name in ("base", "modules")
+    ]
+    for profile in REQUIRED:
+        text = (repo / "conf" / f"{profile}.config").read_text()
+        assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), profile
+
+
+@pytest.fixture
+def images(repo, command, tmp_path) -> Callable[[str, str], dict[str, str]]:
+    """Return a function that resolves profiles with more settings to the image of each process."""
+
+    def inspect(profiles: str, more: str) -> dict[str, str]:
+        (tmp_path / "more.config").write_text(more)
+        options = ["-c", tmp_path / "more.config", "-profile", profiles, "-format", "json"]
+        demo = ["--demo", "--accept_mesmer_license"]
+        said = command("inspect", *options, repo, *demo, folder=tmp_path)
+        return {entry["name"]: entry["container"] for entry in json.loads(said)["processes"]}
+
+    return inspect
+
+
+def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
+    """Return the image of each process, those that use a GPU with an ending."""
+    on_gpu = {"SEGMENT", "CLASSIFY", "TRAIN", "MEASURE"}
+    others = {"MODEL": "deepcell:0.1.0", "EXPORT": "export:0.1.0", "EVALUATE": "evaluate:0.1.0"}
+    names = {path.name.upper() for path in (repo / "modules").iterdir()}
+    runtime = {name: f"runtime:0.1.0{gpu if name in on_gpu else ''}" for name in names}
+    return {name: f"{registry}cellquilt/{image}" for name, image in (runtime | others).items()}
+
+
+def test_images_come_from_the_users_registry(repo, images):
+    found = images("docker,gpu", "docker.registry = 'registry.example/lab'\n")
+    assert found == images_of(repo, "-gpu", "registry.example/lab/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["local", *ENGINES, "slurm,apptainer", *CLOUDS])
+def test_every_profile_is_resolved_by_inspect(repo, images, profile):
+    # Executors of clouds are plugins, which are not here
+    more = "process.executor = 'local'\n" if profile in CLOUDS else ""
+    assert images(f"{profile},gpu", more) == images_of(repo, "-gpu")
+    if profile == "docker":
+        assert images(profile, more) == images_of(repo, "")
+
+
+@pytest.fixture
+def slurm(repo, command, site, tmp_path) -> Callable[[str], list[str]]:
+    """Return a function that runs the probe on Slurm with more settings, and gives the jobs."""
+
+    def run(more: str) -> list[str]:
+        tools = tmp_path / "bin"
+        tools.mkdir()
+        (tools / "sbatch").symlink_to(repo / "tests" / "system" / "profiles" / "sbatch")
+        (tools / "squeue").symlink_to("/bin/true")
+        quick = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
+        (tmp_path / "test.config").write_text(quick + more)
+        sources = ["-c", repo / "nextflow.config", "-c", site("slurm")]
+        options = ["-c", tmp_path / "test.config", "-profile", "slurm,apptainer,gpu"]
+        script = repo / "tests" / "system" / "profiles" / "probe.nf"
+        command("run", script, *sources, *options, folder=tmp_path, path=tools)
+        return [path.read_text() for path in tmp_path.glob("work/*/*/.command.run")]
+
+    return run
+
+
+def test_slurm_jobs(slurm, tmp_path):
+    """Partition, GPU and limits, a job array, and retries with more memory only where it helps.
+
+    Of the array, the task that fails is tried again alone.
+    """
+    limits = "process.resourceLimits = [memory: 15.GB, time: 10.h]\n"
+    jobs = slurm(limits + f"params.codes = '{KILLED},{LOST}'\n")
+
+    tasks = given(tmp_path)
+    tries = (1, 2, 3)
+    assert set(tasks) == {(name, n) for name in ("SEGMENT", "DRAW") for n in tries} | {
+        ("EXPORT", 1)
+    }
+    assert [tasks["DRAW", n]["memory"] for n in tries] == [3, 6, 6]
+    assert [tasks["SEGMENT", n]["memory"] for n in tries] == [10, 15, 15]
+    assert [tasks["DRAW", n]["hours"] for n in tries] == [4, 8, 10]
+    assert [tasks["SEGMENT", n]["options"] for n in tries] == ["--nv"] * 3
+    assert tasks["DRAW", 1]["options"] is None
+
+    (array,) = [job for job in jobs if "#SBATCH --array" in job]
+    for line in ("--array 0-2", "--gres=gpu:1", "-p gpu", "-c 2", "--mem 10240M", "-t 04:00:00"):
+        assert f"#SBATCH {line}\n" in array
+    assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again
+
+
+def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
+    table = section(page, "slurm").partition("| your site | add |")[2].partition("\n\n")[0]
+    options = dict(re.findall(r"^\| (.+?) \| `(.+?)`", table, re.MULTILINE))
+    assert len(options) == table.count("\n") - 1
+    jobs = slurm("\n".join([*options.values(), "params.codes = ''\n"]))
+    (array,) = [job for job in jobs if "#SBATCH --array" in job]
+    for line in ("-A lab", "--mem-per-cpu 5120M", "--gpus=1 --constraint=a100", "-p gpu"):
+        assert f"#SBATCH {line}\n" in array, array[:600]
+    assert "--gres" not in array
+    assert sum("$TMPDIR" in job for job in jobs) == len(jobs) - 1  # an array copies nothing itself
+    assert sum("--constraint" in job for job in jobs) == 1 + 3
+
+
+@pytest.mark.parametrize("profile", CLOUDS)
+def test_clouds_give_a_task_what_it_needs(probe, profile):
+    tasks = probe(profile)
+    segment, draw = tasks["SEGMENT", 1], tasks["DRAW", 1]
+    kind = "nvidia-tesla-t4" if profile == "googlebatch" else None
+    assert segment["gpu"] == [1, kind]
+    assert draw["gpu"] is None
+    assert (segment["memory"], draw["memory"], draw["cpus"]) == (10, 3, 1)
+    machines = ("n1-highmem-4", None) if profile == "googlebatch" else (None, None)
+    assert (segment["machine"], draw["machine"]) == machines
+    queues = {
+        "awsbatch": ("cellquilt-gpu", "cellquilt-cpu"),
+        "googlebatch": (None, None),
+        "azurebatch": ("cellquilt_gpu", "cellquilt_cpu"),
+    }
+    assert (segment["queue"], draw["queue"]) == queues[profile]
+    # Azure packs tasks by processors: one task has all of a machine with one GPU.
+    assert segment["cpus"] == (4 if profile == "azurebatch" else 2)
+    # It runs them under an account of its own. The images' may not write where the others start.
+    expected = None if profile == "azurebatch" else "--user root"
+    assert segment["options"] == draw["options"] == expected
+
+
+def test_export_has_room_for_spatialdata(probe):
+    assert probe("awsbatch", "--formats", "csv,spatialdata")["EXPORT", 1]["memory"] == 12
+
+
+@pytest.mark.parametrize("profile", list(REQUIRED))
+def test_documented_values_complete_the_profile(settings, site, profile):
+    """And the profile has the rest: spot machines, retries, limits, labels."""
+    found = settings(f"{profile},gpu", site(profile))
+    assert found.keys() >= REQUIRED[profile] | {"process.resourceLimits"}
+    assert found["params.device"] == "'gpu'"
+    executors = {"googlebatch": "google-batch"}
+    assert found["process.executor"] == f"'{executors.get(profile, profile)}'"
+    assert {137, 143, 247, *range(50001, 50007), 2**31 - 1} <= retried(found)
+    assert retried(found).isdisjoint([1, 65])
+    if profile in CLOUDS:
+        assert found["process.resourceLabels"] == "[pipeline:'cellquilt']"
+        assert "docker.enabled" not in found  # the cloud's own engine, with other options
+    if profile in ("awsbatch", "googlebatch"):
+        scope = profile.removesuffix("batch")
+        assert found[f"{scope}.batch.maxSpotAttempts"] == "3"
+
+
+def retried(found: dict[str, str]) -> set[int]:
+    """Return the exit codes that a configuration's errorStrategy names."""
+    text = found["process.errorStrategy"]
+    spans = re.findall(r"(\d+)\.\.(\d+)", text)
+    codes = {code for first, last in spans for code in range(int(first), int(last) + 1)}
+    return codes | {int(code) for code in re.findall(r"\d+", text)}
+
+
+@pytest.mark.parametrize("profile", list(REQUIRED))
+def test_the_profile_itself_says_what_it_needs(repo, page, profile):
+    text = (repo / "conf" / f"{profile}.config").read_text()
+    header = "".join(line for line in text.splitlines(True) if line.startswith("//"))
+    row = re.search(rf"^\| `{profile}` \|.*$", page, re.MULTILINE)[0]
+    for value in REQUIRED[profile]:
+        assert value in header, value
+        assert f"`{value}`" in row, value
+
+
+@pytest.mark.parametrize("profile", list(REQUIRED))
+def test_documented_command_is_complete(page, profile):
+    text = section(page, profile)
+    (run,) = re.findall(r"^nextflow run (?:.*\\\n)*.*$", text, re.MULTILINE)
+    place = SECTIONS[profile][1]
+    assert re.search(rf"-profile {profile}\b", run)
+    for option in ("-c site.config", "--input samplesheet.csv", "--accept_mesmer_license"):
+        assert option in run
+    assert f"-work-dir {place}/work" in run
+    assert f"--model_cache {place}/models" in run
+    if profile in CLOUDS:
+        assert f"--outdir {place}/results" in run
+    # Each variable of a command is set before it.
+    for match in re.finditer(r"\$\{?([A-Z][A-Z_]+)\b", text):
+        before = text[: match.start()]
+        assert re.search(rf"\b{match[1]}=", before) or match[1] == "TMPDIR", match[1]
+
+
+def test_every_parameter_of_the_commands_is_there(repo, page):
+    groups = json.loads((repo / "nextflow_schema.json").read_text())["$defs"].values()
+    known = {name for group in groups for name in group["properties"]}
+    runs = re.findall(r"^nextflow run (?:.*\\\n)*.*$", page, re.MULTILINE)
+    assert len(runs) == len(REQUIRED)
+    assert set(re.findall(r" --([a-z_]+)", " ".join(runs))) <= known
+
+
+def test_images_that_are_pushed_are_those_that_are_built(repo, page):
+    """Each loop over images, with its comment, has all that tools/build-images.sh makes."""
+    script = (repo / "tools" / "build-images.sh").read_text()
+    version = re.search(r"^VERSION=(.+)$", script, re.MULTILINE)[1]
+    tags = re.findall(r'build \w+ "(\S+)"', script)
+    built = {tag.replace("$VERSION", version) for tag in tags}
+    loops = re.findall(r"^for image in (.+)$", page, re.MULTILINE)
+    assert len(loops) == 3
+    for loop in loops:
+        assert set(re.findall(r"\w+:[\d.]+(?:-gpu)?", loop)) == built
