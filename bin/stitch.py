@@ -8,12 +8,8 @@ import pandas as pd
 from cellquilt import cli, outputs, provenance
 from cellquilt.handoff import stores
 from cellquilt.handoff.step_files import read_facts, read_patches
-from cellquilt.images.label_image import (
-    boundary_rows,
-    masks_folder,
-    write_label_image,
-    write_label_strips,
-)
+from cellquilt.images.label_image import masks_folder, write_label_image, write_label_strips
+from cellquilt.images.label_rows import boundary_rows
 from cellquilt.images.strips import strip_rows
 from cellquilt.labelling.label import COMPARTMENTS, compartments_of
 from cellquilt.labelling.stitch import OBJECTS, add_counts, blank_proved, stitch, uncertified

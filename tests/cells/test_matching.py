@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import tifffile
 from skimage.segmentation import find_boundaries
+from support.labels import InMemory
 
 from cellquilt.cells.matching import count, match, match_metrics, match_table, paint
 from cellquilt.handoff.step_files import STATUSES
@@ -21,21 +22,12 @@ SEEDS = range(60)
 COMPARTMENTS = ["cell", "nucleus", "cytoplasm", "cell_boundary", "nucleus_boundary"]
 
 
-class Rows:
-    """An array that is read as a file is."""
-
-    def __init__(self, labels):
-        self.labels, self.shape = labels, labels.shape
-
-    def read(self, y0, y1):
-        return self.labels[max(y0, 0) : y1]
-
-
 def repair(cells, nuclei, rows=None):
     """Return the matched masks, the table and the metrics of the code under test."""
-    matching = match(count(Rows(cells), Rows(nuclei), rows))
+    images = InMemory(cells), InMemory(nuclei)
+    matching = match(count(*images, rows))
     masks = np.zeros((2, *cells.shape), np.uint32)
-    for where, cell, nucleus in paint(matching, Rows(cells), Rows(nuclei), rows):
+    for where, cell, nucleus in paint(matching, *images, rows):
         masks[0, where], masks[1, where] = cell, nucleus
     return masks[0], masks[1], match_table(matching, MPP), match_metrics(matching)
 

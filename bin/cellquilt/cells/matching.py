@@ -17,25 +17,16 @@ only twice, strip by strip: to count, and to paint.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from cellquilt_kernels import counting
 
 from ..handoff.step_files import STATUSES
+from ..images.label_rows import LabelRows
 from ..images.strips import strip_rows
 from .contingency import Contingency, Table, first_label, second_label
 from .object_f1 import ratio
-
-
-class LabelRows(Protocol):
-    """What repair reads from: `cellquilt.images.label_image.LabelReader`, or anything like it."""
-
-    shape: tuple[int, int]
-
-    def read(self, y0: int, y1: int) -> np.ndarray:
-        """Return rows `y0` to `y1`, clipped to the image, as uint32."""
 
 
 @dataclass(frozen=True)

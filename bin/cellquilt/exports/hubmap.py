@@ -10,7 +10,7 @@ import tifffile
 
 from .. import outputs
 from ..cells.cell_table import Cells
-from .planes import boundary_strip
+from ..images.label_rows import boundary_rows
 
 TILE = 512
 PLANES = ("cells", "nuclei", "cell_boundaries", "nucleus_boundaries")
@@ -71,8 +71,8 @@ def _tiles(cells: Cells) -> Iterator[np.ndarray]:
     strips = (
         cell.read,
         nucleus.read,
-        lambda y0, y1: boundary_strip(cell, y0, y1),
-        lambda y0, y1: boundary_strip(nucleus, y0, y1),
+        lambda y0, y1: boundary_rows(cell, y0, y1),
+        lambda y0, y1: boundary_rows(nucleus, y0, y1),
     )
     height, width = cell.shape
     for strip in strips:

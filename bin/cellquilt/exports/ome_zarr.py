@@ -13,9 +13,9 @@ from ome_zarr.format import FormatV04
 from ome_zarr.writer import write_label_metadata, write_multiscales_metadata
 
 from .. import outputs
-from ..cells.cell_table import Cells, Relabelled
-from ..images.label_image import LabelReader
-from .planes import CHUNK, boundary_strip, fill_pyramid, pyramid_steps
+from ..cells.cell_table import Cells
+from ..images.label_rows import LabelRows, boundary_rows
+from .planes import CHUNK, fill_pyramid, pyramid_steps
 
 COLOURS = {"cell": "3FA7D6", "nucleus": "F2A541"}
 BOUNDARY, INSIDE = 255, 96
@@ -84,12 +84,12 @@ def _create(group: zarr.Group, cells: Cells, dtype, channels: int = 0) -> list[z
     return levels
 
 
-def _drawing(labels: LabelReader | Relabelled) -> Callable[[int, int], np.ndarray]:
+def _drawing(labels: LabelRows) -> Callable[[int, int], np.ndarray]:
     """Return what gives rows of a picture of a mask, (rows, width) uint8."""
 
     def strip(y0: int, y1: int) -> np.ndarray:
         inside = (labels.read(y0, y1) != 0) * np.uint8(INSIDE)
-        inside[boundary_strip(labels, y0, y1) != 0] = BOUNDARY
+        inside[boundary_rows(labels, y0, y1) != 0] = BOUNDARY
         return inside
 
     return strip

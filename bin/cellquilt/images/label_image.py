@@ -1,4 +1,4 @@
-"""Label images: the one writer, the one reader, and their boundaries.
+"""Label images: the one writer and the one reader of their files.
 
 A label image is 2-D; 0 is background and every other value one object. All functions work in
 strips of rows, so that memory does not grow with the slide.
@@ -52,40 +52,6 @@ def as_labels(array: np.ndarray) -> np.ndarray:
     if array.size and array.dtype.itemsize == 8 and array.max() > _MAX_LABEL:
         raise ValueError(f"labels must not exceed {_MAX_LABEL}, and one is {array.max()}")
     return array.astype(np.uint32, copy=False)
-
-
-def boundaries(labels: np.ndarray) -> np.ndarray:
-    """Return the inner boundary of every object, as labels.
-
-    A boundary pixel has an upper, lower, left or right neighbour of another value. The image
-    edge is no boundary. A strip of a larger image needs one more row on either side, whose
-    own result is to be dropped; see `boundary_rows`.
-
-    Parameters
-    ----------
-    labels : (height, width) integer
-        Label image.
-
-    Returns
-    -------
-    (height, width) array of the same type
-        The label on boundary pixels, 0 elsewhere: where
-        ``skimage.segmentation.find_boundaries(labels, connectivity=1, mode="inner")``.
-    """
-    boundary = np.zeros(labels.shape, bool)
-    change = labels[1:] != labels[:-1]
-    boundary[1:] |= change
-    boundary[:-1] |= change
-    change = labels[:, 1:] != labels[:, :-1]
-    boundary[:, 1:] |= change
-    boundary[:, :-1] |= change
-    return np.where(boundary, labels, 0)
-
-
-def boundary_rows(labels: np.ndarray | Scratch, y0: int, y1: int) -> np.ndarray:
-    """Return rows `y0` to `y1` of the image's boundaries, reading one row more on either side."""
-    above = min(y0, 1)
-    return boundaries(labels[y0 - above : y1 + 1])[above : above + y1 - y0]
 
 
 def write_label_image(
