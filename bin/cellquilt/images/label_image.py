@@ -19,7 +19,7 @@ from .. import outputs
 from ..errors import DataError
 from . import tiff_limits
 from .strict_tifffile import strict_tifffile
-from .strips import Scratch, strip_rows
+from .strips import Scratch, pyramid_steps, strip_rows
 
 TILE = 512
 _ENCODED_AT_ONCE = 1 << 26  # bytes of tiles that are handed to the threads that compress them
@@ -97,38 +97,20 @@ def write_label_strips(
         If the strips are not all of the image's rows.
     """
     path = Path(path)
-    steps = [1]
-    while max(shape) > TILE * steps[-1]:
-        steps.append(2 * steps[-1])
-    metadata = {
-        "axes": "YX",
-        "UUID": _NO_UUID,
-        "Name": name,
-        "Channel": {"Name": [name]},
-        "PhysicalSizeX": image_mpp,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": image_mpp,
-        "PhysicalSizeYUnit": "µm",
-    }
+    steps = pyramid_steps(shape, TILE)
+    metadata = ome_metadata("YX", _NO_UUID, name, [name], image_mpp)
     half = Scratch(path.parent, (-(-shape[0] // 2), -(-shape[1] // 2)), np.uint32)
     digest = hashlib.sha256(f"{shape} {image_mpp!r} {name}\n".encode())
     with outputs.whole(path) as partial:
         with tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff:
             for step in steps:
-                per_cm = 1e4 / (image_mpp * step)
                 bands = (
                     _keep(_bands(strips, shape), digest, half) if step == 1 else _level(half, step)
                 )
                 tiff.write(
-                    _tiles(bands),
+                    tiles(bands),
                     shape=tuple(-(-side // step) for side in shape),
-                    dtype=np.uint32,
-                    tile=(TILE, TILE),
-                    compression="zlib",
-                    photometric="minisblack",
-                    resolution=(per_cm, per_cm),
-                    resolutionunit="CENTIMETER",
-                    software=False,
+                    **tile_options(image_mpp * step),
                     subifds=len(steps) - 1 if step == 1 else None,
                     subfiletype=0 if step == 1 else 1,
                     metadata=metadata if step == 1 else None,
@@ -177,8 +159,43 @@ def _level(half: Scratch, step: int) -> Iterator[np.ndarray]:
         yield half[y : y + TILE * skip : skip][:, ::skip]
 
 
-def _tiles(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield tiles in raster order, padded with zeros at the far edges."""
+def ome_metadata(
+    axes: str, content_uuid: str, name: str, channels: list[str], image_mpp: float
+) -> dict:
+    """Return what tifffile writes as the OME-XML of label images of a pixel size (um)."""
+    return {
+        "axes": axes,
+        "UUID": content_uuid,
+        "Name": name,
+        "Channel": {"Name": channels},
+        "PhysicalSizeX": image_mpp,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": image_mpp,
+        "PhysicalSizeYUnit": "µm",
+    }
+
+
+def tile_options(mpp: float) -> dict:
+    """Return tifffile's options for `tiles` of labels, of a pixel size in um."""
+    return {
+        "dtype": np.uint32,
+        "tile": (TILE, TILE),
+        "compression": "zlib",
+        "photometric": "minisblack",
+        "resolution": (1e4 / mpp, 1e4 / mpp),
+        "resolutionunit": "CENTIMETER",
+        "software": False,  # whose version would make equal labels unequal files
+    }
+
+
+def tiles(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the tiles of bands of rows, (TILE, TILE) uint32, padded with zeros at the far edges.
+
+    Parameters
+    ----------
+    bands : iterable of (rows, width) uint32
+        From the top down, each of `TILE` rows but for the last one of an image.
+    """
     for band in bands:
         for x in range(0, band.shape[1], TILE):
             part = band[:, x : x + TILE]

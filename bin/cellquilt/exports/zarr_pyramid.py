@@ -1,4 +1,4 @@
-"""What the exports of masks share: pyramids, written in strips of rows."""
+"""Pyramids of zarr arrays, written in strips of rows."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +10,6 @@ from ..images.strips import Scratch
 
 # A row of chunks is in memory at once; wide chunks make few files of a large slide.
 CHUNK = (1024, 4096)
-
-
-def pyramid_steps(shape: tuple[int, int]) -> list[int]:
-    """Return 1, 2, 4 and so on, until every so-manieth pixel of an image fits in a chunk's height.
-
-    >>> pyramid_steps((3000, 5000))
-    [1, 2, 4, 8]
-    """
-    steps = [1]
-    while max(shape) > CHUNK[0] * steps[-1]:
-        steps.append(2 * steps[-1])
-    return steps
 
 
 def fill_pyramid(
