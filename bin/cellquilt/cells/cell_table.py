@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import outputs
-from ..errors import DataError
+from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_sample
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Relabelled, new_labels
@@ -149,8 +149,7 @@ def _parquet(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, ValueError) as error:  # the last of names, and of dates
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
+        raise DataError(f"{path}: cannot be read as Parquet: {reason(error)}") from error
 
 
 _NULLABLE = {

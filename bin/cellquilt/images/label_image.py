@@ -16,7 +16,7 @@ import tifffile
 import zarr
 
 from .. import outputs
-from ..errors import DataError
+from ..errors import DataError, reason
 from . import tiff_limits
 from .strict_tifffile import strict_tifffile
 from .strips import Scratch, pyramid_steps, strip_rows
@@ -243,7 +243,8 @@ class LabelReader:
             with strict_tifffile(self.path):
                 self._file = tifffile.TiffFile(path, is_ome=False)
         except OSError as error:
-            raise DataError(f"{path}: cannot be read as a TIFF label image: {error}") from error
+            problem = f"cannot be read as a TIFF label image: {reason(error)}"
+            raise DataError(f"{path}: {problem}") from error
         try:
             with strict_tifffile(self.path):
                 self._level = self._open_level()
@@ -291,8 +292,7 @@ class LabelReader:
         try:
             return as_labels(np.asarray(self._level[rows]))
         except Exception as error:  # each codec raises a class of its own
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{self.path}: rows {rows.start} on: {reason}") from error
+            raise DataError(f"{self.path}: rows {rows.start} on: {reason(error)}") from error
 
     def read(self, y0: int, y1: int) -> np.ndarray:
         """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
