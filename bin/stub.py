@@ -231,10 +231,6 @@ def train(o) -> None:
     write_store(store, "test/0/probabilities", (2, SIDE, SIDE), "float16")
 
 
-def classify(o) -> None:
-    segment(o)
-
-
 def evaluate(o) -> None:
     found = {"quality_score": 1.0, "metrics": {}, "problem": None, "is_whole_slide": True}
     write_json(o.outdir / "evaluation.json", sample=o.sample, **found)
@@ -256,7 +252,7 @@ def compare(o) -> None:
 STEPS: dict[str, Callable] = {
     step.__name__: step
     for step in (
-        *(generate, model, ingest, patch, segment, label, stitch, repair, classify),
+        *(generate, model, ingest, patch, segment, label, stitch, repair),
         *(quantify, export, evaluate, draw, report),
         *(measure, recommend, train, compare),
     )

@@ -12,11 +12,11 @@ import tensorflow as tf
 import yaml
 
 from cellquilt.errors import DataError
-from cellquilt.labelling.pixel_maps import DEFAULT
 from cellquilt.pixelcnn.architectures import BUILT_IN, from_table, load
 from cellquilt.pixelcnn.card import CARD, read_card
 from cellquilt.pixelcnn.network import build, digest, network_of, save
 from cellquilt.pixelcnn.network import load as load_network
+from cellquilt.training.scores import DEFAULT
 
 NAMES = list(yaml.safe_load(BUILT_IN.read_text()))
 POOL_OF_3 = [

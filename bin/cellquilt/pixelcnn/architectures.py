@@ -11,6 +11,7 @@ from ..errors import DataError
 
 BUILT_IN = Path(__file__).with_name("architectures.yaml")
 CLASSES = ("other", "cell", "edge")
+OTHER, CELL, EDGE = range(len(CLASSES))
 MAX_PATCH = 65  # what lies around a task's pixels is 32 px wide
 MAX_FILTERS = 4096  # a tile of the network would not fit most memories
 DEFAULT = ("reference", "conv5", "conv6", "conv8")

@@ -12,9 +12,9 @@ from ..handoff import stores
 from ..images.label_image import LabelReader
 from ..pixelcnn.architectures import CLASSES
 from ..pixelcnn.card import INPUTS
+from ..tiling.box import Box
 from ..tiling.pixel_grid import Grid
 from .pixel_classes import (
-    Box,
     Regions,
     check_classes,
     check_labels,
@@ -92,7 +92,7 @@ def read_example(
         facts = slide.attrs["facts"]
         codes, lut = slide["codes"][:n_channels], slide["lut"][:n_channels]
     image = np.stack([table[plane] for table, plane in zip(lut, codes, strict=True)], axis=-1)
-    grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
+    grid = Grid.of(facts)
     with LabelReader(labels) as reader:
         if reader.shape != (grid.height, grid.width):
             raise DataError(
@@ -104,7 +104,7 @@ def read_example(
     name = facts["image"]["name"]
     where = f"{labels.name} of {name}"
     check_labels(found, where)
-    whole = (0, found.shape[0], 0, found.shape[1])
+    whole = Box(0, found.shape[0], 0, found.shape[1])
     regions = Regions(None, None, whole)
     if part == "train":
         regions = split(found, held_out, radius, where)
@@ -121,12 +121,7 @@ def check_parts(examples: list[Example], edge_width: int) -> None:
             raise DataError(
                 f"--labels: there is no image for {name}; give one with split {wanted}."
             )
-        check_classes([crop(e.classes, box) for e, box in boxes], edge_width, name)
-
-
-def crop(image: np.ndarray, box: Box) -> np.ndarray:
-    """Return a box of an image (h, w, ...)."""
-    return image[box[0] : box[1], box[2] : box[3]]
+        check_classes([box.crop(e.classes) for e, box in boxes], edge_width, name)
 
 
 class Patches:
@@ -147,7 +142,7 @@ class Patches:
         self._boxes: list[Box] = []
         self._places: list[list[np.ndarray]] = [[] for _ in CLASSES]  # by class and image
         for example, box in parts_of(examples, part):
-            classes = crop(example.classes, box).ravel()
+            classes = box.crop(example.classes).ravel()
             for number, places in enumerate(self._places):
                 places.append(np.flatnonzero(classes == number))
             self._images.append(np.pad(example.image, around, "reflect"))
