@@ -86,7 +86,7 @@ class Truth:
     Attributes
     ----------
     boxes : dict
-        What the networks have in common: their parts differ where their patches do.
+        What the networks have in common: their parts differ where their fields do.
     labels, classes : dict
         (h, w) uint32 and uint8.
     """

@@ -74,7 +74,7 @@ class Regions:
 def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Regions:
     """Cut an image across its longer side: to learn from, to choose by, and to test on.
 
-    No patch of one part reaches into another: a patch's radius is left out between them.
+    No field of one part reaches into another: a field's radius is left out between them.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
     held_out : float
         Share for the test, and half of it again for validation; 0 for no test.
     radius : int
-        Of a patch in pixels.
+        Of a field in pixels.
     name : str
         Of the image, for the error.
 

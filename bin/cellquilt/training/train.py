@@ -17,7 +17,7 @@ from ..pixelcnn.classify import PLANES, PixelClassifier, classify_box
 from ..pixelcnn.network import network_of, save
 from ..tiling.lattice import STRIDE
 from ..tiling.pixel_grid import MODEL_MPP
-from .examples import Example, Patches, parts_of
+from .examples import Example, Fields, parts_of
 from .fit import Schedule, Trained, as_rows, train
 from .scores import choose_thresholds, label_region, object_scores, pixel_scores
 
@@ -61,8 +61,8 @@ def train_network(
     n_channels = examples[0].image.shape[-1]
     trained = train(
         architecture,
-        Patches(examples, "train", architecture.radius),
-        Patches(examples, "validation", architecture.radius),
+        Fields(examples, "train", architecture.radius),
+        Fields(examples, "validation", architecture.radius),
         n_channels,
         schedule,
         seed,
