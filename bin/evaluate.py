@@ -7,7 +7,7 @@ from cellquilt import outputs
 from cellquilt.cells import quality_score
 from cellquilt.cli import log, parser, run
 from cellquilt.handoff.step_files import read_counts, read_facts, read_matches
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 
 
 def main() -> None:

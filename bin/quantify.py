@@ -10,7 +10,7 @@ from cellquilt.cells.quantify import quantify
 from cellquilt.cli import log, parser, run
 from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
 from cellquilt.images.label_image import by_name
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 
 
 def main() -> None:

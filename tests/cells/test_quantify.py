@@ -19,7 +19,7 @@ from cellquilt.cells import cell_table
 from cellquilt.cells.objects import check_slide, open_objects
 from cellquilt.errors import DataError
 from cellquilt.images.label_image import LabelReader, write_label_image
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 
 SHAPES = {
     "area_px": "area",

@@ -18,7 +18,7 @@ from cellquilt.images.label_image import LabelReader, write_label_image
 from cellquilt.labelling.label import COMPARTMENTS, label
 from cellquilt.labelling.stitch import Stitched, stitch
 from cellquilt.slides.ingest import Request, ingest
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 from cellquilt.tiling.lattice import STRIDE
 from cellquilt.tiling.patches import SMOOTHING_REACH, plan_patches
 from cellquilt.tiling.tasks import grid_of, lattice_of, patches_of, plan_tasks
