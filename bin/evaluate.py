@@ -7,7 +7,7 @@ from cellquilt import outputs
 from cellquilt.cells import quality_score
 from cellquilt.cli import log, parser, run
 from cellquilt.handoff.step_files import read_counts, read_facts, read_matches
-from cellquilt.slides.readers import open_slide
+from cellquilt.slides.readers import reopen_slide
 
 
 def main() -> None:
@@ -19,18 +19,16 @@ def main() -> None:
     arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     arguments.add_argument("--matches", type=Path, required=True, help="matches.csv of REPAIR")
     arguments.add_argument("--metrics", type=Path, required=True, help="metrics of REPAIR")
-    arguments.add_argument("--z", type=int, help="plane of a z-stack")
-    arguments.add_argument("--t", type=int, help="frame of a time series")
     arguments.add_argument(
         "--side", type=int, default=quality_score.SIDE, help="of the square that is scored, px"
     )
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args = arguments.parse_args()
-    facts = read_facts(args.facts)
+    facts = read_facts(args.facts, needs_image=True)
     ours = read_counts(args.metrics)
     centres = quality_score.cell_centres(read_matches(args.matches))
 
-    with open_slide(args.image, args.z, args.t) as slide:
+    with reopen_slide(args.image, facts) as slide:
         shape = slide.height, slide.width
         window = quality_score.choose_window(centres, shape, args.side)
         image = quality_score.read_image(slide, window)

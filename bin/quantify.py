@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cellquilt import provenance
-from cellquilt.cells.objects import check_slide, open_objects
+from cellquilt.cells.objects import check_masks, open_objects
 from cellquilt.cells.quantify import quantify
 from cellquilt.cli import log, parser, run
 from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
 from cellquilt.images.label_image import by_name
-from cellquilt.slides.readers import open_slide
+from cellquilt.slides.readers import reopen_slide
 
 
 def main() -> None:
@@ -22,8 +22,6 @@ def main() -> None:
     arguments.add_argument("--uncertified", type=Path, required=True, help="of STITCH")
     arguments.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
     arguments.add_argument("--matches", type=Path, help="matches.csv, of both compartments")
-    arguments.add_argument("--z", type=int, help="plane of a z-stack")
-    arguments.add_argument("--t", type=int, help="frame of a time series")
     arguments.add_argument("--segmenter", default="mesmer", help="which made the maps")
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args = arguments.parse_args()
@@ -35,9 +33,9 @@ def main() -> None:
     table.parent.mkdir(parents=True, exist_ok=True)
 
     with ExitStack() as files:
-        slide = files.enter_context(open_slide(args.image, args.z, args.t))
+        slide = files.enter_context(reopen_slide(args.image, facts))
         objects = open_objects(files, by_name(args.masks), matches, uncertified)
-        check_slide(slide, facts, objects)
+        check_masks(objects, facts)
         known = {
             "sample": facts["sample"],
             "segmenter": args.segmenter,

@@ -68,7 +68,7 @@ def model(o) -> None:
 
 def ingest(o) -> None:
     write_store(o.outdir / "normalised.zip", "codes", (2, SIDE, SIDE), "uint16")
-    image = {"name": "stub", "height": SIDE, "width": SIDE, "channels": ["stub"]}
+    image = {"name": "stub", "height": SIDE, "width": SIDE, "channels": ["stub"], "z": 0, "t": 0}
     steps = [provenance.of_step("INGEST")]
     facts = {"image": image, "image_mpp": IMAGE_MPP, "provenance": steps}
     write_json(o.outdir / "sample.json", sample=o.sample, **facts)

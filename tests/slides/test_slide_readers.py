@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.slides import names, pixels, refused, write
 
+from cellquilt.errors import DataError
 from cellquilt.handoff import stores
 from cellquilt.slides import readers
 from cellquilt.slides.ingest import Request, ingest
@@ -106,7 +107,7 @@ def test_a_reader_of_one_class_and_one_row_is_ingested_as_a_tiff_is(folder, tmp_
     assert np.unique(arrays[0]).size > 1000
     for array, other in zip(arrays, expected, strict=True):
         np.testing.assert_array_equal(array, other)
-    own = {"name": "slide", "size_bytes": (folder / "pixels.npy").stat().st_size}
+    own = {"name": "slide", "size_bytes": (folder / "pixels.npy").stat().st_size, "z": 1}
     assert ours["image"] == theirs["image"] | own
     assert ours["normalisation"] == theirs["normalisation"]
 
@@ -121,6 +122,16 @@ def test_what_all_readers_share_is_the_same_in_a_new_one(folder):
             slide.read(0, 100, 151)
     refused(folder, r"holds 2 planes along Z, .*--z \(0 to 1\)")
     refused(folder, "no plane 1 along T; --t may be 0 to 0", z=0, t=1)
+
+
+def test_the_slide_is_opened_again_at_the_plane_of_the_facts(folder, tmp_path):
+    facts = ingest(Request("s", folder, "DAPI", z=1), tmp_path / "store.zip")
+    with readers.reopen_slide(folder, facts) as slide:
+        expected = np.load(folder / "pixels.npy")[1, 1]
+        np.testing.assert_array_equal(slide.read(1, 0, 150), expected)
+    facts["image"]["height"] = 151
+    with pytest.raises(DataError, match="sample s was 151 x 110 px with 2 when"):
+        readers.reopen_slide(folder, facts)
 
 
 def test_what_a_format_needs_is_imported_when_it_is_opened(repo):

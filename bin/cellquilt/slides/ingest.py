@@ -130,6 +130,8 @@ def ingest(request: Request, store: Path) -> dict:
                 "width": slide.width,
                 "dtype": str(slide.dtype),
                 "channels": [channel.name for channel in slide.channels],
+                "z": slide.z,
+                "t": slide.t,
             },
             "image_mpp": image_mpp,
             "image_mpp_source": mpp_source,

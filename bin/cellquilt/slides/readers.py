@@ -43,6 +43,35 @@ def open_slide(path: str | Path, z: int | None = None, t: int | None = None) -> 
     raise _unknown(path, head)
 
 
+def reopen_slide(path: str | Path, facts: dict) -> Slide:
+    """Open a slide that INGEST has read, at the same plane.
+
+    Parameters
+    ----------
+    path : str or Path
+    facts : dict
+        INGEST's facts of the slide, see `step_files.read_facts`.
+
+    Raises
+    ------
+    DataError
+        As `open_slide`, and if size or channels are not those of the facts.
+    """
+    image = facts["image"]
+    slide = open_slide(path, image.get("z"), image.get("t"))
+    size = image["height"], image["width"]
+    if (slide.height, slide.width) == size and (
+        [channel.name for channel in slide.channels] == image["channels"]
+    ):
+        return slide
+    slide.close()
+    raise DataError(
+        f"{slide.path}: is {slide.height} x {slide.width} px with {len(slide.channels)} "
+        f"channels, and sample {facts['sample']} was {size[0]} x {size[1]} px with "
+        f"{len(image['channels'])} when it was segmented; give the same image."
+    )
+
+
 def _head(path: Path) -> bytes:
     """Return the first bytes of a file, none of a folder."""
     try:
