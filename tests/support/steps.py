@@ -179,11 +179,8 @@ def quantified(
         objects = open_objects(files, masks, matches, None)
         facts = {
             "sample": table.stem,
-            "segmenter": "mesmer",
-            "compartment": objects.compartment,
             "image": {"name": slide.name, "height": image.height, "width": image.width},
             "image_mpp": mpp,
-            "provenance": [],
         }
-        quantify(image, objects, facts, table, **options)
+        quantify(image, objects, facts, "mesmer", [], table, **options)
     return table
