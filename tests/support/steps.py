@@ -20,7 +20,7 @@ from cellquilt.labelling.label import label
 from cellquilt.labelling.stitch import Stitched, stitch
 from cellquilt.segmenters.mesmer import THRESHOLDS, segment_task
 from cellquilt.slides.ingest import Request, ingest
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 from cellquilt.tiling.patches import SMOOTHING_REACH, plan_patches
 from cellquilt.tiling.task_store import grid_of, lattice_of, origin_of, patches_of
 from cellquilt.tiling.tasks import plan_tasks
@@ -177,11 +177,8 @@ def quantified(
         objects = open_objects(files, masks, matches, None)
         facts = {
             "sample": table.stem,
-            "segmenter": "mesmer",
-            "compartment": objects.compartment,
             "image": {"name": slide.name, "height": image.height, "width": image.width},
             "image_mpp": mpp,
-            "provenance": [],
         }
-        quantify(image, objects, facts, table, **options)
+        quantify(image, objects, facts, "mesmer", [], table, **options)
     return table
