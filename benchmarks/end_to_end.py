@@ -185,7 +185,7 @@ def largest_difference(folder: Path) -> float:
 
     from cellquilt.handoff import stores
     from cellquilt.tiling.lattice import STRIDE
-    from cellquilt.tiling.tasks import lattice_of, patches_of
+    from cellquilt.tiling.task_store import lattice_of, patches_of
 
     theirs, largest = np.load(folder / "maps.npy", mmap_mode="r"), 0.0
     for path in (folder / "tasks").glob("*.maps.zip"):

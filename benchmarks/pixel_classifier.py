@@ -1,6 +1,6 @@
 """A pixel classifier over a whole image: as CLASSIFY runs it, and patch by patch.
 
-The same weights and the same noise as image in every process, by their seeds. Patches are too
+The same weights and the same noise as image in every process, by their seeds. Fields are too
 slow to be run for every pixel: the time of a sample of them is scaled, which the note says.
 """
 
@@ -81,7 +81,7 @@ def sampled_patches():
 
     model, architecture, image = network_and_image()
     padded = np.pad(image[..., 0], architecture.radius, "reflect")
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (architecture.patch,) * 2)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (architecture.field,) * 2)
     return model, patches[..., None], sample()
 
 

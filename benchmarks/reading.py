@@ -51,7 +51,7 @@ def ours(slide: str, target: str) -> dict:
     import numpy as np
     from clocks import WALL, best_of, bytes_read
 
-    from cellquilt.slides.slide import open_slide
+    from cellquilt.slides.readers import open_slide
 
     def read():
         with open_slide(slide) as opened:

@@ -49,12 +49,13 @@ def prepare(maps: str, folder: str) -> dict:
     import numpy as np
     from fixtures import image_maps
 
-    from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
+    from cellquilt.labelling.watershed import label_cells, smooth
+    from cellquilt.segmenters.mesmer import THRESHOLDS
 
     planes = image_maps(Path(maps))[:, :SIDE, :SIDE]
     for name, limits, (maxima, interior) in (
-        ("cell", WHOLE_CELL, planes[:2]),
-        ("nucleus", NUCLEAR, planes[2:]),
+        ("cell", THRESHOLDS["cell"], planes[:2]),
+        ("nucleus", THRESHOLDS["nucleus"], planes[2:]),
     ):
         labels, _ = label_cells(np.ascontiguousarray(maxima), smooth(interior, limits), limits)
         np.save(Path(folder) / f"{name}.npy", labels)

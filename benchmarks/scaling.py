@@ -72,11 +72,11 @@ def label_maps(maps: str, repeats: int) -> dict:
     from clocks import best_of
 
     from cellquilt.labelling.label import label
-    from cellquilt.labelling.watershed import WHOLE_CELL
+    from cellquilt.segmenters.mesmer import THRESHOLDS
 
     labels = Path(maps).with_name("labels.zip")
     return {
-        "seconds": best_of(lambda: label(Path(maps), {"whole-cell": WHOLE_CELL}, labels), repeats)[
-            0
-        ]
+        "seconds": best_of(
+            lambda: label(Path(maps), {"cell": THRESHOLDS["cell"]}, labels), repeats
+        )[0]
     }

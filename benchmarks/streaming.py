@@ -120,7 +120,7 @@ def write_maps(pixels: str, target: str, truth: str) -> None:
 
     from cellquilt.handoff import stores
     from cellquilt.tiling.lattice import STRIDE, TILE
-    from cellquilt.tiling.tasks import lattice_of
+    from cellquilt.tiling.task_store import lattice_of
 
     maps = np.load(truth)
     with stores.read(Path(pixels)) as task:

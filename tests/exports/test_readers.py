@@ -176,7 +176,8 @@ def evaluate(sample, readers, repo, tmp_path_factory):
     fraction = n["matched"] / sum(n.values())
     folder = tmp_path_factory.mktemp("evaluate")
     facts, metrics = folder / "sample.json", folder / "repair_metrics.json"
-    facts.write_text(json.dumps({"sample": SAMPLE, "image_mpp": MPP}))
+    image = {"name": slide_of(sample).name, "height": HEIGHT, "width": WIDTH, "channels": CHANNELS}
+    facts.write_text(json.dumps({"sample": SAMPLE, "image_mpp": MPP, "image": image}))
     metrics.write_text(json.dumps({"sample": SAMPLE, "matched_fraction": fraction}))
 
     def evaluate(*options: str) -> dict:

@@ -164,7 +164,7 @@ def tables_of_layers() -> list[bytes]:
 
 def facts() -> list[bytes]:
     """Return INGEST's facts, and STITCH's provenance."""
-    image = {"name": "slide.ome.tif", "height": 90, "width": 70, "channels": ["a"]}
+    image = {"name": "slide.ome.tif", "height": 90, "width": 70, "channels": ["a"], "z": 1, "t": 0}
     given = [FACTS | {"image": image}, {"steps": [{"step": "INGEST", "software": {}}]}]
     return [json.dumps(each).encode() for each in given]
 

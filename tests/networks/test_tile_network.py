@@ -11,8 +11,8 @@ from support.steps import ingest_image, plan_store, segment_tasks, windows
 
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
+from cellquilt.networks.distinct_tiles import run_distinct
 from cellquilt.networks.precision_check import map_difference
-from cellquilt.networks.segment import run_distinct
 from cellquilt.networks.tile_network import Mode, Network
 
 MUCH = 2**48  # floats; no machine can give them
@@ -76,7 +76,7 @@ def task(tissue_image, tmp_path_factory):
 def segment(repo, model, task, maps, *options):
     """Run the script of SEGMENT."""
     return subprocess.run(
-        [sys.executable, repo / "bin" / "segment.py", "--pixels", task, "--model", model]
+        [sys.executable, repo / "bin" / "segment.py", "--pixels", task, "--networks", model]
         + ["--maps", maps, *options],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

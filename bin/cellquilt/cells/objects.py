@@ -11,7 +11,6 @@ import pandas as pd
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..images.strips import strip_rows
-from ..slides.slide import Slide
 from .cell_table import Relabelled, new_labels
 from .matching import certified
 
@@ -172,16 +171,9 @@ def open_objects(
     return matched_objects(matches, opened)
 
 
-def check_slide(slide: Slide, facts: dict, objects: Objects) -> None:
-    """Raise `DataError` if slide or masks are not those of INGEST's facts."""
-    image = facts["image"]
-    size = image["height"], image["width"]
-    if (slide.height, slide.width) != size or [c.name for c in slide.channels] != image["channels"]:
-        raise DataError(
-            f"{slide.path}: is {slide.height} x {slide.width} px with {len(slide.channels)} "
-            f"channels, and sample {facts['sample']} was {size[0]} x {size[1]} px with "
-            f"{len(image['channels'])} when it was segmented; give the same image."
-        )
+def check_masks(objects: Objects, facts: dict) -> None:
+    """Raise `DataError` if the masks are not of the size in INGEST's facts."""
+    size = facts["image"]["height"], facts["image"]["width"]
     for name, labels in objects.labels.items():
         if labels.shape != size:
             raise DataError(

@@ -9,8 +9,9 @@ and the score is NaN. Nothing is fetched, and nothing is unpickled.
 
 import contextlib
 import io
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,8 @@ import pandas as pd
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..slides.slide import Slide
+
+log = logging.getLogger("cellquilt")
 
 PACKAGE = "CellSegmentationEvaluator"
 MODEL = "2Dv1.5"
@@ -39,6 +42,60 @@ class Window(NamedTuple):
     y1: int
     x0: int
     x1: int
+
+
+def describe(
+    slide: Slide,
+    facts: dict,
+    masks: Mapping[str, Path],
+    matches: pd.DataFrame,
+    metrics: dict,
+    side: int = SIDE,
+) -> dict:
+    """Score a typical square of a slide and return the contents of evaluation.json.
+
+    Parameters
+    ----------
+    slide : Slide
+    facts : dict
+        INGEST's, of the slide.
+    masks : dict
+        Label images of all that was found, ``cell`` and ``nucleus``.
+    matches : DataFrame
+        matches.csv, for where the cells are.
+    metrics : dict
+        REPAIR's, of which the fractions are put beside the score.
+    side : int
+        Of the square (px), see `choose_window`.
+
+    Returns
+    -------
+    dict
+        ``sample``; what `evaluate` returns; ``window``, the square; ``is_whole_slide``;
+        ``n_channels``, ``n_cells`` and ``n_nuclei`` in it; ``cellquilt``, REPAIR's fractions.
+
+    Raises
+    ------
+    DataError
+        If `side` cannot be, pixels cannot be decoded, or a mask is not of the slide's size.
+    """
+    shape = slide.height, slide.width
+    window = choose_window(cell_centres(matches), shape, side)
+    image = read_image(slide, window)
+    cell, nucleus = (read_labels(masks[name], shape, window) for name in ("cell", "nucleus"))
+    found = evaluate(image, cell, nucleus, facts["image_mpp"])
+    if found["problem"]:
+        log.warning("evaluate: %s: %s", facts["sample"], found["problem"])
+    return {
+        "sample": facts["sample"],
+        **found,
+        "window": window._asdict(),
+        "is_whole_slide": image.shape[1:] == shape,
+        "n_channels": len(image),
+        "n_cells": int(cell.max()),
+        "n_nuclei": int(nucleus.max()),
+        "cellquilt": {key: value for key, value in metrics.items() if key.endswith("fraction")},
+    }
 
 
 def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE) -> Window:
@@ -97,7 +154,11 @@ def cell_centres(matches: pd.DataFrame) -> np.ndarray:
 
 def read_image(slide: Slide, window: Window) -> np.ndarray:
     """Return all channels of a window, (channels, height, width) of the slide's type."""
-    return np.stack([slide.read(channel.index, *window) for channel in slide.channels])
+    planes = []
+    for channel in slide.channels:
+        planes.append(slide.read(channel.index, *window))
+        slide.release(channel.index)
+    return np.stack(planes)
 
 
 def read_labels(path: Path, shape: tuple[int, int], window: Window) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .. import provenance
 from ..cli import Progress
 from ..errors import DataError
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
@@ -32,6 +33,8 @@ def quantify(
     slide: Slide,
     objects: Objects,
     facts: dict,
+    segmenter: str,
+    steps: list[dict],
     table: Path,
     pixels: int = STRIP_PIXELS,
 ) -> None:
@@ -43,7 +46,11 @@ def quantify(
         All of its channels are measured.
     objects : Objects
     facts : dict
-        Of the slide and the run, see `cell_table.Cells`; ``channels`` is added.
+        INGEST's, of the slide.
+    segmenter : str
+        Which made the maps.
+    steps : list of dict
+        The provenance so far.
     table : Path
         Parquet file. Scratch files lie beside it.
     pixels : int
@@ -86,7 +93,16 @@ def quantify(
         {"index": channel.index, "name": channel.name, "column": name}
         for channel, name in zip(slide.channels, names, strict=True)
     ]
-    _write(table, rows, columns, means, facts | {"channels": channels})
+    known = {
+        "sample": facts["sample"],
+        "segmenter": segmenter,
+        "compartment": objects.compartment,
+        "image": {key: facts["image"][key] for key in ("name", "height", "width")},
+        "image_mpp": facts["image_mpp"],
+        "provenance": [*steps, provenance.of_step("QUANTIFY")],
+        "channels": channels,
+    }
+    _write(table, rows, columns, means, known)
 
 
 def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict[str, Runs]:
