@@ -11,13 +11,8 @@ from cellquilt.cells.matching import certified, count, match, match_metrics, mat
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
 from cellquilt.handoff.step_files import read_facts, read_uncertified
-from cellquilt.images.label_image import (
-    LabelReader,
-    boundaries,
-    boundary_rows,
-    masks_folder,
-    write_label_strips,
-)
+from cellquilt.images.label_image import LabelReader, masks_folder, write_label_strips
+from cellquilt.images.label_rows import boundaries, boundary_rows
 from cellquilt.images.strips import Scratch, strip_rows
 
 

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import outputs
-from ..errors import DataError
+from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_sample
 from ..images.label_image import LabelReader
+from ..images.label_rows import LabelRows, Relabelled, new_labels
 
 FACTS = b"cellquilt"
 COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
@@ -148,8 +149,7 @@ def _parquet(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, ValueError) as error:  # the last of names, and of dates
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
+        raise DataError(f"{path}: cannot be read as Parquet: {reason(error)}") from error
 
 
 _NULLABLE = {
@@ -157,35 +157,6 @@ _NULLABLE = {
     pa.bool_(): pd.BooleanDtype(),
     pa.string(): pd.StringDtype(),
 }
-
-
-class Relabelled:
-    """A label image seen through a table of new labels; its rows are read as its own.
-
-    Parameters
-    ----------
-    labels : LabelReader
-    new_labels : (n,) uint32
-        New label of each label from 0 to n - 1; larger ones are given the last.
-    """
-
-    def __init__(self, labels: LabelReader, new_labels: np.ndarray):
-        self._labels, self._new = labels, new_labels
-        self.shape: tuple[int, int] = labels.shape
-
-    def read(self, y0: int, y1: int) -> np.ndarray:
-        """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
-        return np.take(self._new, self._labels.read(y0, y1), mode="clip")
-
-
-def new_labels(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return the table for `Relabelled` that makes each old label the new one beside it.
-
-    Its last entry, for all labels beyond the largest old one, is background.
-    """
-    table = np.zeros(int(old.max(initial=0)) + 2, np.uint32)
-    table[np.asarray(old, np.int64)] = new
-    return table
 
 
 @dataclass(frozen=True)
@@ -203,7 +174,7 @@ class Cells:
         in the slide, and the unique ``column``), ``provenance`` (a list of steps).
     masks : dict
         ``cell`` and ``nucleus``, as far as they are there: label images whose values are
-        ``cell_id``, with ``shape`` and ``read(y0, y1)``.
+        ``cell_id``.
     path : Path
         The table.
     order : (n,) int64
@@ -212,7 +183,7 @@ class Cells:
 
     rows: pd.DataFrame
     facts: dict
-    masks: Mapping[str, LabelReader | Relabelled]
+    masks: Mapping[str, LabelRows]
     path: Path
     order: np.ndarray
 
@@ -294,7 +265,7 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
 
         if not both:
             compartment = _SINGLE[facts["compartment"]]
-            opened: dict[str, LabelReader | Relabelled] = {compartment: mask(compartment)}
+            opened: dict[str, LabelRows] = {compartment: mask(compartment)}
         elif which == "matched":
             opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
         else:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import outputs
+from .measures import MEASURES
 
 PARENT = {
     "parent_id": "cellquilt",
@@ -133,12 +134,12 @@ def status_counts(samples: Sequence[dict]) -> dict:
 
 def areas(samples: Sequence[dict], compartment: str) -> dict:
     """Return the distributions of a compartment's areas, a line a sample."""
-    objects = OBJECTS[compartment]
-    key = f"{compartment}_area_um2"
+    measure = MEASURES[f"{compartment}_area_um2"]
+    objects, unit = measure.what, measure.unit
     found = {
-        sample["sample"]: sample["distributions"][key]
+        sample["sample"]: sample["distributions"][measure.key]
         for sample in samples
-        if sample["distributions"].get(key, {"n": 0})["n"]
+        if sample["distributions"].get(measure.key, {"n": 0})["n"]
     }
     return {
         "section_name": f"Area of {objects}",
@@ -148,11 +149,11 @@ def areas(samples: Sequence[dict], compartment: str) -> dict:
             "id": f"cellquilt_{compartment}_area_plot",
             "title": f"Cellquilt: area of {objects}",
             "xlab": "Area",
-            "xsuffix": " µm²",
+            "xsuffix": f" {unit}",
             "ylab": f"Share of {objects}",
             "ysuffix": "%",
             "ymin": 0,
-            "tt_label": "{point.x:.0f} µm²: {point.y:.2f}%",
+            "tt_label": f"{{point.x:.0f}} {unit}: {{point.y:.2f}}%",
         },
         "data": {name: _shares(distribution) for name, distribution in found.items()},
     }

@@ -16,7 +16,8 @@ from ..cells import cell_table
 from ..errors import DataError
 from ..handoff import stores
 from .crops import Crop, choose_crops, close_ups, shown, worst_matched
-from .distributions import MEASURES, counted, distributions
+from .distributions import counted, distributions
+from .measures import OF_OBJECTS
 from .slide_view import LINE_COLOURS, crop_lines, crop_signal, in_colours, thumbnail
 from .summary import COMPARTMENTS
 
@@ -28,7 +29,7 @@ ENLARGEMENT = 3
 OUTLINE_UM = 0.05
 
 PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in COMPARTMENTS for axis in "yx")
-COLUMNS = ("cell_id", *PLACES, *(measure.column for measure in MEASURES))
+COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS))
 
 
 def read_cells(table: Path, sample: str) -> pd.DataFrame:
