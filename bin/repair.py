@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellquilt import outputs
+from cellquilt import outputs, segmenters
 from cellquilt.cells.matching import certified, count, match, match_metrics, match_table, paint
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
@@ -23,7 +23,7 @@ def main() -> None:
     arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     arguments.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
-    arguments.add_argument("--segmenter", default="mesmer", help="which made the maps")
+    arguments.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     arguments.add_argument(
         "--export_pickle",

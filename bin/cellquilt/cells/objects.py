@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..compartments import option_of
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Overlaid, Relabelled, new_labels
@@ -38,9 +39,7 @@ class Objects:
     @property
     def compartment(self) -> str:
         """What was segmented: both, whole-cell or nuclear."""
-        if len(self.labels) == 2:
-            return "both"
-        return "whole-cell" if "cell" in self.labels else "nuclear"
+        return option_of(self.labels)
 
 
 # A column without values has no type in a CSV file; tables of all samples have the same ones.
