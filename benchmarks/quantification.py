@@ -35,13 +35,13 @@ def rows(bench: Bench) -> list[Row]:
     what = f"all cells of {SIDE}^2 px, 8 channels"
     note = (
         f"CPU time, one core; {theirs['n_cells']} cells; theirs: shapes {theirs['shapes']:.0f} s, "
-        f"means {theirs['means']:.0f} s, of cells, nuclei and cytoplasm, nothing read; ours with "
-        "decoding and writing; equal to 1e-6"
+        f"means {theirs['means']:.0f} s, of cells, nuclei and cytoplasm, without reading; ours "
+        "with decoding and writing; equal to 1e-6"
     )
     return [
         Row(
             what,
-            "scikit-image, regionprops_table, a call a channel",
+            "scikit-image, regionprops_table, one call per channel",
             best["seconds"],
             theirs["seconds"],
             theirs["equal"],
@@ -55,7 +55,7 @@ def rows(bench: Bench) -> list[Row]:
 def memory_row(channels: int, times: int, found: dict, n_cells: int) -> Row:
     peak, least = found[channels, times]["peak_gb"], found[SAMPLES[0]]["peak_gb"]
     more = (times - 1) * n_cells
-    cost = f"; {(peak - least) * 1e9 / more:.0f} bytes a cell" if more else ""
+    cost = f"; {(peak - least) * 1e9 / more:.0f} bytes per cell" if more else ""
     return Row(
         f"memory with {channels} channels, {SIDE * times} rows",
         "",
@@ -152,7 +152,7 @@ def write_sample(folder: str, channels: int, times: int) -> None:
 
 
 def peer(folder: str) -> dict:
-    """Worker: the usual way, as MCQuant has it: shapes once, then a call a channel and mask."""
+    """Worker: the usual way, as MCQuant has it: shapes once, then one call per channel and mask."""
     import time
 
     import numpy as np
