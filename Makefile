@@ -12,31 +12,31 @@ NEXTFLOW_SOURCES := main.nf workflows modules subworkflows
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: ## Install what is missing: Nextflow and the Python environments, into ~/.cache/cellquilt
+setup: ## Install missing dependencies (Nextflow, Python environments) into ~/.cache/cellquilt
 	@tools/setup.sh all
 
-demo: setup ## Run the pipeline on its embedded sample, with Mesmer and with the networks in assets/
+demo: setup ## Run the pipeline on a generated tissue, with Mesmer and with the networks in assets/
 	@tools/demo.sh
 
 test: check ## Run the checks and the tests
 	@tools/nf-test.sh
 	@$(DEV)/python -m pytest tests -q
 
-test-full: setup ## Run the slow proofs: containers, Slurm, random kills; with Debian's packages
+test-full: setup ## Run the slow tests: containers, Slurm, random kills; installs Debian packages
 	@tools/setup.sh evaluate
 	@tests/packages.sh
 	@$(DEV)/python -m pytest tests -q -m slow
 
-fuzz: ## Fuzz what reads files, MINUTES=10 for each reader, with READER=slide one
+fuzz: ## Fuzz the file readers, MINUTES=10 each; READER=slide selects one
 	@tools/setup.sh fuzz
 	@$(CELLQUILT_CACHE)/envs/fuzz/bin/python tests/fuzz/run.py --minutes $(or $(MINUTES),10) \
 		$(if $(READER),--reader $(READER))
 
-benchmark: setup ## Run the benchmarks, with ONLY=repair those of one subject; see benchmarks/README.md
+benchmark: setup ## Run the benchmarks; ONLY=repair selects one subject, see benchmarks/README.md
 	@benchmarks/setup.sh
 	@$(CELLQUILT_CACHE)/envs/runtime/bin/python benchmarks/run.py --only "$(ONLY)" $(if $(KEEP),--keep)
 
-networks: setup ## Train the networks in assets/networks anew
+networks: setup ## Train the networks in assets/networks again
 	@tools/train-networks.sh
 
 check: setup ## Lint the Python and Nextflow sources, and check their format
@@ -44,20 +44,20 @@ check: setup ## Lint the Python and Nextflow sources, and check their format
 	@$(DEV)/ruff format --check .
 	@tools/nextflow lint $(NEXTFLOW_SOURCES)
 
-format: setup ## Format the Python sources, and mend what can be mended by itself
+format: setup ## Format the Python sources and apply automatic lint fixes
 	@$(DEV)/ruff check --fix .
 	@$(DEV)/ruff format .
 
 container: ## Build the container images, with docker or podman
 	@tools/build-images.sh
 
-sbom: setup ## List what the images are made of, and the licences, in sbom/
+sbom: setup ## Write the container images' SBOMs and a list of licences to sbom/
 	@tools/supply-chain.sh sbom
 
 audit: ## List the known vulnerabilities of the locked packages
 	@tools/supply-chain.sh audit
 
-lock: ## Write the lock files anew, with current versions
+lock: ## Update the lock files to current versions
 	@tools/lock.sh
 
 clean: ## Remove results, work folders and caches of the working tree

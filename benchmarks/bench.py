@@ -30,7 +30,7 @@ class Row:
     peer_s: float | None
     equal: bool | None
     note: str
-    bar: float | None = None  # the ratio that is asked for
+    bar: float | None = None  # the target for the ratio
 
     @property
     def ratio(self) -> float | None:
@@ -145,7 +145,7 @@ def python_of(environment: str) -> Path:
 
 
 def environment_of(n_cores: int) -> dict[str, str]:
-    """Return the variables of a worker: nothing that would change a peer's stock settings."""
+    """Return the variables of a worker: nothing that changes the other tools' stock settings."""
     threads = {"OMP_NUM_THREADS": str(n_cores), "OPENBLAS_NUM_THREADS": str(n_cores)}
     settings = {
         "PYTHONPATH": f"{ROOT / 'bin'}:{ROOT / 'benchmarks'}",

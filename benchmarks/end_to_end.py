@@ -1,7 +1,7 @@
-"""Image to repaired masks: every step, with the network, against deepcell and its repair.
+"""Image to matched masks: every step, with the network, against deepcell and the evaluator.
 
 Ours is the sum of the steps' own run times from OME-TIFF to OME-TIFFs, without their start
-(interpreter, imports, loading the network); theirs is from the image to the repaired masks, both
+(interpreter, imports, loading the network); theirs is from the image to the matched masks, both
 in memory, without its start. The starts are in the note.
 """
 
@@ -36,16 +36,16 @@ def compare_case(bench: Bench, name: str, mpp: float) -> Row:
     note = (
         f"{identical} of {total} cells and nuclei identical to the pixel; "
         f"largest difference of the maps {found['map_difference']:.1e}; "
-        f"repaired masks {'equal' if found['repaired_equal'] else 'differ'}; "
+        f"matched masks {'equal' if found['repaired_equal'] else 'differ'}; "
         f"peak memory {ours['peak_gb']:.2f} GB against {peak:.2f} GB; ours: "
         + ", ".join(f"{step} {taken:.1f}" for step, taken in ours["steps"].items())
         + f" s, wall clock with start-up {ours['wall_s']:.1f} s; theirs: predict "
-        f"{deepcell['seconds']:.1f}, repair {cse['seconds']:.1f}, start-up "
+        f"{deepcell['seconds']:.1f}, matching {cse['seconds']:.1f}, start-up "
         f"{deepcell['start_s'] + cse['start_s']:.1f} s"
     )
     equal = identical >= LIMIT * total and found["map_difference"] <= TOLERANCE
     return Row(
-        f"image to repaired masks, {name} at {mpp} um/px",
+        f"image to matched masks, {name} at {mpp} um/px",
         "deepcell, Mesmer.predict + CellSegmentationEvaluator",
         sum(ours["steps"].values()),
         deepcell["seconds"] + cse["seconds"],
@@ -126,7 +126,7 @@ def predict(weights: str, folder: str, name: str, mpp: float) -> dict:
 
 
 def repair(folder: str) -> dict:
-    """Worker: CellSegmentationEvaluator's repair of what deepcell found."""
+    """Worker: CellSegmentationEvaluator's matching of deepcell's masks."""
     import contextlib
     import io
     import sys
@@ -150,7 +150,7 @@ def repair(folder: str) -> dict:
 
 
 def contiguous(labels):
-    """Return labels numbered 1 ... n: where some were lost in resizing, the peer cannot go on."""
+    """Return labels numbered 1 ... n: with gaps, from resizing, the evaluator fails."""
     import numpy as np
 
     return np.unique(np.append(labels.ravel(), 0), return_inverse=True)[1][:-1].reshape(
@@ -159,7 +159,7 @@ def contiguous(labels):
 
 
 def compare(folder: str) -> dict:
-    """Worker: compare labels before and after repair, and the maps."""
+    """Worker: compare labels before and after matching, and the maps."""
     import numpy as np
     import tifffile
     from clocks import compare_labels
@@ -185,7 +185,7 @@ def largest_difference(folder: Path) -> float:
 
     from cellquilt.handoff import stores
     from cellquilt.tiling.lattice import STRIDE
-    from cellquilt.tiling.tasks import lattice_of, patches_of
+    from cellquilt.tiling.task_store import lattice_of, patches_of
 
     theirs, largest = np.load(folder / "maps.npy", mmap_mode="r"), 0.0
     for path in (folder / "tasks").glob("*.maps.zip"):

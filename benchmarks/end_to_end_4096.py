@@ -1,4 +1,4 @@
-"""Image to repaired masks, 4,096 x 4,096 px: as end_to_end.py; deepcell takes about 15 minutes."""
+"""Image to matched masks, 4,096 x 4,096 px: as end_to_end.py; deepcell takes about 15 minutes."""
 
 from bench import Bench, Row
 from end_to_end import compare, compare_case, predict, repair  # noqa: F401  the workers' functions

@@ -78,7 +78,7 @@ def patch(
 
 def segment(bench: Bench, pixels: Path, maps: Path) -> dict:
     """SEGMENT a task; return what the step reports."""
-    return bench.step("segment", "--pixels", pixels, "--model", model(bench), "--maps", maps)
+    return bench.step("segment", "--pixels", pixels, "--networks", model(bench), "--maps", maps)
 
 
 def fetch_weights(folder: str) -> None:
@@ -117,7 +117,7 @@ def write_slide(name: str, mpp: float, path: str) -> None:
 def image_maps(folder: Path):
     """Worker: the raw maps of a whole slide, (4, h, w) float32, in the order of SEGMENT."""
     from cellquilt.handoff import stores
-    from cellquilt.tiling.tasks import lattice_of
+    from cellquilt.tiling.task_store import lattice_of
 
     with stores.read(Path(folder) / "whole.maps.zip") as task:
         lattice = lattice_of(dict(task.attrs))

@@ -35,8 +35,8 @@ def rows(bench: Bench) -> list[Row]:
             written["seconds"],
             None,
             found["equal"] and written["seconds"] <= LIMIT_S,
-            f"CPU time, one core (asked: at most {LIMIT_S} s); {found['plain_bytes'] / n:.0f} "
-            f"bytes a cell, {found['packed_bytes'] / n:.0f} as written, with gzip; peak memory "
+            f"CPU time, one core (target: at most {LIMIT_S} s); {found['plain_bytes'] / n:.0f} "
+            f"bytes per cell, {found['packed_bytes'] / n:.0f} as written, with gzip; peak memory "
             f"{written['peak_gb']:.2f} GB, {written['masks_gb']:.2f} of it the masks; every "
             "outline is valid and has the area of its pixels",
         ),
@@ -65,7 +65,7 @@ def tile():
 
 
 def repeated(labels):
-    """Return the mask side by side with itself, `REPEATS` times, each time with labels anew."""
+    """Return the mask side by side with itself, `REPEATS` times, with new labels each time."""
     import numpy as np
 
     n, (down, across) = labels.max(), REPEATS
@@ -104,7 +104,7 @@ def outlines() -> dict:
 
 
 def write(path: str) -> dict:
-    """Worker: write the cells; means are made when they are asked for, as if read."""
+    """Worker: write the cells; means are generated on request, as if read."""
     import numpy as np
     import pandas as pd
     from clocks import best_of

@@ -1,7 +1,7 @@
 """The three costly steps of post-processing against scikit-image and deepcell_toolbox, one thread.
 
-On the real maps of the CODEX mosaic. The peers run in the deepcell environment, with the
-scikit-image that deepcell runs with; each step's input is what the peers made of the one before.
+On the real maps of the CODEX mosaic. The other tools run in the deepcell environment, with
+deepcell's version of scikit-image; each step's input is their output of the step before.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ def loaded(folder: str, *names: str) -> list:
 
 
 def timed(folder: str, name: str, function, repeats: int) -> dict:
-    """Time a peer's function and save what it returns."""
+    """Time another tool's function and save its result."""
     import numpy as np
     from clocks import best_of
 
@@ -73,7 +73,7 @@ def timed(folder: str, name: str, function, repeats: int) -> dict:
 
 
 def compared(folder: str, name: str, function, repeats: int = 5) -> dict:
-    """Time our function and compare what it returns with the peer's."""
+    """Time our function and compare its result with the other tool's."""
     import numpy as np
     from clocks import best_of
 

@@ -76,7 +76,7 @@ def export(maps: str, folder: str) -> None:
     from fixtures import image_maps
 
     from cellquilt.handoff import stores
-    from cellquilt.tiling.tasks import grid_of
+    from cellquilt.tiling.task_store import grid_of
 
     np.save(Path(folder) / "maps.npy", image_maps(Path(maps)))
     with stores.read(Path(maps) / "whole.maps.zip") as task:
@@ -130,7 +130,7 @@ def certificates(folder: Path, name: str):
     import numpy as np
 
     from cellquilt.handoff import stores
-    from cellquilt.tiling.tasks import patches_of
+    from cellquilt.tiling.task_store import patches_of
 
     found = [np.zeros(0, bool)]
     for path in sorted(folder.glob("*.labels.zip")):

@@ -19,7 +19,7 @@ def rows(bench: Bench) -> list[Row]:
     except WorkerError as error:
         if "Failed to get a response" not in str(error):
             raise
-        why = "not measured: cellcast fetches its weights from a host that is out of reach here"
+        why = "not measured: cellcast downloads its weights from a host that cannot be reached here"
         return [Row(work, peer, None, None, None, why)]
     steps = segment_slide(bench, fixtures.slide(bench, "tile", 0.5))
     note = f"wall; another method: {theirs['n']} nuclei of its own; ours gives cells and nuclei"

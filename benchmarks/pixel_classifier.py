@@ -1,6 +1,6 @@
 """A pixel classifier over a whole image: as CLASSIFY runs it, and patch by patch.
 
-The same weights and the same noise as image in every process, by their seeds. Patches are too
+The same weights and the same noise as image in every process, by their seeds. Fields are too
 slow to be run for every pixel: the time of a sample of them is scaled, which the note says.
 """
 
@@ -16,7 +16,7 @@ CALLS, PREDICTIONS = 2000, 200  # of one patch each
 BATCHED, BATCH_SIZES = 60_000, (256, 1024, 4096)
 TRIED = 8192  # patches, for each of the sizes
 MATRIX = 4096
-SHARE_OF_FLOPS = 0.8  # of the ratio of the two ways' arithmetic, asked for against batches
+SHARE_OF_FLOPS = 0.8  # of the ratio of FLOPs, the target for batches
 
 
 def rows(bench: Bench) -> list[Row]:
@@ -30,13 +30,13 @@ def rows(bench: Bench) -> list[Row]:
     rate = ours["flops_a_pixel"] * N_PIXELS / ours["seconds"]
     work = f"{ARCHITECTURE} network, {HEIGHT} x {WIDTH} px"
     peers = {
-        "predictions": ("one patch a call, Keras's predict", 1000, ""),
-        # the arithmetic alone takes longer than a thousandth of these
-        "calls": ("one patch a call, compiled", None, ""),
+        "predictions": ("one patch per call, Keras's predict", 1000, ""),
+        # the operations alone take longer than a thousandth of these
+        "calls": ("one patch per call, compiled", None, ""),
         "batches": (
             f"patches in batches of {best['batches']['batch_size']}",
             round(SHARE_OF_FLOPS * flops, 2),
-            f"; patches take {flops:.2f} times the arithmetic",
+            f"; patches take {flops:.2f} times the operations",
         ),
     }
     found = [
@@ -53,9 +53,9 @@ def rows(bench: Bench) -> list[Row]:
         for name, (peer, bar, more) in peers.items()
     ]
     peak = ours["matmul_rate"]
-    note = f"wall; {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, {rate / peak:.0%} of the rate"
+    note = f"wall; {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, {rate / peak:.0%} of that rate"
     at_peak = ours["seconds"] * rate / peak
-    peer = f"its arithmetic as products of float32 matrices of {MATRIX}^2 (the floor)"
+    peer = f"as many operations as products of float32 matrices of {MATRIX}^2 (the lower bound)"
     return [*found, Row(work, peer, ours["seconds"], at_peak, None, note)]
 
 
@@ -81,7 +81,7 @@ def sampled_patches():
 
     model, architecture, image = network_and_image()
     padded = np.pad(image[..., 0], architecture.radius, "reflect")
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (architecture.patch,) * 2)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (architecture.field,) * 2)
     return model, patches[..., None], sample()
 
 
@@ -140,7 +140,7 @@ def compiled(model, batch_size: int):
 
 
 def calls(folder: str) -> dict:
-    """Worker: one patch a call of a graph."""
+    """Worker: one patch per call of a graph."""
     import tensorflow as tf
 
     model, patches, where = sampled_patches()
@@ -149,7 +149,7 @@ def calls(folder: str) -> dict:
 
 
 def predictions(folder: str) -> dict:
-    """Worker: one patch a call of Keras's predict."""
+    """Worker: one patch per call of Keras's predict."""
     import tensorflow as tf
 
     model, patches, where = sampled_patches()

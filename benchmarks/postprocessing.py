@@ -62,11 +62,12 @@ def ours(folder: str) -> dict:
     import numpy as np
     from clocks import best_of
 
-    from cellquilt.labelling.watershed import WHOLE_CELL, label_cells, smooth
+    from cellquilt.labelling.watershed import label_cells, smooth
+    from cellquilt.segmenters.mesmer import THRESHOLDS
 
     maxima, interior = np.load(Path(folder) / "maps.npy")
     best, (labels, markers) = best_of(
-        lambda: label_cells(maxima, smooth(interior, WHOLE_CELL), WHOLE_CELL), 3
+        lambda: label_cells(maxima, smooth(interior, THRESHOLDS["cell"]), THRESHOLDS["cell"]), 3
     )
     equal = bool(np.array_equal(labels, np.load(Path(folder) / "peer.npy")))
     return {"seconds": best, "equal": equal, "n_cells": len(markers)}

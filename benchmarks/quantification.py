@@ -35,13 +35,13 @@ def rows(bench: Bench) -> list[Row]:
     what = f"all cells of {SIDE}^2 px, 8 channels"
     note = (
         f"CPU time, one core; {theirs['n_cells']} cells; theirs: shapes {theirs['shapes']:.0f} s, "
-        f"means {theirs['means']:.0f} s, of cells, nuclei and cytoplasm, nothing read; ours with "
-        "decoding and writing; equal to 1e-6"
+        f"means {theirs['means']:.0f} s, of cells, nuclei and cytoplasm, without reading; ours "
+        "with decoding and writing; equal to 1e-6"
     )
     return [
         Row(
             what,
-            "scikit-image, regionprops_table, a call a channel",
+            "scikit-image, regionprops_table, one call per channel",
             best["seconds"],
             theirs["seconds"],
             theirs["equal"],
@@ -55,7 +55,7 @@ def rows(bench: Bench) -> list[Row]:
 def memory_row(channels: int, times: int, found: dict, n_cells: int) -> Row:
     peak, least = found[channels, times]["peak_gb"], found[SAMPLES[0]]["peak_gb"]
     more = (times - 1) * n_cells
-    cost = f"; {(peak - least) * 1e9 / more:.0f} bytes a cell" if more else ""
+    cost = f"; {(peak - least) * 1e9 / more:.0f} bytes per cell" if more else ""
     return Row(
         f"memory with {channels} channels, {SIDE * times} rows",
         "",
@@ -91,12 +91,13 @@ def label_mosaic(maps: str, folder: str) -> None:
     import numpy as np
     from fixtures import image_maps
 
-    from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
+    from cellquilt.labelling.watershed import label_cells, smooth
+    from cellquilt.segmenters.mesmer import THRESHOLDS
 
     planes = image_maps(Path(maps))
     for name, limits, (maxima, interior) in (
-        ("cell", WHOLE_CELL, planes[:2]),
-        ("nucleus", NUCLEAR, planes[2:]),
+        ("cell", THRESHOLDS["cell"], planes[:2]),
+        ("nucleus", THRESHOLDS["nucleus"], planes[2:]),
     ):
         labels, _ = label_cells(np.ascontiguousarray(maxima), smooth(interior, limits), limits)
         np.save(Path(folder) / f"{name}.npy", labels)
@@ -123,7 +124,7 @@ def write_sample(folder: str, channels: int, times: int) -> None:
     from cellquilt.images.label_image import masks_folder, write_label_image
 
     out, names = Path(folder), [f"channel {k}" for k in range(channels)]
-    masks = masks_folder(out, "sample")
+    masks = masks_folder(out, "sample", "mesmer")
     masks.mkdir(parents=True)
     for name in ("cell", "nucleus"):
         labels = np.load(out.parent / f"{name}.npy").astype(np.uint32)
@@ -151,7 +152,7 @@ def write_sample(folder: str, channels: int, times: int) -> None:
 
 
 def peer(folder: str) -> dict:
-    """Worker: the usual way, as MCQuant has it: shapes once, then a call a channel and mask."""
+    """Worker: the usual way, as MCQuant has it: shapes once, then one call per channel and mask."""
     import time
 
     import numpy as np
@@ -162,7 +163,9 @@ def peer(folder: str) -> dict:
 
     masks = {}
     for name in ("cell", "nucleus", "cytoplasm"):
-        with LabelReader(masks_folder(Path(folder), "sample") / f"{name}.ome.tif") as labels:
+        with LabelReader(
+            masks_folder(Path(folder), "sample", "mesmer") / f"{name}.ome.tif"
+        ) as labels:
             masks[name] = labels.read(0, SIDE)
     planes = list(channels_of(8))
     rows = cell_table.read(Path(folder) / "quantification" / "sample.parquet")

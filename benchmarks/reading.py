@@ -23,7 +23,7 @@ def rows(bench: Bench) -> list[Row]:
             ours["seconds"],
             peer["seconds"],
             bench.call("runtime", "compare", folder=bench.scratch)["equal"] and share <= 1.05,
-            f"bytes read, of those of the two channels: {share:.3f} (asked: at most 1.05); wall",
+            f"bytes read / bytes of the two channels: {share:.3f} (target: at most 1.05); wall",
             15,
         )
     ]
@@ -51,7 +51,7 @@ def ours(slide: str, target: str) -> dict:
     import numpy as np
     from clocks import WALL, best_of, bytes_read
 
-    from cellquilt.slides.slide import open_slide
+    from cellquilt.slides.readers import open_slide
 
     def read():
         with open_slide(slide) as opened:

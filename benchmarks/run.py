@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Run the comparisons one after another and write results.csv and results.md.
 
-A full run writes both anew; with --only, the rows of the subjects that were run replace those of
-an earlier run. A ratio is always of two times from the same run.
+A full run rewrites both; with --only, the rows of the subjects that were run replace those of an
+earlier run. A ratio is always of two times from the same run.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def run(subjects: list[str]) -> Outcome:
 
 
 def as_line(subject: str, row: Row) -> dict[str, str]:
-    asked = f"asked: {row.bar:g}x. " if row.bar and row.bar >= 1 else ""
+    target = f"target: {row.bar:g}x. " if row.bar and row.bar >= 1 else ""
     values = (
         f"{subject}: {row.work}",
         row.peer,
@@ -122,7 +122,7 @@ def as_line(subject: str, row: Row) -> dict[str, str]:
         seconds(row.peer_s),
         "" if row.ratio is None else f"{row.ratio:.3g}",
         {True: "yes", False: "no", None: ""}[row.equal],
-        asked + row.note,
+        target + row.note,
     )
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -144,7 +144,7 @@ def write(lines: list[dict[str, str]]) -> None:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(lines)
-    heads = ("work", "peer", "ours (s)", "peer (s)", "ratio", "equal", "note")
+    heads = ("work", "compared with", "ours (s)", "theirs (s)", "ratio", "equal", "note")
     rows = [heads, ["---"] * len(heads), *(line.values() for line in lines)]
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     page = f"# Benchmark results\n\n{about()}\n\n{text}\n"

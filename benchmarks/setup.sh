@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Install the peers that benchmarks compare with, as benchmarks/peers.lock names them, hashes
-# checked, into ${CELLQUILT_CACHE:-~/.cache/cellquilt}/envs/peers (5 GB: PyTorch brings CUDA).
-# With --lock, write that file anew first.
+# Install the tools that the benchmarks compare with, as locked in benchmarks/peers.lock with
+# hashes, into ${CELLQUILT_CACHE:-~/.cache/cellquilt}/envs/peers (5 GB: PyTorch brings CUDA).
+# With --lock, update the lock file first.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/../tools/common.sh"

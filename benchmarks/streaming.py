@@ -67,7 +67,7 @@ def row_of(name: str, reports: list[dict]) -> Row:
         None,
         peak <= LIMIT_GB,
         f"{len(reports)} task{'s' * (len(reports) > 1)}, wall; peak memory of a task "
-        f"{peak:.2f} GB (asked: at most {LIMIT_GB:.2f}), pages of mapped files included",
+        f"{peak:.2f} GB (target: at most {LIMIT_GB:.2f}), pages of mapped files included",
     )
 
 
@@ -120,7 +120,7 @@ def write_maps(pixels: str, target: str, truth: str) -> None:
 
     from cellquilt.handoff import stores
     from cellquilt.tiling.lattice import STRIDE, TILE
-    from cellquilt.tiling.tasks import lattice_of
+    from cellquilt.tiling.task_store import lattice_of
 
     maps = np.load(truth)
     with stores.read(Path(pixels)) as task:

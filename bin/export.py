@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""EXPORT: write a sample's cells in the formats that other tools open."""
+"""Write a sample's cells in the formats that other tools open."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from cellquilt.images.label_image import by_name
 
 
 def main() -> None:
-    """Read table and masks once, and write each format."""
     args = cli.parser(__doc__)
     args.add_argument("--table", type=Path, required=True, help=".parquet of QUANTIFY")
     args.add_argument("--masks", type=Path, nargs="+", required=True, help="*.ome.tif")

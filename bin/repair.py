@@ -1,21 +1,20 @@
 #!/usr/bin/env python3
-"""REPAIR: match cells with nuclei, trim the nuclei and derive cytoplasm and boundaries."""
+"""Match cells with nuclei, trim the nuclei and derive cytoplasm and boundaries."""
 
 from pathlib import Path
 
-from cellquilt import cli
+from cellquilt import cli, segmenters
 from cellquilt.cells.repair import repair
 from cellquilt.handoff.step_files import read_facts, read_uncertified
 
 
 def main() -> None:
-    """Read the two original masks and write the matched ones, the table and the metrics."""
     args = cli.parser(__doc__)
     args.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
     args.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     args.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
-    args.add_argument("--segmenter", default="mesmer", help="which made the maps")
+    args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args.add_argument(
         "--export_pickle",

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Run Mesmer's network over the tiles of a task."""
+"""Run a segmenter's network over the tiles of a task."""
 
 from pathlib import Path
 
-from cellquilt import cli
-from cellquilt.mesmer import saved_model
-from cellquilt.networks import precision_check
+from cellquilt import cli, compartments, segmenters
 
 
 def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--pixels", type=Path, required=True, help="pixel store of the task")
-    args.add_argument("--model", type=Path, required=True, help="SavedModel of MODEL")
+    args.add_argument(
+        "--networks", type=Path, nargs="+", required=True, help="SavedModel of MODEL, or of TRAIN"
+    )
+    args.add_argument(
+        "--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT, help="which it is"
+    )
+    args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads")
     args.add_argument("--batch_size", default="auto", help="tiles at a time: 'auto' or 2 to 255")
@@ -20,24 +24,24 @@ def main() -> None:
     args.add_argument(
         "--max_map_difference",
         type=float,
-        default=precision_check.MAX_MAP_DIFFERENCE,
+        default=segmenters.MAX_MAP_DIFFERENCE,
         help="by how much another precision, or XLA, may change the maps",
     )
     args.add_argument("--maps", type=Path, required=True, help="store of maps to write")
     o = args.parse_args()
-    card = saved_model.read_card(o.model)
-    # TensorFlow takes seconds to import, so only once the arguments are known to be right
-    from cellquilt.networks.segment import segment
-    from cellquilt.networks.tile_network import Mode, Network, choose_batch_size, select_device
-
-    mode = Mode(o.precision, o.xla)
-    mode.check(o.device)
-    device = select_device(o.device, o.cpus)
-    network = Network(o.model, 2 if o.batch_size == "auto" else int(o.batch_size), mode)
-    if o.batch_size == "auto":
-        choose_batch_size(network, o.device)
-    cli.log.info("segment: on %s, batches of %d tiles", device, network.batch_size)
-    segment(o.pixels, network, device, card, o.maps, o.max_map_difference)
+    request = segmenters.Request(
+        o.pixels,
+        o.networks,
+        o.compartment,
+        o.maps,
+        o.device,
+        o.cpus,
+        None if o.batch_size == "auto" else int(o.batch_size),
+        o.precision,
+        o.xla,
+        o.max_map_difference,
+    )
+    segmenters.runner(o.segmenter)(request)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def model(o) -> None:
 
 def ingest(o) -> None:
     write_store(o.outdir / "normalised.zip", "codes", (2, SIDE, SIDE), "uint16")
-    image = {"name": "stub", "height": SIDE, "width": SIDE, "channels": ["stub"]}
+    image = {"name": "stub", "height": SIDE, "width": SIDE, "channels": ["stub"], "z": 0, "t": 0}
     steps = [provenance.of_step("INGEST")]
     facts = {"image": image, "image_mpp": IMAGE_MPP, "provenance": steps}
     write_json(o.outdir / "sample.json", sample=o.sample, **facts)
@@ -148,14 +148,11 @@ def quantify(o) -> None:
         read=lambda _channel, y0, y1: np.ones((y1 - y0, SIDE), np.uint16),
         release=lambda _channel: None,
     )
-    facts = {
-        **{"sample": o.sample, "segmenter": o.segmenter, "compartment": found.compartment},
-        "image": {"name": "stub", "height": SIDE, "width": SIDE},
-        **{"image_mpp": IMAGE_MPP, "provenance": [provenance.of_step("QUANTIFY")]},
-    }
+    image = {"name": "stub", "height": SIDE, "width": SIDE}
+    facts = {"sample": o.sample, "image": image, "image_mpp": IMAGE_MPP}
     table = o.outdir / "quantification" / f"{o.sample}.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
-    quantify(slide, found, facts, table)
+    quantify(slide, found, facts, o.segmenter, [], table)
 
 
 def export(o) -> None:
@@ -231,10 +228,6 @@ def train(o) -> None:
     write_store(store, "test/0/probabilities", (2, SIDE, SIDE), "float16")
 
 
-def classify(o) -> None:
-    segment(o)
-
-
 def evaluate(o) -> None:
     found = {"quality_score": 1.0, "metrics": {}, "problem": None, "is_whole_slide": True}
     write_json(o.outdir / "evaluation.json", sample=o.sample, **found)
@@ -256,7 +249,7 @@ def compare(o) -> None:
 STEPS: dict[str, Callable] = {
     step.__name__: step
     for step in (
-        *(generate, model, ingest, patch, segment, label, stitch, repair, classify),
+        *(generate, model, ingest, patch, segment, label, stitch, repair),
         *(quantify, export, evaluate, draw, report),
         *(measure, recommend, train, compare),
     )

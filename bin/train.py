@@ -3,10 +3,9 @@
 
 from pathlib import Path
 
-from cellquilt import cli
+from cellquilt import cli, compartments
 from cellquilt.errors import DataError
 from cellquilt.pixelcnn import architectures
-from cellquilt.pixelcnn.card import COMPARTMENTS
 from cellquilt.training.examples import AUGMENTS, SPLITS, channels_of, check_parts, read_example
 from cellquilt.training.pixel_classes import MIN_EDGE_WIDTH
 
@@ -17,7 +16,7 @@ def main() -> None:
     args.add_argument("--stores", type=Path, nargs="+", required=True, help="of INGEST")
     args.add_argument("--labels", type=Path, nargs="+", required=True, help="of the same slides")
     args.add_argument("--splits", nargs="+", choices=SPLITS, default=[], help="of the same slides")
-    args.add_argument("--compartment", choices=COMPARTMENTS, required=True)
+    args.add_argument("--compartment", choices=compartments.OPTIONS, required=True)
     args.add_argument("--architecture", default=architectures.DEFAULT[0])
     args.add_argument("--architecture_file", type=Path, help="YAML with other architectures")
     args.add_argument("--seed", type=int, default=1)

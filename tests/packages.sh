@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Install what the slow proofs run beside the pipeline, from Debian: podman and a Slurm cluster.
-# Where that cannot be done, the tests that need it are skipped, and say so.
+# Install the Debian packages that the slow tests need: podman and a Slurm cluster. If that fails,
+# the tests that need them are skipped with a message.
 set -euo pipefail
 
-# package:a file that it brings
+# package:a file that it installs
 PACKAGES=(
     podman:/usr/bin/podman
     runc:/usr/sbin/runc

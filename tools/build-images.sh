@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Build the pipeline's container images with docker where it runs, else podman:
-#   runtime, export, deepcell   what a run without GPU needs (the default)
+# Build the pipeline's container images with docker if it is running, else podman:
+#   runtime, export, deepcell   for a run without GPU (the default)
 #   runtime-gpu                 runtime with CUDA
 #   evaluate                    for --evaluate
-# What follows -- goes to the build command, such as --build-arg BASE_IMAGE=...
+# Arguments after -- go to the build command, such as --build-arg BASE_IMAGE=...
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

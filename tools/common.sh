@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Sourced by the other tools: where things are, and how uv and Python are found.
+# Sourced by the other tools: paths, and how to find uv and Python.
 
 ROOT=$(cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/.." && pwd)
 CACHE=${CELLQUILT_CACHE:-${HOME:?set HOME or CELLQUILT_CACHE}/.cache/cellquilt}
@@ -18,8 +18,8 @@ die() {
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
 # install_in_cache PLACE BUILD FILE...: make $CACHE/PLACE a link to a folder that the function
-# BUILD fills as the lock files describe. The folder's name has their checksum, and it counts only
-# once it is complete; so an interrupted build is started anew, an unchanged one is kept, and
+# BUILD fills from the lock files. The folder's name contains their checksum, and it is used only
+# once it is complete; so an interrupted build is started again, an unchanged one is kept, and
 # clones that share the cache, at one version or two, never write into a folder in use.
 install_in_cache() {
     local place=$CACHE/$1 build=$2 stamp folder started=$SECONDS
@@ -46,7 +46,7 @@ install_in_cache() {
 # The second test is for an environment whose interpreter has since been removed.
 is_complete() { [ -e "$1/.complete" ] && { [ ! -L "$1/bin/python" ] || [ -x "$1/bin/python" ]; }; }
 
-# find_uv: sets UV to the uv on PATH, or else to a pinned one that it installs.
+# find_uv: sets UV to the uv on PATH, or installs a pinned one and sets UV to it.
 find_uv() {
     local version
     UV=uv
@@ -62,9 +62,9 @@ build_uv() {
         --no-deps --require-hashes --target "$1" -r "$2" >&2
 }
 
-# find_python 3.13: prints an interpreter of that version that runs, or the version alone where
-# there is none, for uv to look for or fetch. pyenv's shims are on PATH even for versions that
-# are not active, and fail when run, so each candidate is tried.
+# find_python 3.13: prints a working interpreter of that version, or, if there is none, the
+# version, for uv to find or download. pyenv's shims are on PATH even for versions that are not
+# active, and fail when run, so each candidate is tried.
 find_python() {
     local candidate
     for candidate in "python$1" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$1".*/"bin/python$1"; do
@@ -75,17 +75,17 @@ find_python() {
     printf '%s\n' "$1"
 }
 
-# fetch_nextflow DIR: Nextflow's jars, from Maven Central, which reaches machines that its own
-# launcher's downloads do not.
+# fetch_nextflow DIR: Nextflow's jars, from Maven Central, which is accessible from machines that
+# cannot reach the launcher's download server.
 fetch_nextflow() {
     mvn --batch-mode --quiet --strict-checksums -f "$ROOT/tools/nextflow-pom.xml" \
         org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
         -DincludeScope=runtime -DoutputDirectory="$1" 2>&1 |
-        sed 's/\x1b\[[0-9;]*m//g; /^$/d' >&2 # Debian's Maven colours even where it was told not to
+        sed 's/\x1b\[[0-9;]*m//g; /^$/d' >&2 # Debian's Maven prints colours even in batch mode
 }
 
-# find_nextflow: sets NEXTFLOW to the nextflow on PATH that is recent enough and is not this
-# clone's or another's tools/nextflow, or to nothing.
+# find_nextflow: sets NEXTFLOW to the first nextflow on PATH that is recent enough and is not
+# tools/nextflow of this or another clone, or to an empty string.
 find_nextflow() {
     local candidate version
     NEXTFLOW=

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run the pipeline on its embedded sample, with Mesmer and with the networks that come with it, and
-# say what came out. Arguments go to nextflow run.
+# Run the pipeline on the demo's generated tissue, with Mesmer and with the networks that come with
+# it, and print the results. Arguments go to nextflow run.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Write the lock files anew, with the newest versions that the .in files allow.
+# Update the lock files to the newest versions that the .in files allow.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
-# lock PYTHON LOCK IN [OPTION...]: no index address is written, so that any mirror serves.
+# lock PYTHON LOCK IN [OPTION...]: no index address is written, so that any mirror can be used.
 lock() {
     say "lock: $2"
     (

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the images that the networks in assets/networks learn from, and their samplesheets."""
+"""Write the training images of the networks in assets/networks, and their samplesheets."""
 
 import argparse
 import csv
@@ -58,7 +58,7 @@ def write_wheel_image(wheel: Path, outdir: Path) -> tuple[Path, Path]:
         file = wheel / "stardist" / "data" / "images" / name
         found = hashlib.sha256(file.read_bytes()).hexdigest()
         if found != expected:
-            raise SystemExit(f"{file}: is not the file that was learnt from (SHA-256 {found})")
+            raise SystemExit(f"{file}: is not the training file (SHA-256 {found})")
         pixels[name] = tifffile.imread(file)
     image, labels = outdir / "stardist.ome.tif", outdir / "stardist_labels.ome.tif"
     write_image(image, pixels["img2d.tif"][None], ("nuclei",), WHEEL_MPP)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the nf-test cases where nf-test is on PATH, with the same Nextflow as everything else.
+# Run the nf-test cases, if nf-test is on PATH, with the same Nextflow as the other tools.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

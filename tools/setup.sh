@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Install what the pipeline runs with, into ${CELLQUILT_CACHE:-~/.cache/cellquilt}:
-#   runtime   every step but MODEL and EXPORT (Python 3.13, TensorFlow for CPU, the kernels,
+# Install the pipeline's dependencies into ${CELLQUILT_CACHE:-~/.cache/cellquilt}:
+#   runtime   every step except MODEL and EXPORT (Python 3.13, TensorFlow for CPU, the kernels,
 #             compiled here)
 #   export    EXPORT (Python 3.13, the libraries of the formats, the kernels)
 #   deepcell  MODEL (Python 3.10, deepcell)
-#   dev       runtime, and what tests and checks need
-#   readers   the programs that open our outputs, for the tests (Python 3.13)
-#   nextflow  Nextflow, where PATH has none that is recent enough
-#   all       all of them (the default)
-#   evaluate  EVALUATE, which runs on request and is no part of all (Python 3.13)
-#   fuzz      runtime, and atheris for make fuzz; no part of all
-# Python environments are exactly their lock files, hashes checked, what compiles the kernels
-# included. What is there already is kept.
+#   dev       runtime, and the dependencies of tests and checks
+#   readers   the programs that open Cellquilt's outputs, for the tests (Python 3.13)
+#   nextflow  Nextflow, if PATH has none that is recent enough
+#   all       all of the above (the default)
+#   evaluate  EVALUATE, which is optional and not in all (Python 3.13)
+#   fuzz      runtime, and atheris for make fuzz; not in all
+# Python environments match their lock files exactly, with hashes checked, including the build
+# tools of the kernels. Existing environments are kept.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -58,7 +58,7 @@ build_fuzz() { install_with_kernels "$1" "$RUNTIME" "$FUZZ"; }
 install_with_kernels() {
     make_venv 3.13 "$1"
     need_compiler "$1" "Cellquilt's kernels are"
-    # compiled now, or every task would compile what it imports where the environment is read-only
+    # compile now: in a read-only environment every task would compile its imports again
     "$UV" pip sync --quiet --compile-bytecode --require-hashes --python "$1/bin/python" "${@:2}"
     "$UV" pip install --quiet --no-deps --python "$1/bin/python" \
         --build-constraints "$KERNELS/build.lock" "$KERNELS"
@@ -78,7 +78,7 @@ make_venv() {
             "Install python$1 (with pyenv: pyenv install $1)."
 }
 
-# need_compiler VENV WHAT: dies where its Python cannot compile.
+# need_compiler VENV WHAT: exits with an error if C extensions for its Python cannot be compiled.
 need_compiler() {
     command -v cc >/dev/null ||
         die "$2 compiled, and there is no C compiler (Debian: apt-get install gcc libc6-dev)."
@@ -88,7 +88,7 @@ os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null ||
             "(Debian: apt-get install python3-dev)."
 }
 
-# build_from_source FOLDER LOCK LOCK_OF_BUILDS: with packages that are source only, and pure Python.
+# build_from_source FOLDER LOCK BUILD_LOCK: for pure Python packages without wheels.
 build_from_source() {
     make_venv 3.13 "$1"
     "$UV" pip sync --quiet --require-hashes --python "$1/bin/python" --build-constraints "$3" "$2"
@@ -104,7 +104,7 @@ build_nextflow() {
             "(Debian: apt-get install maven)."
     fetch_nextflow "$1"
     (cd "$1" && sha256sum --quiet --strict --check "$3") ||
-        die "a jar of Nextflow is not the one that tools/nextflow.sha256 names."
+        die "a jar of Nextflow has another checksum than in tools/nextflow.sha256."
 }
 
 for what in "${@:-all}"; do

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# What the pipeline is made of, and what is known to be wrong with it. Both tools are those of
-# tools/audit.lock.
-#   sbom    Write sbom/: a CycloneDX file for each image and one for what is in none, and
-#           licences.csv of all. An image that docker or podman has built is read itself, with
-#           its Debian packages; else its Python packages alone, from the local environment of
-#           the same lock file.
-#   audit   List the known vulnerabilities of the packages in the lock files of the images.
-#   setup   Install both tools alone.
+# Software bill of materials (SBOM) and known vulnerabilities, with the tools of tools/audit.lock.
+#   sbom    Write sbom/: a CycloneDX file for each image, one for files that are in no image, and
+#           licences.csv for all. An image built with docker or podman is read directly, including
+#           its Debian packages; else only its Python packages are listed, from the local
+#           environment of the same lock file.
+#   audit   List the known vulnerabilities of the packages in the images' lock files.
+#   setup   Only install the two tools.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -27,8 +26,8 @@ sbom() {
     "$CACHE/envs/audit/bin/python" "$ROOT/tools/sbom.py" --environments "$CACHE/envs" "$@"
 }
 
-# pip-audit ends with 1 where it finds something, and where it cannot ask; and an index that is a
-# mirror may know packages, but no vulnerabilities, of which it then says nothing wrong.
+# pip-audit exits with 1 both if it finds something and if it cannot reach the database; and a
+# mirror of PyPI may have packages but no vulnerabilities, which looks like a clean result.
 audit() {
     local lock said found=0
     said=$(mktemp)
@@ -40,9 +39,8 @@ audit() {
         if grep -qE '^Traceback|not found on PyPI' "$said"; then
             grep -E '^[A-Za-z.]+(Error|Exception|Timeout)\b' "$said" | tail -n 1 | cut -c1-200 >&2 ||
                 true
-            die "the list of vulnerabilities could not be had here. Run make audit where PyPI" \
-                "itself is reached and no mirror, or tools/supply-chain.sh audit -s osv, which" \
-                "asks OSV."
+            die "the vulnerability data is not available here. Run make audit with access to" \
+                "PyPI itself, not a mirror, or tools/supply-chain.sh audit -s osv, which uses OSV."
         fi
         cat "$said"
     done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train the networks in assets/networks anew. They learn from what tools/network_data.py makes:
-# generated tissue, and the image of nuclei inside the stardist wheel.
+# Train the networks in assets/networks again, on data that tools/network_data.py writes:
+# generated tissue, and the image of nuclei in the stardist wheel.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -16,7 +16,7 @@ echo "$wheel --hash=sha256:d856d4acdc0ae0e97ed9bc059137c7ceef74a2599788705ec33a5
     --target "$work/wheel" --requirement "$work/stardist.txt"
 PYTHONPATH=bin "$python" tools/network_data.py --wheel "$work/wheel" --outdir "$work"
 
-# train COMPARTMENT EDGE_WIDTH LICENCE: in a folder of its own, so that two can run at a time.
+# train COMPARTMENT EDGE_WIDTH LICENCE: in a separate folder, so that two can run at a time.
 train() {
     mkdir -p "$work/$1"
     (

@@ -21,13 +21,16 @@ workflow SEGMENTATION {
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
-    // Normalise, segment, stitch and match: by Mesmer, or by networks trained here
-    ch_model = []
+    // Normalise, segment, stitch and match: by Mesmer, or by pixel classifiers
+    networks = [:]
     if (options.segmenter == 'mesmer') {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
-        ch_model = MODEL.out.model
+        networks = [mesmer: MODEL.out.model]
     }
-    MASKS(ch_slides, ch_model, options.segmenter == 'pixelcnn' ? modelsOf(options) : [])
+    else {
+        networks = [pixelcnn: modelsOf(options)]
+    }
+    MASKS(ch_slides, networks)
 
     // Measure every cell over all channels, for the formats that other tools open
     QUANTIFY(

@@ -1,4 +1,4 @@
-// Run the network over the tiles of a task and blend them into raw maps.
+// Run a segmenter's network over the tiles of a task: maps of cells and nuclei.
 process SEGMENT {
     tag "${meta.id}:${pixels.simpleName}"
     label 'process_medium'
@@ -7,7 +7,7 @@ process SEGMENT {
 
     input:
     tuple val(meta), path(pixels)
-    path model
+    path networks, stageAs: 'networks/*'
 
     output:
     tuple val(meta), path("${pixels.simpleName}.maps.zip"), emit: maps
@@ -17,10 +17,11 @@ process SEGMENT {
     script:
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'gpu' : 'cpu'
+    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    segment.py --pixels ${pixels} --model ${model} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
+    segment.py --pixels ${pixels} --networks networks/* --compartment ${meta.compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
     """
 
     stub:

@@ -1,38 +1,29 @@
 // Slides in; whole-slide masks of their cells and nuclei out, matched where both are segmented.
 // For this pipeline and for others: it reads no parameters. meta.yml has the keys of meta.
 
-include { INGEST   } from '../../modules/ingest/main'
-include { PATCH    } from '../../modules/patch/main'
-include { SEGMENT  } from '../../modules/segment/main'
-include { CLASSIFY } from '../../modules/classify/main'
-include { LABEL    } from '../../modules/label/main'
-include { STITCH   } from '../../modules/stitch/main'
-include { REPAIR   } from '../../modules/repair/main'
+include { MAPS ; segmenterProblem } from '../maps/main'
+include { INGEST } from '../../modules/ingest/main'
+include { PATCH  } from '../../modules/patch/main'
+include { LABEL  } from '../../modules/label/main'
+include { STITCH } from '../../modules/stitch/main'
+include { REPAIR } from '../../modules/repair/main'
 
 workflow MASKS {
     take:
     ch_slides // [meta, image]
-    model // SavedModel of MODEL; [] where no meta.segmenter is mesmer
-    networks // networks of TRAIN; [] where no meta.segmenter is pixelcnn
+    networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, pixelcnn: networks of TRAIN]
 
     main:
     // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_slides.map { meta, image -> [checked(meta, model, networks), image] })
+    INGEST(ch_slides.map { meta, image -> [checked(meta, networks), image] })
     PATCH(INGEST.out.store)
     ch_tasks = PATCH.out.pixels
         .flatMap { meta, files ->
             def list = files instanceof List ? files : [files]
             list.collect { pixels -> [groupKey(meta, list.size()), pixels] }
         }
-        .branch { meta, _pixels ->
-            pixelcnn: meta.segmenter == 'pixelcnn'
-            mesmer: true
-        }
-
-    // Mesmer's maps, or the class probabilities of networks trained here
-    SEGMENT(ch_tasks.mesmer, model)
-    CLASSIFY(ch_tasks.pixelcnn, networks)
-    LABEL(SEGMENT.out.maps.mix(CLASSIFY.out.maps))
+    MAPS(ch_tasks, networks)
+    LABEL(MAPS.out.maps)
 
     // Fan in; a slide without informative patches comes with no labels
     ch_labels = LABEL.out.labels
@@ -86,17 +77,14 @@ workflow MASKS {
     metrics
 }
 
-// Without these keys the steps fail much later, or take what was not meant
-def checked(meta, model, networks) {
+// Without these the steps fail much later, or take what was not meant
+def checked(meta, networks) {
     if (!(meta.compartment in ['whole-cell', 'nuclear', 'both'])) {
         error("MASKS, ${meta.id}: meta.compartment is '${meta.compartment}'; give 'whole-cell', 'nuclear' or 'both', and 'nuclear' where meta.membrane is empty.")
     }
-    if (!(meta.segmenter in [null, 'mesmer', 'pixelcnn'])) {
-        error("MASKS, ${meta.id}: meta.segmenter is '${meta.segmenter}'; give 'mesmer' or 'pixelcnn', or leave it out for 'mesmer'.")
-    }
-    def (input, producer) = meta.segmenter == 'pixelcnn' ? [networks, 'networks, by TRAIN'] : [model, 'model, by MODEL']
-    if (input instanceof List && !input) {
-        error("MASKS, ${meta.id}: there is nothing to segment it with; give the ${producer}, beside the slides.")
+    def problem = segmenterProblem(meta, networks)
+    if (problem) {
+        error("MASKS, ${meta.id}: ${problem}")
     }
     return meta
 }

@@ -356,7 +356,7 @@ def test_script_writes_masks_table_metrics_and_pickles(run_script, tmp_path):
         "nucleus_boundary": want_nucleus
         * find_boundaries(want_nucleus, connectivity=1, mode="inner"),
     }
-    masks = masks_folder(tmp_path / "out", "s1")
+    masks = masks_folder(tmp_path / "out", "s1", "mesmer")
     assert sorted(p.name for p in masks.iterdir()) == sorted(
         f"{name}.ome.tif" for name in COMPARTMENTS
     )
@@ -391,7 +391,7 @@ def test_script_on_empty_masks(run_script, tmp_path):
     assert run_script(empty, empty).returncode == 0
     assert len(pd.read_csv(tmp_path / "out" / "matches.csv")) == 0
     for name in COMPARTMENTS:
-        found = tifffile.imread(masks_folder(tmp_path / "out", "s1") / f"{name}.ome.tif")
+        found = tifffile.imread(masks_folder(tmp_path / "out", "s1", "mesmer") / f"{name}.ome.tif")
         assert found.shape == empty.shape and not found.any()
 
 

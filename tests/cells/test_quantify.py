@@ -16,10 +16,11 @@ from skimage.measure import regionprops_table
 from support.steps import quantified, repaired
 
 from cellquilt.cells import cell_table
-from cellquilt.cells.objects import check_slide, open_objects
+from cellquilt.cells.objects import check_masks, open_objects
 from cellquilt.errors import DataError
 from cellquilt.images.label_image import LabelReader, write_label_image
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.ingest import Request, ingest
+from cellquilt.slides.readers import reopen_slide
 
 SHAPES = {
     "area_px": "area",
@@ -272,14 +273,24 @@ def test_masks_of_another_run_are_refused(codex, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_another_slide_is_refused(codex, tmp_path):
-    _, masks, matches, _ = codex
+@pytest.mark.parametrize(
+    "wrong", [{"height": 1007}, {"width": 1345}, {"channels": ["a", "b"]}, {"channels": ["b"]}]
+)
+def test_another_slide_is_refused(tmp_path, wrong):
     slide = write_slide(tmp_path / "s.ome.tif", np.ones((1, 1008, 1344), np.uint8), ["a"])
-    facts = {"sample": "x", "image": {"height": 1008, "width": 1344, "channels": ["a", "b"]}}
-    with ExitStack() as files, open_slide(slide) as image:
+    image = {"height": 1008, "width": 1344, "channels": ["a"]}
+    reopen_slide(slide, {"sample": "x", "image": image}).close()
+    with pytest.raises(DataError, match="give the same image"):
+        reopen_slide(slide, {"sample": "x", "image": image | wrong})
+
+
+def test_masks_of_another_slide_are_refused(codex):
+    _, masks, matches, _ = codex
+    facts = {"sample": "x", "image": {"height": 1008, "width": 1345}}
+    with ExitStack() as files:
         objects = open_objects(files, masks, matches, None)
-        with pytest.raises(DataError, match="give the same image"):
-            check_slide(image, facts, objects)
+        with pytest.raises(DataError, match="x: the cell mask is .* give the masks of this sample"):
+            check_masks(objects, facts)
 
 
 def test_a_mask_that_is_missing_is_named(codex, tmp_path):
@@ -297,23 +308,40 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
         cell_table.read_facts(tmp_path / "other.parquet")
 
 
+def quantify_script(folder: Path, repo: Path, slide: Path, facts: dict, masks, matches) -> Path:
+    """Run the script on what it is handed; return the table."""
+    (folder / "sample.json").write_text(json.dumps(facts))
+    (folder / "provenance.json").write_text(json.dumps({"steps": [{"step": "STITCH"}]}))
+    (folder / "uncertified.csv").write_text("compartment,label\n")
+    matches.to_csv(folder / "matches.csv", index=False)
+    command = [sys.executable, repo / "bin" / "quantify.py", "--image", slide]
+    for name in ("sample.json", "provenance.json", "uncertified.csv", "matches.csv"):
+        option = {"sample": "facts"}.get(Path(name).stem, Path(name).stem)
+        command += [f"--{option}", folder / name]
+    command += ["--masks", *masks.values(), "--outdir", folder / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "out" / "quantification" / f"{facts['sample']}.parquet"
+
+
 def test_the_script(codex, repo, tmp_path):
     slide, masks, matches, path = codex
     facts = cell_table.read_facts(path)
     image = facts["image"] | {"channels": [channel["name"] for channel in facts["channels"]]}
     known = {"sample": "codex", "image": image, "image_mpp": 0.37745}
-    (tmp_path / "sample.json").write_text(json.dumps(known))
-    (tmp_path / "provenance.json").write_text(json.dumps({"steps": [{"step": "STITCH"}]}))
-    (tmp_path / "uncertified.csv").write_text("compartment,label\n")
-    matches.to_csv(tmp_path / "matches.csv", index=False)
-    command = [sys.executable, repo / "bin" / "quantify.py", "--image", slide]
-    for name in ("sample.json", "provenance.json", "uncertified.csv", "matches.csv"):
-        option = {"sample": "facts"}.get(Path(name).stem, Path(name).stem)
-        command += [f"--{option}", tmp_path / name]
-    command += ["--masks", *masks.values(), "--outdir", tmp_path / "codex"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    table = tmp_path / "codex" / "quantification" / "codex.parquet"
+    table = quantify_script(tmp_path, repo, slide, known, masks, matches)
     pd.testing.assert_frame_equal(cell_table.read(table), cell_table.read(path))
     steps = [step["step"] for step in cell_table.read_facts(table)["provenance"]]
     assert steps == ["STITCH", "QUANTIFY"]
+
+
+def test_the_plane_that_was_segmented_is_measured(repo, tmp_path):
+    """INGEST alone is given z and t; the later steps read them from sample.json."""
+    stack = np.stack([np.full((2, *SQUARES.shape), value, np.uint16) for value in (3, 70)])
+    slide, metadata = tmp_path / "s.ome.tif", {"axes": "ZCYX", "PhysicalSizeX": 0.5}
+    tifffile.imwrite(slide, stack, ome=True, photometric="minisblack", metadata=metadata)
+    facts = ingest(Request("s", slide, "0", z=1), tmp_path / "normalised.zip")
+    assert (facts["image"]["z"], facts["image"]["t"]) == (1, 0)
+    masks, matches = repaired(tmp_path / "masks", SQUARES, SQUARES)
+    rows = cell_table.read(quantify_script(tmp_path, repo, slide, facts, masks, matches))
+    assert rows[["cell_mean_Channel 0", "cell_mean_Channel 1"]].eq(70).all(axis=None)

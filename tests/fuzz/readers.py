@@ -19,7 +19,10 @@ from cellquilt.mesmer import saved_model
 from cellquilt.pixelcnn import architectures
 from cellquilt.pixelcnn.card import read_card as read_network_card
 from cellquilt.slides import ome_xml
-from cellquilt.slides.slide import check_finite, open_slide, resolve_channel, resolve_image_mpp
+from cellquilt.slides.channel_choice import resolve_channel
+from cellquilt.slides.pixel_size import resolve_image_mpp
+from cellquilt.slides.readers import open_slide
+from cellquilt.slides.slide import check_finite
 from cellquilt.tiling.pixel_grid import Grid
 
 from . import seeds

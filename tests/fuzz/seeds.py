@@ -16,6 +16,7 @@ from hostile.masks import FACTS, labels
 from support.slides import names, ome_xml, pixels, write
 
 from cellquilt.cells import cell_table
+from cellquilt.compartments import MEASURED
 from cellquilt.handoff import stores
 from cellquilt.images.label_image import write_label_image
 from cellquilt.pixelcnn import architectures
@@ -164,7 +165,7 @@ def tables_of_layers() -> list[bytes]:
 
 def facts() -> list[bytes]:
     """Return INGEST's facts, and STITCH's provenance."""
-    image = {"name": "slide.ome.tif", "height": 90, "width": 70, "channels": ["a"]}
+    image = {"name": "slide.ome.tif", "height": 90, "width": 70, "channels": ["a"], "z": 1, "t": 0}
     given = [FACTS | {"image": image}, {"steps": [{"step": "INGEST", "software": {}}]}]
     return [json.dumps(each).encode() for each in given]
 
@@ -201,7 +202,7 @@ def parquets() -> list[bytes]:
     nuclei = {"cell_id": [2, 1], "nucleus_area": [1.5, None]}
     found = []
     for compartment, rows, measured in (
-        ("both", both, cell_table.COMPARTMENTS),
+        ("both", both, MEASURED),
         ("nuclear", nuclei, ("nucleus",)),
     ):
         n = len(rows["cell_id"])

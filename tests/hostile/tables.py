@@ -78,13 +78,14 @@ def _(folder):
     return repair(folder, good(folder), FACTS, "--uncertified", folder / "uncertified.csv")
 
 
-def sample(folder: Path, name="s"):
+def sample(folder: Path, name="s", **plane):
     """Write a slide with its masks, matches and facts; return the command line of QUANTIFY."""
     image = slide(folder, labels("uint16")[None] + 1, tile=(16, 16))
     masks, matches = steps.repaired(folder, labels(), labels())
     matches.to_csv(folder / "matches.csv", index=False)
     height, width = labels().shape
     known = {"name": image.name, "height": height, "width": width, "channels": ["Channel 0"]}
+    known |= plane
     (folder / "sample.json").write_text(json.dumps(FACTS | {"sample": name, "image": known}))
     (folder / "provenance.json").write_text('{"steps": []}')
     (folder / "uncertified.csv").write_text("compartment,label\n")
@@ -144,6 +145,37 @@ def _(folder):
     command = sample(folder)
     (folder / "sample.json").write_text(json.dumps(FACTS))
     return command
+
+
+PLANES_WRONG = {
+    "below 0": -1,
+    "half": 0.5,
+    "in words": "first",
+    "true": True,
+    "a list": [0],
+    "4,000 digits long": 10**4000,
+}
+
+
+def plane_case(axis, kind, plane):
+    @case(f"sample.json: a plane along {axis} that is {kind}", f"its image's {axis}", "sample.json")
+    def _(folder):
+        return sample(folder, **{axis: plane})
+
+
+for _axis in "zt":
+    for _kind, _plane in PLANES_WRONG.items():
+        plane_case(_axis, _kind, _plane)
+
+
+@case("sample.json: a plane that the slide has not", "no plane 7 along Z", "slide.ome.tif")
+def _(folder):
+    return sample(folder, z=7)
+
+
+@case("sample.json: planes of null", check=two_cells)
+def _(folder):
+    return sample(folder, z=None, t=None)
 
 
 @case("sample.json: a sample's name that leads elsewhere, for QUANTIFY", "INGEST", "sample.json")

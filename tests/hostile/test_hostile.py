@@ -11,6 +11,7 @@ from hostile.corpus import CASES, Server, here, judge
 
 IMPORTED = (
     "cellquilt.slides.ingest",
+    "cellquilt.slides.tiff_stack",
     "cellquilt.cells.matching",
     "cellquilt.cells.objects",
     "cellquilt.exports",

@@ -7,10 +7,12 @@ import pytest
 from scipy import ndimage as ndi
 
 from cellquilt.labelling.certificate import Maps, label_patch
-from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth, smooth_reach
+from cellquilt.labelling.watershed import label_cells, smooth, smooth_reach
+from cellquilt.segmenters.mesmer import THRESHOLDS
+from cellquilt.tiling.box import Box
 
 SHAPE = (420, 460)
-CORE = (150, 270, 170, 300)
+CORE = Box(150, 270, 170, 300)
 
 
 def tissue(seed, shape=SHAPE, levels=None):
@@ -45,7 +47,7 @@ def part(maps, thresholds, core=CORE, halo=48, most=10_000):
     """Label a core, with maps of at most `most` px around it."""
     shape = maps.shape[1:]
     reach = most + smooth_reach(thresholds)
-    there = Maps(shape, None, None).around(core, reach)
+    there = core.grown(reach, shape)
 
     def covers(box):
         return all((box[i] - there[i]) * (1, -1)[i % 2] >= 0 for i in range(4))
@@ -76,17 +78,20 @@ def assert_same_cells(cells, whole, markers, which):
 
 
 CASES = {
-    "crowded": (lambda real: tissue(1), WHOLE_CELL),
-    "ties": (lambda real: tissue(2, levels=20), WHOLE_CELL),
-    "coarse ties": (lambda real: tissue(3, levels=6), NUCLEAR),
+    "crowded": (lambda real: tissue(1), THRESHOLDS["cell"]),
+    "ties": (lambda real: tissue(2, levels=20), THRESHOLDS["cell"]),
+    "coarse ties": (lambda real: tissue(3, levels=6), THRESHOLDS["nucleus"]),
     "one mask": (
         lambda real: tissue(4) * np.float32([[[1]], [[0.5]]]) + np.float32([[[0]], [[0.4]]]),
-        replace(WHOLE_CELL, interior_threshold=0.3),
+        replace(THRESHOLDS["cell"], interior_threshold=0.3),
     ),
-    "large holes": (lambda real: tissue(5), replace(NUCLEAR, fill_holes_threshold=200)),
-    "no smoothing": (lambda real: tissue(6), replace(WHOLE_CELL, interior_smooth=0)),
-    "Mesmer's cells": (lambda real: real[0], WHOLE_CELL),
-    "Mesmer's nuclei": (lambda real: real[1], NUCLEAR),
+    "large holes": (
+        lambda real: tissue(5),
+        replace(THRESHOLDS["nucleus"], fill_holes_threshold=200),
+    ),
+    "no smoothing": (lambda real: tissue(6), replace(THRESHOLDS["cell"], interior_smooth=0)),
+    "Mesmer's cells": (lambda real: real[0], THRESHOLDS["cell"]),
+    "Mesmer's nuclei": (lambda real: real[1], THRESHOLDS["nucleus"]),
 }
 
 
@@ -105,7 +110,9 @@ def test_certified_cells_are_those_of_the_whole_image(case, halo):
     assert_same_cells(cells, whole, markers, cells.certified)
 
 
-@pytest.mark.parametrize(("which", "thresholds"), [(0, WHOLE_CELL), (1, NUCLEAR)])
+@pytest.mark.parametrize(
+    ("which", "thresholds"), [(0, THRESHOLDS["cell"]), (1, THRESHOLDS["nucleus"])]
+)
 def test_mesmers_cells_are_certified_at_the_default_halo(real_maps, which, thresholds):
     cells, _ = part(real_maps[which], thresholds, halo=96, most=96)
     assert cells.certified.all() and len(cells.markers) > 20
@@ -115,7 +122,7 @@ def test_mesmers_cells_are_certified_at_the_default_halo(real_maps, which, thres
 def test_certified_cells_are_those_of_any_image_around_the_window(case, seed):
     maps, thresholds = case
     cells, _ = part(maps, thresholds, halo=40, most=40)
-    y0, y1, x0, x1 = Maps(SHAPE, None, None).around(CORE, 40 + smooth_reach(thresholds))
+    y0, y1, x0, x1 = CORE.grown(40 + smooth_reach(thresholds), SHAPE)
     worlds = [
         tissue(100 + seed),
         tissue(200 + seed, levels=4),
@@ -146,7 +153,7 @@ def test_patches_share_the_image_out(case):
     together = np.zeros_like(whole)
     for rows in ((0, 130), (130, 140), (140, SHAPE[0])):
         for cols in ((0, 200), (200, SHAPE[1])):
-            cells, _ = part(maps, thresholds, core=(*rows, *cols))
+            cells, _ = part(maps, thresholds, core=Box(*rows, *cols))
             assert cells.certified.all()
             y, x = cells.origin
             target = together[y : y + cells.labels.shape[0], x : x + cells.labels.shape[1]]
@@ -161,12 +168,12 @@ def test_a_cell_that_maps_do_not_suffice_for_is_kept_and_flagged():
     maps = np.zeros((2, *SHAPE), np.float32)
     maps[1, 200:220] = 0.9  # a band from edge to edge, its peaks outside the window
     maps[0, 210, 60] = maps[0, 210, 240] = 1
-    cells, halo = part(maps, WHOLE_CELL, halo=30, most=50)
+    cells, halo = part(maps, THRESHOLDS["cell"], halo=30, most=50)
     assert halo == 50
     assert cells.certified.tolist() == [False]
     assert cells.markers.tolist() == [[210, 240]]
-    whole, markers = whole_image(maps, WHOLE_CELL)
-    cells, halo = part(maps, WHOLE_CELL, halo=30)
+    whole, markers = whole_image(maps, THRESHOLDS["cell"])
+    cells, halo = part(maps, THRESHOLDS["cell"], halo=30)
     assert cells.certified.tolist() == [True]
     assert_same_cells(cells, whole, markers, cells.certified)
 
@@ -176,16 +183,16 @@ def test_a_peak_that_may_not_be_one_is_flagged():
     maps[1, 190:230, 215:250] = 0.9
     maps[0, 210, 0:240] = 0.45  # a ridge from a peak to a higher one far away
     maps[0, 210, 235], maps[0, 210, 2] = 0.5, 1
-    inside, _ = part(maps, WHOLE_CELL, halo=30, most=50)
+    inside, _ = part(maps, THRESHOLDS["cell"], halo=30, most=50)
     assert inside.certified.tolist() == [False]
-    proved, _ = part(maps, WHOLE_CELL, halo=30)
-    whole, _ = whole_image(maps, WHOLE_CELL)
+    proved, _ = part(maps, THRESHOLDS["cell"], halo=30)
+    whole, _ = whole_image(maps, THRESHOLDS["cell"])
     assert len(proved.markers) == whole.max() == 0
 
 
 def test_a_neighbour_without_proof_that_could_fill_a_corner_takes_the_proof_away():
     """A cell whose box's corner holds the neighbour's tip fills it, whoever lies there."""
-    thresholds = replace(WHOLE_CELL, interior_smooth=0)
+    thresholds = replace(THRESHOLDS["cell"], interior_smooth=0)
     maps = np.zeros((2, *SHAPE), np.float32)
     maps[0, 200, 230] = 1
     maps[1, 195:206, 225:236] = 0.5

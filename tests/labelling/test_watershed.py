@@ -6,7 +6,8 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import pytest
 
-from cellquilt.labelling.watershed import NUCLEAR, WHOLE_CELL, label_cells, smooth
+from cellquilt.labelling.watershed import Thresholds, label_cells, smooth
+from cellquilt.segmenters import mesmer
 
 CHANGES = [
     {"maxima_threshold": 0.01},
@@ -26,7 +27,10 @@ CHANGES = [
 ]
 THRESHOLDS = {
     f"{name}, {change or 'defaults'}": replace(defaults, **change)
-    for name, defaults in (("whole-cell", WHOLE_CELL), ("nuclear", NUCLEAR))
+    for name, defaults in (
+        ("whole-cell", mesmer.THRESHOLDS["cell"]),
+        ("nuclear", mesmer.THRESHOLDS["nucleus"]),
+    )
     for change in ({}, *CHANGES)
 }
 MAPS = ["real", "coarse", "holes"]
@@ -65,7 +69,7 @@ def reference(deepcell, maps):
                 "parameters": parameters,
             }
     for name, odd in ODD.items():
-        cases[name] = {"maps": odd, "parameters": json.dumps(asdict(WHOLE_CELL))}
+        cases[name] = {"maps": odd, "parameters": json.dumps(asdict(mesmer.THRESHOLDS["cell"]))}
     return {name: found["labels"] for name, found in deepcell("watershed", cases).items()}
 
 
@@ -84,12 +88,13 @@ def test_labels_are_those_of_deep_watershed(reference, maps, kind, name):
 
 @pytest.mark.parametrize("name", ODD)
 def test_maps_without_cells_are_labelled_as_by_deep_watershed(reference, name):
-    labels, markers = labels_of(ODD[name], WHOLE_CELL)
+    labels, markers = labels_of(ODD[name], mesmer.THRESHOLDS["cell"])
     assert np.array_equal(labels, reference[name])
     assert len(markers) == labels.max()
 
 
-OF_DEEPCELL = {field.name for field in fields(WHOLE_CELL)} - {"median"}  # which is not for maps
+# The median filter is for class probabilities
+OF_DEEPCELL = {field.name for field in fields(Thresholds)} - {"median"}
 
 
 @pytest.mark.parametrize("parameter", sorted(OF_DEEPCELL))

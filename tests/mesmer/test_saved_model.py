@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cellquilt.errors import DataError
-from cellquilt.mesmer.saved_model import OUTPUT_CHANNELS, read_card
+from cellquilt.mesmer.card import OUTPUT_CHANNELS, read_card
 from cellquilt.mesmer.weights import ONNX_SHA256
 from cellquilt.networks.tile_network import Network
 

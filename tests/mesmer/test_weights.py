@@ -9,7 +9,7 @@ import pytest
 
 from cellquilt.errors import DataError
 from cellquilt.mesmer import weights
-from cellquilt.mesmer.saved_model import read_card
+from cellquilt.mesmer.card import read_card
 
 SECRET = "s3cr3t-token"
 ARCHIVE = b"an archive" * 1000

@@ -65,9 +65,9 @@ def test_an_architecture_of_ones_own_stands_beside_those_of_the_table(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text(OWN)
     own, compact = load(["small", "compact"], file)
-    assert (own.patch, own.radius, len(own.layers)) == (21, 10, 7)
+    assert (own.field, own.radius, len(own.layers)) == (21, 10, 7)
     assert own.layers[-1].filters == 3
-    assert compact.patch == 31
+    assert compact.field == 31
 
 
 def of_layers(*layers, patch=31):

@@ -9,27 +9,29 @@ import pytest
 import tensorflow as tf
 from support.steps import ingest_image, network_input, plan_store
 
+from cellquilt.compartments import OPTIONS, PLURALS
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
-from cellquilt.labelling.label import COMPARTMENTS, _maps_of, label
-from cellquilt.labelling.label import thresholds_of as thresholds_for
+from cellquilt.labelling.label import _maps_of, label, thresholds_of
+from cellquilt.labelling.map_store import CLASS_PROBABILITIES, declared
 from cellquilt.labelling.pixel_maps import maps_of, reach
 from cellquilt.labelling.stitch import stitch
 from cellquilt.networks.tile_network import TileNetwork
 from cellquilt.pixelcnn.architectures import from_table
 from cellquilt.pixelcnn.card import read_card
 from cellquilt.pixelcnn.classify import (
+    PLANES,
     PixelClassifier,
     check,
-    classify,
     classify_box,
-    thresholds_of,
+    mean_thresholds,
 )
 from cellquilt.pixelcnn.network import build, load, save
 from cellquilt.pixelcnn.windows import reflected
-from cellquilt.tiling.lattice import STRIDE
+from cellquilt.segmenters.pixelcnn import segment_task
+from cellquilt.tiling.box import Box
 from cellquilt.tiling.patches import SMOOTHING_REACH
-from cellquilt.tiling.tasks import grid_of, lattice_of, patches_of
+from cellquilt.tiling.task_store import grid_of, lattice_of, origin_of, patches_of
 from cellquilt.training.scores import label_region
 
 WHOLE = 1_000_000  # a patch size that no slide exceeds
@@ -97,14 +99,16 @@ def run(classifier, network, tasks):
     """CLASSIFY tasks; return their stores."""
     maps = [path.with_name(path.name.replace("pixels", "maps")) for path in tasks]
     for source, target in zip(tasks, maps, strict=True):
-        classify(source, classifier, network, "cpu", target)
+        segment_task(source, classifier, network, "cpu", target)
     return maps
 
 
 def whole(classifier, network, store):
     """Return what the networks make of a slide that is in memory."""
     image = network_input(store)[..., : classifier.n_channels]
-    return classify_box(network, classifier.radius, image, (0, image.shape[0], 0, image.shape[1]))
+    return classify_box(
+        network, classifier.radius, image, Box(0, image.shape[0], 0, image.shape[1])
+    )
 
 
 def assembled(maps, shape, margin):
@@ -114,10 +118,9 @@ def assembled(maps, shape, margin):
         with stores.read(path) as task:
             attributes = dict(task.attrs)
             lattice = lattice_of(attributes)
-            top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
-            left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
+            top, left = origin_of(attributes)
             for patch in patches_of(attributes):
-                y0, y1, x0, x1 = patch.window(margin, lattice)
+                y0, y1, x0, x1 = patch.core.grown(margin, lattice.shape)
                 found = task["maps"][:, y0 - top : y1 - top, x0 - left : x1 - left]
                 known = result[:, y0:y1, x0:x1]
                 assert ((known == found) | np.isnan(known)).all()
@@ -160,7 +163,7 @@ def test_every_pixel_has_the_probabilities_of_the_whole_image(
 
 def test_whole_image_is_what_each_network_makes_of_each_patch(files, classifier, network):
     image = np.random.default_rng(0).random((40, 51, 2), np.float32)
-    box = (3, 40, 10, 51)
+    box = Box(3, 40, 10, 51)
     found = classify_box(network, classifier.radius, image, box)
     expected = np.zeros((4, *image.shape[:2]), np.float32)
     for path, (patch, channels, compartment, _) in zip(files, NETWORKS.values(), strict=True):
@@ -171,8 +174,9 @@ def test_whole_image_is_what_each_network_makes_of_each_patch(files, classifier,
         model = tf.keras.models.load_model(path)
         scores = tf.nn.softmax(model(patches)).numpy().reshape(*image.shape[:2], 3)
         n_networks = sum(other[2] == compartment for other in NETWORKS.values())
-        first = 2 * list(COMPARTMENTS).index(compartment)
-        expected[first : first + 2] += np.moveaxis(scores[..., 1:], -1, 0) / n_networks
+        expected[[*PLANES[OPTIONS[compartment]]]] += (
+            np.moveaxis(scores[..., 1:], -1, 0) / n_networks
+        )
     assert np.ptp(expected, axis=(1, 2)).min() > 0.1
     assert np.abs(found - expected[:, 3:40, 10:51]).max() <= 1e-5
 
@@ -215,13 +219,13 @@ def test_probabilities_do_not_depend_on_patches_tasks_and_batches(reference, cut
 def masks_of(maps, folder):
     """LABEL with the networks' own thresholds and STITCH; return cells and nuclei."""
     folder.mkdir()
-    thresholds = thresholds_for(maps[0], "both", {})
+    thresholds = thresholds_of(maps[0], tuple(PLURALS), {})
     labels = [folder / path.name.replace("maps", "labels") for path in maps]
     for source, target in zip(maps, labels, strict=True):
         label(source, thresholds, target)
         with stores.read(target) as task:
             grid = grid_of(dict(task.attrs))
-    masks = [stitch(labels, name, grid, folder) for name, _, _ in COMPARTMENTS.values()]
+    masks = [stitch(labels, name, grid, folder) for name in PLURALS]
     assert [mask.n_disputed_px for mask in masks] == [0, 0]
     return [mask.labels[:] for mask in masks], thresholds
 
@@ -232,12 +236,11 @@ def test_label_reads_the_maps_of_the_whole_image_up_to_the_last_pixel_there_is(r
     for path in cut[192, 1]:
         with stores.read(path) as task:
             attributes = dict(task.attrs)
-            maps = _maps_of(task, attributes, lattice_of(attributes), 2, MEDIAN)
+            maps = _maps_of(task, attributes, declared(attributes)["nucleus"], MEDIAN)
             (patch,) = patches_of(attributes)
-            core = (patch.y0, patch.y1, patch.x0, patch.x1)
-            largest = maps.margins(core, 96, 4)[-1] + 4
+            largest = maps.margins(patch.core, 96, 4)[-1] + 4
             for margin in (0, 50, largest):
-                y0, y1, x0, x1 = box = maps.around(core, margin)
+                y0, y1, x0, x1 = box = patch.core.grown(margin, maps.shape)
                 assert maps.covers(box)
                 maxima, interior = maps.read(box)
                 assert np.array_equal(maxima, expected.maxima[y0:y1, x0:x1])
@@ -249,20 +252,19 @@ def test_label_reads_the_maps_of_the_whole_image_up_to_the_last_pixel_there_is(r
 @pytest.mark.parametrize("choice", CUTS[::2])
 def test_masks_of_patches_are_those_of_the_whole_image(reference, cut, tmp_path, choice):
     found, thresholds = masks_of(cut[choice], tmp_path / "labels")
-    assert thresholds["nuclear"].interior_threshold == THRESHOLDS["interior_threshold"]
-    for mask, compartment in zip(found, COMPARTMENTS, strict=True):
-        first = 2 * list(COMPARTMENTS).index(compartment)
-        expected = label_region(reference[first : first + 2], thresholds[compartment])
+    assert thresholds["nucleus"].interior_threshold == THRESHOLDS["interior_threshold"]
+    for mask, compartment in zip(found, PLURALS, strict=True):
+        expected = label_region(reference[[*PLANES[compartment]]], thresholds[compartment])
         assert expected.max() > 100
         assert np.array_equal(mask, expected)
 
 
 def test_given_thresholds_go_before_those_of_the_networks(cut):
-    given = {"whole-cell": {"interior_threshold": 0.9}}
-    found = thresholds_for(cut[384, 2][0], "both", given)
-    assert found["whole-cell"].interior_threshold == 0.9
-    assert found["whole-cell"].interior_smooth == THRESHOLDS["interior_smooth"]
-    assert found["nuclear"].interior_threshold == THRESHOLDS["interior_threshold"]
+    given = {"cell": {"interior_threshold": 0.9}}
+    found = thresholds_of(cut[384, 2][0], tuple(PLURALS), given)
+    assert found["cell"].interior_threshold == 0.9
+    assert found["cell"].interior_smooth == THRESHOLDS["interior_smooth"]
+    assert found["nucleus"].interior_threshold == THRESHOLDS["interior_threshold"]
 
 
 def test_a_tasks_store_says_what_made_it(cut):
@@ -273,7 +275,9 @@ def test_a_tasks_store_says_what_made_it(cut):
         about[2] for about in NETWORKS.values()
     ]
     assert attributes["provenance"][-1]["step"] == "CLASSIFY"
-    assert set(attributes["blank_interior_max"]) == set(COMPARTMENTS)
+    there = declared(attributes)
+    assert {name: maps.planes for name, maps in there.items()} == PLANES
+    assert {maps.kind for maps in there.values()} == {CLASS_PROBABILITIES}
 
 
 def test_skipped_blank_tiles_leave_their_largest_interior_value(
@@ -291,8 +295,9 @@ def test_skipped_blank_tiles_leave_their_largest_interior_value(
     cell, edge = np.moveaxis(list(network.run(tiles)), -1, 0).reshape(2, 2, -1).swapaxes(0, 1)
     interior = (cell + edge / 2).max(axis=1)
     with stores.read(maps) as result:
-        found = result.attrs["blank_interior_max"]
-    assert found == pytest.approx(dict(zip(COMPARTMENTS, interior, strict=True)))
+        there = declared(dict(result.attrs))
+    found = {name: maps.blank_interior_max for name, maps in there.items()}
+    assert found == pytest.approx(dict(zip(PLURALS, interior, strict=True)))
     assert interior.min() > 0.3
 
 
@@ -316,11 +321,11 @@ def test_reflection_is_numpys(size):
 def test_thresholds_are_the_mean_of_the_networks_of_a_compartment(files):
     cards = [read_card(path) for path in files]
     cards[1]["thresholds"] = THRESHOLDS | {"interior_threshold": 0.3, "radius": 4}
-    found = thresholds_of(cards)
-    assert found["whole-cell"] == THRESHOLDS | {"interior_threshold": 0.4, "radius": 4}
-    assert found["nuclear"] == THRESHOLDS
+    found = mean_thresholds(cards[:2])
+    assert found == THRESHOLDS | {"interior_threshold": 0.4, "radius": 4}
+    assert mean_thresholds(cards[2:]) == THRESHOLDS
     cards[1]["thresholds"] = THRESHOLDS | {"median": 3}
-    assert thresholds_of(cards)["whole-cell"]["median"] in (3, 5), "a side stays odd"
+    assert mean_thresholds(cards[:2])["median"] in (3, 5), "a side stays odd"
 
 
 SLIDE = {"membrane": [{"index": 1, "name": "membrane"}], "image": {"name": "slide.ome.tif"}}
@@ -329,30 +334,30 @@ SLIDE = {"membrane": [{"index": 1, "name": "membrane"}], "image": {"name": "slid
 def test_networks_that_do_not_fit_are_refused(files):
     cards = {path.name: read_card(path) for path in files}
     a, b, c = files
-    check(cards, COMPARTMENTS, SLIDE)
-    check({b.name: cards[b.name]}, ["whole-cell"], SLIDE | {"membrane": []})
+    check(cards, tuple(PLURALS), SLIDE)
+    check({b.name: cards[b.name]}, ("cell",), SLIDE | {"membrane": []})
     refusals = [
         (
             {b.name: cards[b.name]},
-            ["whole-cell", "nuclear"],
+            ("cell", "nucleus"),
             SLIDE,
             r"^--models b.keras: none is a network for --compartment nuclear; add one",
         ),
         (
             cards,
-            ["whole-cell"],
+            ("cell",),
             SLIDE | {"membrane": []},
             r"^a.keras: needs a membrane channel, and the slide slide.ome.tif is given without; ",
         ),
         (
             {c.name: cards[c.name] | {"model_mpp": 0.25}},
-            ["nuclear"],
+            ("nucleus",),
             SLIDE,
             r"^c.keras: was trained at 0.25 um/px, and slides are segmented at 0.5; train it",
         ),
         (
             {c.name: cards[c.name] | {"classes": ["cell", "other", "edge"]}},
-            ["nuclear"],
+            ("nucleus",),
             SLIDE,
             r"^c.keras: its classes are not other, cell, edge; train it again",
         ),
@@ -370,8 +375,9 @@ def test_the_script_takes_the_networks_of_the_compartment_asked_for(
 
     def script(compartment, *models):
         return subprocess.run(
-            [sys.executable, repo / "bin" / "classify.py", "--pixels", pixels, "--models"]
-            + [*models, "--compartment", compartment, "--batch_size", "2"]
+            [sys.executable, repo / "bin" / "segment.py", "--segmenter", "pixelcnn"]
+            + ["--pixels", pixels, "--networks", *models]
+            + ["--compartment", compartment, "--batch_size", "2"]
             + ["--maps", tmp_path / f"{compartment}.maps.zip"],
             capture_output=True,
             text=True,

@@ -24,12 +24,12 @@ def codex_masks(repo, codex_image, tmp_path_factory) -> list[np.ndarray]:
     labels = []
     for pixels in tasks:
         maps = folder / pixels.name.replace("pixels", "maps")
-        command = [sys.executable, repo / "bin" / "classify.py", "--pixels", pixels]
-        command += ["--models", *models, "--maps", maps]
+        command = [sys.executable, repo / "bin" / "segment.py", "--segmenter", "pixelcnn"]
+        command += ["--pixels", pixels, "--networks", *models, "--maps", maps]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         labels.append(folder / pixels.name.replace("pixels", "labels"))
-        label(maps, thresholds_of(maps, "both", {}), labels[-1])
+        label(maps, thresholds_of(maps, ("cell", "nucleus"), {}), labels[-1])
     stitched = stitch_tasks(labels)
     assert all(compartment.cells["certified"].all() for compartment in stitched)
     return [compartment.labels[:] for compartment in stitched]

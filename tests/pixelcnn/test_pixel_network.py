@@ -12,11 +12,11 @@ import tensorflow as tf
 import yaml
 
 from cellquilt.errors import DataError
-from cellquilt.labelling.pixel_maps import DEFAULT
 from cellquilt.pixelcnn.architectures import BUILT_IN, from_table, load
 from cellquilt.pixelcnn.card import CARD, read_card
 from cellquilt.pixelcnn.network import build, digest, network_of, save
 from cellquilt.pixelcnn.network import load as load_network
+from cellquilt.training.scores import DEFAULT
 
 NAMES = list(yaml.safe_load(BUILT_IN.read_text()))
 POOL_OF_3 = [
@@ -59,7 +59,7 @@ def test_dense_form_gives_every_pixel_what_the_network_makes_of_its_patch(name, 
     image = np.random.default_rng(0).random((*SHAPE, n_channels), np.float32)
     around = ((architecture.radius,) * 2, (architecture.radius,) * 2, (0, 0))
     padded = np.pad(image, around, "reflect")
-    side = architecture.patch
+    side = architecture.field
     patches = [padded[y : y + side, x : x + side] for y, x in np.ndindex(SHAPE)]
     expected = tf.nn.softmax(model(np.stack(patches))).numpy().reshape(*SHAPE, 3)
     network = network_of(model, architecture, {})

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from support.steps import plan_store, write_slide
 
 from cellquilt import __version__, exports
 from cellquilt.cells import cell_table
-from cellquilt.labelling.label import COMPARTMENTS
+from cellquilt.compartments import PLURALS, parameter_of
+from cellquilt.labelling.watershed import Thresholds
 from cellquilt.reports.summary import summarise
 from cellquilt.slides.ingest import Request, ingest
 
@@ -69,10 +70,10 @@ def test_schemas_defaults_are_the_configurations(config, schema):
 def test_scripts_take_thresholds_of_the_schemas_type(schema):
     """A whole number as default must not make a script refuse the fractions that are allowed."""
     types = {"integer": int, "number": float}
-    for compartment, (_, _, defaults) in COMPARTMENTS.items():
-        for name, value in asdict(defaults).items():
-            parameter = schema[f"{compartment.replace('-', '_')}_{name}"]
-            assert type(value) is types[parameter["type"]], name
+    for compartment in PLURALS:
+        for field in fields(Thresholds):
+            parameter = schema[f"{parameter_of(compartment)}_{field.name}"]
+            assert field.type is types[parameter["type"]], field.name
 
 
 def test_every_parameter_that_a_document_names_is_there(repo, schema):

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from support.slides import ROOT, ome_xml, pixels, refused, write
 
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 
 UUID = "urn:uuid:00000000-0000-4000-8000-00000000000{}"
 

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from cellquilt.errors import DataError
-from cellquilt.slides.slide import open_slide
+from cellquilt.slides.readers import open_slide
 
 ROOT = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
 LAYOUTS = {

@@ -13,16 +13,18 @@ import tifffile
 from cellquilt.cells.objects import open_objects
 from cellquilt.cells.quantify import quantify
 from cellquilt.cells.repair import repair
+from cellquilt.compartments import PLURALS
 from cellquilt.handoff import stores
 from cellquilt.handoff.step_files import read_matches
 from cellquilt.images.label_image import by_name, masks_folder, write_label_image
-from cellquilt.labelling.label import COMPARTMENTS, label
+from cellquilt.labelling.label import label
 from cellquilt.labelling.stitch import Stitched, stitch
+from cellquilt.segmenters.mesmer import THRESHOLDS, segment_task
 from cellquilt.slides.ingest import Request, ingest
-from cellquilt.slides.slide import open_slide
-from cellquilt.tiling.lattice import STRIDE
+from cellquilt.slides.readers import open_slide
 from cellquilt.tiling.patches import SMOOTHING_REACH, plan_patches
-from cellquilt.tiling.tasks import grid_of, lattice_of, patches_of, plan_tasks
+from cellquilt.tiling.task_store import grid_of, lattice_of, origin_of, patches_of
+from cellquilt.tiling.tasks import plan_tasks
 
 if TYPE_CHECKING:
     from cellquilt.networks.tile_network import Network
@@ -73,11 +75,9 @@ def plan_store(
 
 def segment_tasks(pixels: list[Path], network: "Network") -> list[Path]:
     """SEGMENT tasks; return their stores of maps."""
-    from cellquilt.networks.segment import segment  # imports TensorFlow, which takes long
-
     maps = [path.with_name(path.name.replace("pixels", "maps")) for path in pixels]
     for source, target in zip(pixels, maps, strict=True):
-        segment(source, network, "cpu", {"name": "Mesmer"}, target)
+        segment_task(source, network, "cpu", {"name": "Mesmer"}, target)
     return maps
 
 
@@ -86,10 +86,10 @@ def windows(maps: Path) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     with stores.read(maps) as task:
         attributes = dict(task.attrs)
         lattice = lattice_of(attributes)
-        top = attributes["tile_rows"][0] * STRIDE - lattice.rows.before
-        left = attributes["tile_cols"][0] * STRIDE - lattice.cols.before
+        top, left = origin_of(attributes)
         for patch in patches_of(attributes):
-            y0, y1, x0, x1 = patch.window(attributes["halo"] + SMOOTHING_REACH, lattice)
+            margin = attributes["halo"] + SMOOTHING_REACH
+            y0, y1, x0, x1 = patch.core.grown(margin, lattice.shape)
             read = task["maps"][:, y0 - top : y1 - top, x0 - left : x1 - left]
             yield np.s_[y0:y1, x0:x1], np.moveaxis(read, 0, -1)
 
@@ -120,10 +120,9 @@ def replan(maps: Path, patch_size: int, values: np.ndarray | None = None) -> Pat
 def label_tasks(maps: list[Path], folder: Path) -> list[Path]:
     """LABEL both compartments of tasks; return their stores of labels."""
     folder.mkdir(parents=True)
-    thresholds = {compartment: limits for compartment, (_, _, limits) in COMPARTMENTS.items()}
     labels = [folder / path.name.replace("maps", "labels") for path in maps]
     for source, target in zip(maps, labels, strict=True):
-        label(source, thresholds, target)
+        label(source, THRESHOLDS, target)
     return labels
 
 
@@ -131,8 +130,7 @@ def stitch_tasks(labels: list[Path]) -> list[Stitched]:
     """STITCH the labels of a slide's tasks; return its cells and its nuclei."""
     with stores.read(labels[0]) as task:
         grid = grid_of(dict(task.attrs))
-    names = [name for name, _, _ in COMPARTMENTS.values()]
-    stitched = [stitch(labels, name, grid, labels[0].parent) for name in names]
+    stitched = [stitch(labels, name, grid, labels[0].parent) for name in PLURALS]
     assert [compartment.n_disputed_px for compartment in stitched] == [0, 0]
     return stitched
 
@@ -147,7 +145,7 @@ def repaired(
     folder: Path, cells: np.ndarray, nuclei: np.ndarray, mpp: float = 0.5, sample: str = "sample"
 ) -> tuple[dict[str, Path], pd.DataFrame]:
     """REPAIR two label images into a sample's folder; return all masks by name, and the matches."""
-    masks = masks_folder(folder, sample)
+    masks = masks_folder(folder, sample, "mesmer")
     masks.mkdir(parents=True)
     found = {"cell": cells, "nucleus": nuclei}
     for name, labels in found.items():
@@ -173,11 +171,8 @@ def quantified(
         objects = open_objects(files, masks, matches, None)
         facts = {
             "sample": table.stem,
-            "segmenter": "mesmer",
-            "compartment": objects.compartment,
             "image": {"name": slide.name, "height": image.height, "width": image.width},
             "image_mpp": mpp,
-            "provenance": [],
         }
-        quantify(image, objects, facts, table, **options)
+        quantify(image, objects, facts, "mesmer", [], table, **options)
     return table

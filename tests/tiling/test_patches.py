@@ -46,7 +46,7 @@ def test_a_patch_gets_every_tile_that_its_window_is_in(size, halo):
         np.arange(axis.n_tiles) * STRIDE - axis.before for axis in (lattice.rows, lattice.cols)
     )
     for patch in plan_patches(lattice, 384):
-        y0, y1, x0, x1 = patch.window(halo + REACH, lattice)
+        y0, y1, x0, x1 = patch.core.grown(halo + REACH, lattice.shape)
         expected = [
             (row, col)
             for row, top in enumerate(tops)

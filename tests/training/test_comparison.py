@@ -16,12 +16,11 @@ from scipy import stats
 
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
-from cellquilt.labelling.pixel_maps import DEFAULT
 from cellquilt.training.comparison import comparison_table, network_table, read_networks, read_truth
 from cellquilt.training.comparison_plot import areas_um2, choose_crop, mean_curve
 from cellquilt.training.ensembles import ensemble_table, judge_choices, recommend
 from cellquilt.training.pixel_classes import classes_of
-from cellquilt.training.scores import label_region, object_scores, pixel_scores
+from cellquilt.training.scores import DEFAULT, label_region, object_scores, pixel_scores
 
 N_CELLS = 12
 SHAPE = (80, 120)

@@ -12,9 +12,10 @@ from cellquilt.images.label_image import write_label_image
 from cellquilt.pixelcnn.architectures import from_table, load
 from cellquilt.pixelcnn.network import digest
 from cellquilt.synthetic.tissue import generate_tissue
-from cellquilt.training.examples import Example, Patches, augmented, check_parts, read_example
+from cellquilt.tiling.box import Box
+from cellquilt.training.examples import Example, Fields, augmented, check_parts, read_example
 from cellquilt.training.fit import (
-    VALIDATION_PATCHES,
+    VALIDATION_FIELDS,
     VALIDATION_SEED,
     Schedule,
     _evaluate,
@@ -60,14 +61,14 @@ def examples_of(stored, architecture):
 
 def trained(stored, architecture, schedule, seed):
     examples = examples_of(stored, architecture)
-    parts = [Patches(examples, part, architecture.radius) for part in ("train", "validation")]
+    parts = [Fields(examples, part, architecture.radius) for part in ("train", "validation")]
     return train(architecture, *parts, 2, schedule, seed)
 
 
 def held_out(examples, architecture):
     """Return the patches on which every network is chosen, with their classes."""
-    patches = Patches(examples, "validation", architecture.radius)
-    return patches.draw(np.random.Generator(np.random.PCG64(VALIDATION_SEED)), VALIDATION_PATCHES)
+    patches = Fields(examples, "validation", architecture.radius)
+    return patches.draw(np.random.Generator(np.random.PCG64(VALIDATION_SEED)), VALIDATION_FIELDS)
 
 
 IN_ANOTHER_PROCESS = """
@@ -134,13 +135,13 @@ def misleading_example():
     classes = np.kron(rng.integers(0, 3, (8, 16)), np.ones((8, 8), int)).astype(np.uint8)
     image = (classes[..., None] / 2).astype(np.float32)
     classes[:, 64:] = (classes[:, 64:] + 1) % 3
-    regions = Regions((0, 64, 0, 64), (0, 64, 64, 128), None)
+    regions = Regions(Box(0, 64, 0, 64), Box(0, 64, 64, 128), None)
     return Example("misleading", "labels", image, classes.astype(np.uint32), classes, regions)
 
 
 def test_training_stops_where_nothing_gets_better_and_keeps_its_best_state():
     example = misleading_example()
-    parts = [Patches([example], part, TINY.radius) for part in ("train", "validation")]
+    parts = [Fields([example], part, TINY.radius) for part in ("train", "validation")]
     schedule = Schedule(steps=4000, patience=2, batch_size=64, learning_rate=3e-3, augment="none")
     run = train(TINY, *parts, 1, schedule, 1)
     best, *others = sorted(run.curve, key=lambda point: point.validation_cross_entropy)
@@ -156,7 +157,7 @@ def test_patches_show_the_pixel_in_their_middle_as_the_slide_reflected_does():
     example = misleading_example()
     image = rng.random((64, 128, 1), np.float32)
     example = replace(example, image=image)
-    patches, classes = Patches([example], "validation", 7).draw(rng, 300)
+    patches, classes = Fields([example], "validation", 7).draw(rng, 300)
     padded = np.pad(image[..., 0], 7, "reflect")
     where = {float(value): at for at, value in np.ndenumerate(image[..., 0])}
     columns = set()

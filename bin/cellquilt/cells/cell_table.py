@@ -17,15 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import outputs
+from ..compartments import CHOICES, MEASURED, segmented
 from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_sample
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Relabelled, new_labels
 
 FACTS = b"cellquilt"
-COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
-# Of a run that segmented one compartment, which of them that is.
-_SINGLE = {"whole-cell": "cell", "nuclear": "nucleus"}
 # Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
 WHICH = ("matched", "all")
 
@@ -103,9 +101,9 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
 def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
     """Return a table without its intensities, after checking that it has what exports need."""
     channels = facts.get("channels")
-    if facts.get("compartment") not in ("both", *_SINGLE) or not _are_channels(channels):
+    if facts.get("compartment") not in CHOICES or not _are_channels(channels):
         raise DataError(f"{path}: lacks compartment or channels; give the one of QUANTIFY.")
-    compartments = COMPARTMENTS if both else (_SINGLE[facts["compartment"]],)
+    compartments = MEASURED if both else segmented(facts["compartment"])
     intensities = {
         intensity_column(compartment, channel["column"])
         for compartment in compartments
@@ -195,7 +193,7 @@ class Cells:
     @property
     def compartments(self) -> tuple[str, ...]:
         """The compartments that were measured, the one that stands for a cell first."""
-        return COMPARTMENTS if len(self.masks) == 2 else (self.compartment,)
+        return MEASURED if len(self.masks) == 2 else (self.compartment,)
 
     @property
     def channels(self) -> list[str]:
@@ -264,7 +262,7 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
             return labels
 
         if not both:
-            compartment = _SINGLE[facts["compartment"]]
+            (compartment,) = segmented(facts["compartment"])
             opened: dict[str, LabelRows] = {compartment: mask(compartment)}
         elif which == "matched":
             opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..compartments import option_of
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Overlaid, Relabelled, new_labels
 from ..images.strips import strip_rows
-from ..slides.slide import Slide
 from .matching import certified
 
 
@@ -39,9 +39,7 @@ class Objects:
     @property
     def compartment(self) -> str:
         """What was segmented: both, whole-cell or nuclear."""
-        if len(self.labels) == 2:
-            return "both"
-        return "whole-cell" if "cell" in self.labels else "nuclear"
+        return option_of(self.labels)
 
 
 # A column without values has no type in a CSV file; tables of all samples have the same ones.
@@ -159,16 +157,9 @@ def open_objects(
     return matched_objects(matches, opened)
 
 
-def check_slide(slide: Slide, facts: dict, objects: Objects) -> None:
-    """Raise `DataError` if slide or masks are not those of INGEST's facts."""
-    image = facts["image"]
-    size = image["height"], image["width"]
-    if (slide.height, slide.width) != size or [c.name for c in slide.channels] != image["channels"]:
-        raise DataError(
-            f"{slide.path}: is {slide.height} x {slide.width} px with {len(slide.channels)} "
-            f"channels, and sample {facts['sample']} was {size[0]} x {size[1]} px with "
-            f"{len(image['channels'])} when it was segmented; give the same image."
-        )
+def check_masks(objects: Objects, facts: dict) -> None:
+    """Raise `DataError` if the masks are not of the size in INGEST's facts."""
+    size = facts["image"]["height"], facts["image"]["width"]
     for name, labels in objects.labels.items():
         if labels.shape != size:
             raise DataError(

@@ -9,12 +9,12 @@ and the score is NaN. Nothing is fetched, and nothing is unpickled.
 
 import contextlib
 import io
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ import pandas as pd
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..slides.slide import Slide
+from ..tiling.box import Box
+
+log = logging.getLogger("cellquilt")
 
 PACKAGE = "CellSegmentationEvaluator"
 MODEL = "2Dv1.5"
@@ -32,16 +35,61 @@ MAX_SIDE = 4096
 FEWEST_CELLS = 11
 
 
-class Window(NamedTuple):
-    """Rows y0 to y1 - 1 and columns x0 to x1 - 1 of a slide (px)."""
+def describe(
+    slide: Slide,
+    facts: dict,
+    masks: Mapping[str, Path],
+    matches: pd.DataFrame,
+    metrics: dict,
+    side: int = SIDE,
+) -> dict:
+    """Score a typical square of a slide and return the contents of evaluation.json.
 
-    y0: int
-    y1: int
-    x0: int
-    x1: int
+    Parameters
+    ----------
+    slide : Slide
+    facts : dict
+        INGEST's, of the slide.
+    masks : dict
+        Label images of all that was found, ``cell`` and ``nucleus``.
+    matches : DataFrame
+        matches.csv, for where the cells are.
+    metrics : dict
+        REPAIR's, of which the fractions are put beside the score.
+    side : int
+        Of the square (px), see `choose_window`.
+
+    Returns
+    -------
+    dict
+        ``sample``; what `evaluate` returns; ``window``, the square; ``is_whole_slide``;
+        ``n_channels``, ``n_cells`` and ``n_nuclei`` in it; ``cellquilt``, REPAIR's fractions.
+
+    Raises
+    ------
+    DataError
+        If `side` cannot be, pixels cannot be decoded, or a mask is not of the slide's size.
+    """
+    shape = slide.height, slide.width
+    window = choose_window(cell_centres(matches), shape, side)
+    image = read_image(slide, window)
+    cell, nucleus = (read_labels(masks[name], shape, window) for name in ("cell", "nucleus"))
+    found = evaluate(image, cell, nucleus, facts["image_mpp"])
+    if found["problem"]:
+        log.warning("evaluate: %s: %s", facts["sample"], found["problem"])
+    return {
+        "sample": facts["sample"],
+        **found,
+        "window": window._asdict(),
+        "is_whole_slide": image.shape[1:] == shape,
+        "n_channels": len(image),
+        "n_cells": int(cell.max()),
+        "n_nuclei": int(nucleus.max()),
+        "cellquilt": {key: value for key, value in metrics.items() if key.endswith("fraction")},
+    }
 
 
-def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE) -> Window:
+def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE) -> Box:
     """Return a square of a slide that is typical: of those with cells, the one of median number.
 
     Parameters
@@ -73,15 +121,15 @@ def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE)
     return windows[by_count[(len(by_count) - 1) // 2]]
 
 
-def _squares(shape: tuple[int, int], side: int) -> Iterator[Window]:
+def _squares(shape: tuple[int, int], side: int) -> Iterator[Box]:
     height, width = (min(side, length) for length in shape)
     for y0 in range(0, shape[0], height):
         for x0 in range(0, shape[1], width):
             y, x = min(y0, shape[0] - height), min(x0, shape[1] - width)
-            yield Window(y, y + height, x, x + width)
+            yield Box(y, y + height, x, x + width)
 
 
-def _count(centres: np.ndarray, window: Window) -> int:
+def _count(centres: np.ndarray, window: Box) -> int:
     y, x = centres.T
     inside = (window.y0 <= y) & (y < window.y1) & (window.x0 <= x) & (x < window.x1)
     return int(inside.sum())
@@ -95,12 +143,16 @@ def cell_centres(matches: pd.DataFrame) -> np.ndarray:
     return centres[~np.isnan(centres[:, 0])]
 
 
-def read_image(slide: Slide, window: Window) -> np.ndarray:
+def read_image(slide: Slide, window: Box) -> np.ndarray:
     """Return all channels of a window, (channels, height, width) of the slide's type."""
-    return np.stack([slide.read(channel.index, *window) for channel in slide.channels])
+    planes = []
+    for channel in slide.channels:
+        planes.append(slide.read(channel.index, *window))
+        slide.release(channel.index)
+    return np.stack(planes)
 
 
-def read_labels(path: Path, shape: tuple[int, int], window: Window) -> np.ndarray:
+def read_labels(path: Path, shape: tuple[int, int], window: Box) -> np.ndarray:
     """Return a window of a label image, (height, width) int64, its labels from 1 without gaps.
 
     The evaluator takes the n-th label for label n.

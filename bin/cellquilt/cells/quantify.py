@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .. import provenance
 from ..cli import Progress
+from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
 from ..slides.slide import Slide
@@ -32,6 +34,8 @@ def quantify(
     slide: Slide,
     objects: Objects,
     facts: dict,
+    segmenter: str,
+    steps: list[dict],
     table: Path,
     pixels: int = STRIP_PIXELS,
 ) -> None:
@@ -43,7 +47,11 @@ def quantify(
         All of its channels are measured.
     objects : Objects
     facts : dict
-        Of the slide and the run, see `cell_table.Cells`; ``channels`` is added.
+        INGEST's, of the slide.
+    segmenter : str
+        Which made the maps.
+    steps : list of dict
+        The provenance so far.
     table : Path
         Parquet file. Scratch files lie beside it.
     pixels : int
@@ -64,7 +72,7 @@ def quantify(
     rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
     progress.add(pixels=shape[0] * shape[1])
 
-    compartments = cell_table.COMPARTMENTS if len(objects.labels) == 2 else tuple(objects.labels)
+    compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
     columns = [intensity_column(part, name) for part in compartments for name in names]
     means = _Columns(table.parent, len(columns), len(rows))
     for k, name in enumerate(names):
@@ -86,7 +94,16 @@ def quantify(
         {"index": channel.index, "name": channel.name, "column": name}
         for channel, name in zip(slide.channels, names, strict=True)
     ]
-    _write(table, rows, columns, means, facts | {"channels": channels})
+    known = {
+        "sample": facts["sample"],
+        "segmenter": segmenter,
+        "compartment": objects.compartment,
+        "image": {key: facts["image"][key] for key in ("name", "height", "width")},
+        "image_mpp": facts["image_mpp"],
+        "provenance": [*steps, provenance.of_step("QUANTIFY")],
+        "channels": channels,
+    }
+    _write(table, rows, columns, means, known)
 
 
 def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict[str, Runs]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import outputs
 from ..cli import Progress
+from ..compartments import PLURALS
 from ..errors import DataError
 from ..images.label_image import LabelReader, masks_folder, write_label_strips
 from ..images.label_rows import LabelRows, boundaries, boundary_rows
@@ -75,7 +76,7 @@ def repair(
             _write_pickles(outdir, (cells, nuclei), matched)
 
     table = match_table(matching, facts["image_mpp"])
-    for name in ("cell", "nucleus"):
+    for name in PLURALS:
         table[f"{name}_certified"] = certified(table[f"{name}_label"], uncertified, name)
     outputs.write_csv(outdir / "matches.csv", table)
     metrics = {"sample": facts["sample"], **match_metrics(matching)}

@@ -16,6 +16,7 @@ from ..images.tiff_limits import MAX_SIDE
 
 # A label is the index of a table with an entry for each
 MAX_LABEL = 1 << 26
+_MAX_PLANE = 1 << 31  # far beyond any file's; a message is not to hold thousands of digits
 _SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
 STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
 _LABELS = ("label", "cell_label", "nucleus_label")
@@ -41,6 +42,8 @@ def check_sample(facts: object, path: Path, of: str) -> dict:
 def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:
     """Return `facts` if they name a sample, its pixel size and, where needed, its image.
 
+    Of an image that has no ``z`` or ``t``, as another pipeline may write it, there is one plane.
+
     Parameters
     ----------
     facts : object
@@ -63,6 +66,8 @@ def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:
         problem = f"its image_mpp {mpp!r:.99} is no pixel size in um"
     elif needs_image and not _is_image(image):
         problem = "it lacks name, height or width of its image"
+    elif needs_image and (axis := _not_a_plane(image)):
+        problem = f"its image's {axis} {image[axis]!r:.99} is no plane, a whole number from 0"
     if problem:
         raise DataError(f"{path}: {problem}; give the file that {of} writes.")
     return known
@@ -74,6 +79,15 @@ def _is_image(image: object) -> bool:
         and isinstance(image.get("name"), str)
         and all(_is_side(image.get(side)) for side in ("height", "width"))
     )
+
+
+def _not_a_plane(image: dict) -> str | None:
+    """Return the axis, z or t, along which an image has a plane that cannot be."""
+    for axis in ("z", "t"):
+        value = image.get(axis)
+        if value is not None and not (type(value) is int and 0 <= value <= _MAX_PLANE):
+            return axis
+    return None
 
 
 def _is_side(value: object) -> bool:

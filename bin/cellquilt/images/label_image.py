@@ -27,7 +27,7 @@ _NO_UUID = uuid.UUID(int=0).urn
 _MAX_LABEL = 2**32 - 1
 
 
-def masks_folder(outdir: Path, sample: str, segmenter: str = "mesmer") -> Path:
+def masks_folder(outdir: Path, sample: str, segmenter: str) -> Path:
     """Return where a sample's label images lie, in MCMICRO's layout."""
     return outdir / "segmentation" / f"{segmenter}-{sample}"
 

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..tiling.box import Box
 from .watershed import CLOSED, Flood, Thresholds, clean, flood_cells, renumber, smooth, smooth_reach
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -66,23 +65,14 @@ class Maps:
     read: Callable[[Box], tuple[np.ndarray, np.ndarray]]
     covers: Callable[[Box], bool]
 
-    def around(self, core: Box, margin: int) -> Box:
-        """Return y0, y1, x0, x1 of the core and `margin` px around it, within the image."""
-        return (
-            max(core[0] - margin, 0),
-            min(core[1] + margin, self.shape[0]),
-            max(core[2] - margin, 0),
-            min(core[3] + margin, self.shape[1]),
-        )
-
     def margins(self, core: Box, first: int, reach: int) -> list[int]:
         """Return the halos to try: `first`, each time doubled, up to the largest there is."""
         margins = [first]
-        while self.around(core, margins[-1]) != self.around(core, margins[-1] + 1):
+        while core.grown(margins[-1], self.shape) != core.grown(margins[-1] + 1, self.shape):
             low, high = margins[-1], max(2 * margins[-1], 64) + 1
             while low + 1 < high:
                 middle = (low + high) // 2
-                there = self.covers(self.around(core, middle + reach))
+                there = self.covers(core.grown(middle + reach, self.shape))
                 low, high = (middle, high) if there else (low, middle)
             if low == margins[-1]:
                 break
@@ -96,8 +86,8 @@ def label_patch(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> tup
     Parameters
     ----------
     maps : Maps
-    core : tuple of int
-        y0, y1, x0, x1 on the image.
+    core : Box
+        On the image.
     halo : int
         First halo to try, in pixels.
     thresholds : Thresholds
@@ -111,14 +101,12 @@ def label_patch(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> tup
     reach = smooth_reach(thresholds)
     margins = maps.margins(core, halo, reach)
     for margin in margins:
-        window, read = maps.around(core, margin), maps.around(core, margin + reach)
+        window, read = (core.grown(m, maps.shape) for m in (margin, margin + reach))
         maxima, interior = maps.read(read)
-        crop = np.s_[
-            window[0] - read[0] : window[1] - read[0], window[2] - read[2] : window[3] - read[2]
-        ]
-        interior = smooth(interior, thresholds)[crop]
+        inner = window.within(read)
+        maxima, interior = inner.crop(maxima), inner.crop(smooth(interior, thresholds))
         last = margin == margins[-1]
-        cells = label_core(maxima[crop], interior, core, window, maps.shape, thresholds, last)
+        cells = label_core(maxima, interior, core, window, maps.shape, thresholds, last)
         if cells is not None:
             return cells, margin
     raise AssertionError("the last halo always gives an answer")
@@ -139,8 +127,8 @@ def label_core(
     ----------
     maxima, interior : (h, w) ndarray of float32
         Maps of the window, the second one smoothed.
-    core, window : tuple of int
-        y0, y1, x0, x1 on the image; the window is core and halo.
+    core, window : Box
+        On the image; the window is core and halo.
     shape : tuple of int
         Height and width of the image.
     thresholds : Thresholds
@@ -153,7 +141,7 @@ def label_core(
         None where the proof of a cell takes a larger window.
     """
     y0, y1, x0, x1 = window
-    inner = (core[0] - y0, core[1] - y0, core[2] - x0, core[3] - x0)
+    inner = core.within(window)
     cells = flood_cells(
         maxima, interior, thresholds, (y0 > 0, y1 < shape[0], x0 > 0, x1 < shape[1])
     )
@@ -176,7 +164,7 @@ def label_core(
 
 def _inside(markers: np.ndarray, box: Box) -> np.ndarray:
     rows, cols = markers.T
-    return (rows >= box[0]) & (rows < box[1]) & (cols >= box[2]) & (cols < box[3])
+    return (rows >= box.y0) & (rows < box.y1) & (cols >= box.x0) & (cols < box.x1)
 
 
 def _keys(markers: np.ndarray) -> np.ndarray:
@@ -187,9 +175,8 @@ def _doubtful_peak(cells: Flood, mask: np.ndarray, core: Box) -> bool:
     """Return whether a peak that may not be one, or may be larger, could begin in the core."""
     if cells.certain.all():
         return False
-    in_core = cells.peaks[core[0] : core[1], core[2] : core[3]]
     doubtful = np.flatnonzero(~cells.certain) + 1
-    doubtful = np.intersect1d(doubtful, in_core)
+    doubtful = np.intersect1d(doubtful, core.crop(cells.peaks))
     return bool(np.isin(cells.peaks[mask], doubtful).any()) if doubtful.size else False
 
 

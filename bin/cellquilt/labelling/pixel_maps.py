@@ -5,20 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from .watershed import Thresholds
-
 SEED_SMOOTH = 2.0  # sigma in pixels of the gaussian from which seeds are taken
 MAX_MEDIAN = 9
-
-DEFAULT = Thresholds(
-    maxima_threshold=0.05,
-    interior_threshold=0.5,
-    interior_smooth=1.0,
-    small_objects_threshold=15,
-    fill_holes_threshold=15,
-    radius=2,
-    median=3,
-)
 
 
 @dataclass(frozen=True)

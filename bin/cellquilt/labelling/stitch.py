@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..cli import Progress
+from ..compartments import PLURALS
 from ..handoff import stores
 from ..images.strips import Scratch, strip_rows
 from ..tiling.pixel_grid import Grid
-
-OBJECTS = {"cell": "cells", "nucleus": "nuclei"}
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def add_counts(table: pd.DataFrame, cells: dict[str, pd.DataFrame], blank: bool)
         for prefix, some in (("n_", found), ("n_uncertified_", doubtful)):
             counts = some["patch_id"].value_counts()
             column = ids.map(counts).fillna(0).astype(int)
-            table = table.assign(**{prefix + OBJECTS[name]: column})
+            table = table.assign(**{prefix + PLURALS[name]: column})
         certified &= ~ids.isin(doubtful["patch_id"])
     return table.assign(certified=certified)
 

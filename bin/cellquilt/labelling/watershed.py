@@ -18,7 +18,7 @@ CLOSED: Sides = (False, False, False, False)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Parameters of the watershed of one compartment; the defaults are Mesmer's for whole cells.
+    """Parameters of the watershed of one compartment.
 
     Attributes
     ----------
@@ -39,17 +39,13 @@ class Thresholds:
         1 for none. Mesmer's maps are not filtered.
     """
 
-    maxima_threshold: float = 0.075
-    interior_threshold: float = 0.2
-    interior_smooth: float = 2.0
-    small_objects_threshold: int = 15
-    fill_holes_threshold: int = 15
-    radius: int = 2
+    maxima_threshold: float
+    interior_threshold: float
+    interior_smooth: float
+    small_objects_threshold: int
+    fill_holes_threshold: int
+    radius: int
     median: int = 1
-
-
-WHOLE_CELL = Thresholds()
-NUCLEAR = Thresholds(maxima_threshold=0.1)
 
 
 def smooth_reach(thresholds: Thresholds) -> int:

@@ -6,7 +6,6 @@ The only module that runs in the deepcell environment (Python 3.10, TensorFlow 2
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import shutil
 import tarfile
@@ -19,26 +18,16 @@ import numpy as np
 
 from .. import provenance
 from ..errors import DataError, reason
+from .card import FORMAT, LICENCE, OUTPUT_CHANNELS, read_card, sha256
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-LICENCE = (
-    "Mesmer's weights and deepcell are licensed for non-commercial academic use only "
-    "(modified Apache licence of the Van Valen lab, California Institute of Technology)."
-)
-FORMAT = 2  # of the SavedModel; conf/modules.config keeps fetched ones under this number
 MAX_UNPACKED = 2 << 30  # bytes of an archive; Mesmer's are a tenth
 TILE_SHAPE = (256, 256, 2)
 CODE = {"Lambda", "TFOpLambda", "SlicingOpLambda"}
 FILE_OPERATIONS = {"ReadFile", "WriteFile", "MatchingFiles", "WholeFileReaderV2", "SaveSlices"}
 FILE_OPERATIONS |= {"PyFunc", "EagerPyFunc", "PyFuncStateless", "LoadLibrary", "PrintV2", "Save"}
-OUTPUT_CHANNELS = (
-    "whole-cell maxima",
-    "whole-cell interior",
-    "nuclear maxima",
-    "nuclear interior",
-)
 
 
 def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
@@ -107,47 +96,6 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
         "software": provenance.of_step("MODEL")["software"],
     }
     (outdir / "model.json").write_text(json.dumps(card, indent=2) + "\n")
-    return card
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's file names and contents in sorted order.
-
-    The card that `prepare_network` leaves in the folder does not count.
-    """
-    digest = hashlib.sha256()
-    files = [path]
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != "model.json")
-    for file in files:
-        if path.is_dir():
-            digest.update(file.relative_to(path).as_posix().encode())
-        with file.open("rb") as stream:
-            for block in iter(lambda stream=stream: stream.read(1 << 20), b""):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def read_card(folder: Path) -> dict:
-    """Return the card of a prepared SavedModel after checking that the model is the one it names.
-
-    Raises
-    ------
-    DataError
-        If the folder is not one that MODEL wrote, or is incomplete or changed.
-    """
-    try:
-        card = json.loads((folder / "model.json").read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{folder.name}: not a model that MODEL prepared ({reason(error)})."
-        ) from error
-    known = card if isinstance(card, dict) else {}
-    if known.get("format") != FORMAT or known.get("saved_model_sha256") != sha256(folder):
-        raise DataError(
-            f"{folder.resolve()}: the prepared model is incomplete, changed or of another version; "
-            "delete this folder and run again."
-        )
     return card
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cellquilt")
 
-GATE_TILES = 8
+CHECKED_TILES = 8
 # bfloat16 differs by up to 0.06 on the tiles of the CODEX tile; a wrong result by much more
 MAX_MAP_DIFFERENCE = 0.1
 

@@ -11,7 +11,8 @@ from ..errors import DataError, reason
 
 BUILT_IN = Path(__file__).with_name("architectures.yaml")
 CLASSES = ("other", "cell", "edge")
-MAX_PATCH = 65  # what lies around a task's pixels is 32 px wide
+OTHER, CELL, EDGE = range(len(CLASSES))
+MAX_FIELD = 65  # what lies around a task's pixels is 32 px wide
 MAX_FILTERS = 4096  # a tile of the network would not fit most memories
 DEFAULT = ("reference", "conv5", "conv6", "conv8")
 _TOLD = 200  # characters of a file's content in a message
@@ -38,25 +39,25 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that takes the patch around a pixel to the scores of its three classes.
+    """A network that takes the field around a pixel to the scores of its three classes.
 
     Attributes
     ----------
     name : str
-    patch : int
-        Side of the patch in pixels, odd.
+    field : int
+        Side of the field in pixels, odd: ``patch`` in files.
     layers : tuple of Layer
         The layer of the class scores included.
     """
 
     name: str
-    patch: int
+    field: int
     layers: tuple[Layer, ...]
 
     @property
     def radius(self) -> int:
         """How many pixels around a pixel its classes depend on."""
-        return self.patch // 2
+        return self.field // 2
 
     def as_table(self) -> dict:
         """Return the architecture in the form of the YAML file, without its name."""
@@ -66,14 +67,14 @@ class Architecture:
             else {layer.kind: layer.size} | ({"filters": layer.filters} if layer.filters else {})
             for layer in self.layers[:-1]
         ]
-        return {"patch": self.patch, "layers": table}
+        return {"patch": self.field, "layers": table}
 
     def n_parameters(self, n_channels: int) -> int:
         """Return how many weights and biases a network of `n_channels` input channels has."""
         return sum(weights + layer.filters for layer, weights, _ in self._costs(n_channels))
 
     def flops_a_patch(self, n_channels: int) -> int:
-        """Return the floating-point operations of one patch: two a multiplication and addition."""
+        """Return the floating-point operations of one field: two a multiplication and addition."""
         return sum(2 * weights * side**2 for _, weights, side in self._costs(n_channels))
 
     def flops_a_pixel(self, n_channels: int) -> int:
@@ -81,8 +82,8 @@ class Architecture:
         return sum(2 * weights for _, weights, _ in self._costs(n_channels))
 
     def _costs(self, n_channels: int) -> list[tuple[Layer, int, int]]:
-        """Return each layer with weights, their number, and the side of its map of a patch."""
-        found, side = [], self.patch
+        """Return each layer with weights, their number, and the side of its map of a field."""
+        found, side = [], self.field
         for layer in self.layers:
             side = _after(side, layer)
             if layer.filters:
@@ -142,7 +143,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     Raises
     ------
     DataError
-        If the entry is of another form, or its layers do not take the patch to 1 x 1 px.
+        If the entry is of another form, or its layers do not take the field to 1 x 1 px.
     """
     where = f"{source}, architecture {_told(name)}"
     if not isinstance(name, str) or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
@@ -150,10 +151,10 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     if not isinstance(entry, dict) or set(entry) != {"patch", "layers"}:
         raise DataError(f"{where}: must have 'patch' and 'layers', and nothing else.")
     patch, rows = entry["patch"], entry["layers"]
-    if not _is_count(patch) or patch % 2 == 0 or patch > MAX_PATCH:
+    if not _is_count(patch) or patch % 2 == 0 or patch > MAX_FIELD:
         raise DataError(
             f"{where}: a patch of {_told(patch)} px cannot be used; its side must be odd, so that "
-            f"one pixel is in the middle, and at most {MAX_PATCH}."
+            f"one pixel is in the middle, and at most {MAX_FIELD}."
         )
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{where}: 'layers' must be a list.")

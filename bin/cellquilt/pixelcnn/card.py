@@ -7,6 +7,7 @@ import zlib
 from dataclasses import fields
 from pathlib import Path
 
+from ..compartments import OPTIONS
 from ..errors import DataError, reason
 from ..labelling.watershed import Thresholds
 
@@ -14,7 +15,6 @@ CARD = "cellquilt.json"
 FORMAT = 1
 MAX_CARD_BYTES = 1 << 20
 INPUTS = ("nuclear", "membrane")
-COMPARTMENTS = ("whole-cell", "nuclear")
 THRESHOLDS = {field.name: type(field.default) for field in fields(Thresholds)}
 MAX_THRESHOLD = 100  # TRAIN writes 15 at most; LABEL looks that far around a pixel
 _NEEDED = {
@@ -66,7 +66,7 @@ def _is_complete(card: dict) -> bool:
         return False
     thresholds = card["thresholds"]
     return (
-        card["compartment"] in COMPARTMENTS
+        card["compartment"] in OPTIONS
         and card["channels"] in (list(INPUTS), list(INPUTS[:1]))
         and isinstance(card["classes"], list)
         and isinstance(card["model_mpp"], int | float)

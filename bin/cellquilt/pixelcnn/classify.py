@@ -1,27 +1,23 @@
-"""Running pixel classifiers over the tiles of a task: class probabilities of every pixel."""
+"""Pixel classifiers as one function of tiles: class probabilities of every pixel."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from .. import provenance
-from ..cli import Progress
+from ..compartments import OPTIONS, option_of
 from ..errors import DataError
-from ..handoff import stores
-from ..labelling.label import COMPARTMENTS
-from ..labelling.pixel_maps import interior_of
-from ..networks.segment import run_distinct
 from ..networks.tile_network import TileNetwork
+from ..tiling.box import Box
 from ..tiling.lattice import STRIDE
 from ..tiling.pixel_grid import MODEL_MPP
-from ..training.pixel_classes import CELL, EDGE, Box
-from .architectures import CLASSES
+from .architectures import CELL, CLASSES, EDGE
 from .network import PixelNetwork
-from .windows import CoreRows, TileSource, reflected
+from .windows import reflected
 
-N_MAPS = 2 * len(COMPARTMENTS)
+# Which two of a classifier's maps are cell and edge of a compartment
+PLANES = {name: (2 * number, 2 * number + 1) for number, name in enumerate(OPTIONS.values())}
+N_MAPS = 2 * len(PLANES)
 
 
 class PixelClassifier:
@@ -35,7 +31,7 @@ class PixelClassifier:
     Attributes
     ----------
     networks : dict
-        Compartment to its networks.
+        Compartment ('cell', 'nucleus') to its networks.
     radius : int
         How many pixels around its core a tile needs.
     n_channels : int
@@ -45,9 +41,14 @@ class PixelClassifier:
     def __init__(self, networks: list[PixelNetwork]):
         self.networks: dict[str, list[PixelNetwork]] = {}
         for network in networks:
-            self.networks.setdefault(network.card["compartment"], []).append(network)
+            self.networks.setdefault(OPTIONS[network.card["compartment"]], []).append(network)
         self.radius = max(network.architecture.radius for network in networks)
         self.n_channels = max(len(network.card["channels"]) for network in networks)
+
+    @property
+    def cards(self) -> list[dict]:
+        """The cards of all networks, by compartment."""
+        return [network.card for networks in self.networks.values() for network in networks]
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:
@@ -72,10 +73,10 @@ class PixelClassifier:
         Returns
         -------
         (n, 192, 192, 4) tensor of float32
-            Cell and edge of whole cells, then of nuclei; 0 without networks for them.
+            Cell and edge of each compartment, see `PLANES`; 0 without networks for it.
         """
         found = []
-        for compartment in COMPARTMENTS:
+        for compartment in PLANES:
             networks = self.networks.get(compartment, [])
             parts = [self._of_network(network, tiles) for network in networks]
             empty = tf.zeros((tiles.shape[0], STRIDE, STRIDE, 2))
@@ -89,26 +90,28 @@ class PixelClassifier:
         return tf.gather(network.dense(seen), [CELL, EDGE], axis=-1)
 
 
-def check(cards: dict[str, dict], compartments: Iterable[str], slide: dict) -> None:
+def check(cards: dict[str, dict], compartments: tuple[str, ...], slide: dict) -> None:
     """Raise `DataError` where networks do not fit what is asked of a slide.
 
     Parameters
     ----------
     cards : dict
         File name of each network to its card.
-    compartments : iterable of str
-        What is to be segmented.
+    compartments : tuple of str
+        What is to be segmented: 'cell', 'nucleus' or both.
     slide : dict
         Facts of the slide.
     """
     for compartment in compartments:
-        if not any(card["compartment"] == compartment for card in cards.values()):
+        option = option_of([compartment])
+        if not any(card["compartment"] == option for card in cards.values()):
             raise DataError(
-                f"--models {','.join(cards)}: none is a network for --compartment {compartment}; "
+                f"--models {','.join(cards)}: none is a network for --compartment {option}; "
                 "add one, or segment the other compartment alone."
             )
-    used = {name: card for name, card in cards.items() if card["compartment"] in compartments}
-    for name, card in used.items():
+    for name, card in cards.items():
+        if OPTIONS[card["compartment"]] not in compartments:
+            continue
         if "membrane" in card["channels"] and not slide["membrane"]:
             raise DataError(
                 f"{name}: needs a membrane channel, and the slide {slide['image']['name']} is "
@@ -123,17 +126,10 @@ def check(cards: dict[str, dict], compartments: Iterable[str], slide: dict) -> N
             raise DataError(f"{name}: its classes are not {', '.join(CLASSES)}; train it again.")
 
 
-def thresholds_of(cards: Iterable[dict]) -> dict[str, dict]:
-    """Return, by compartment, the mean of the thresholds that its networks were trained to."""
-    found: dict[str, list[dict]] = {}
-    for card in cards:
-        found.setdefault(card["compartment"], []).append(card["thresholds"])
-    return {
-        compartment: {
-            name: _mean([thresholds[name] for thresholds in (first, *rest)]) for name in first
-        }
-        for compartment, (first, *rest) in found.items()
-    }
+def mean_thresholds(cards: Iterable[dict]) -> dict[str, float | int]:
+    """Return the mean of the thresholds that networks of one compartment were trained to."""
+    every = [card["thresholds"] for card in cards]
+    return {name: _mean([thresholds[name] for thresholds in every]) for name in every[0]}
 
 
 def _mean(values: list[float]) -> float:
@@ -141,62 +137,6 @@ def _mean(values: list[float]) -> float:
     if all(isinstance(value, int) for value in values):
         return sorted(values)[len(values) // 2]
     return float(np.mean(values))
-
-
-def classify(
-    pixels: Path, classifier: PixelClassifier, network: TileNetwork, device: str, maps: Path
-) -> None:
-    """Write the class probabilities of one task.
-
-    Parameters
-    ----------
-    pixels : Path
-        A task's store, as PATCH wrote it.
-    classifier : PixelClassifier
-    network : TileNetwork
-        It, in batches.
-    device : str
-        What it runs on, for the provenance.
-    maps : Path
-        Store to write: ``maps`` (4, h, w) float32 over the padded lattice that the task's tiles
-        span, as `PixelClassifier` gives them, 0 where none was computed. Attributes as those of
-        SEGMENT's, and ``thresholds`` of the watershed by compartment.
-    """
-    cards = [n.card for networks in classifier.networks.values() for n in networks]
-    with stores.read(pixels) as task:
-        source = TileSource(task, classifier.radius, classifier.n_channels)
-        attributes = dict(task.attrs)
-        tiles = source.tiles()
-        kinds = [tuple(pair) for pair in attributes.get("blank_codes", [])]
-        blanks = dict(zip(kinds, network.run(map(source.constant, kinds)), strict=True))
-        attributes |= {
-            "segmenter": "pixelcnn",
-            "blank_interior_max": {
-                compartment: max((_interior(m, i) for m in blanks.values()), default=0.0)
-                for i, compartment in enumerate(COMPARTMENTS)
-            },
-            "thresholds": thresholds_of(cards),
-            "model": {"name": "pixelcnn", "networks": cards},
-            "provenance": [
-                *attributes["provenance"],
-                provenance.of_step("CLASSIFY", device=device, batch_size=network.batch_size),
-            ],
-        }
-        progress = Progress("classify: tiles", len(tiles))
-        with stores.create(maps, attributes) as result:
-            shape = (N_MAPS, source.height, source.width)
-            chunks = (1, STRIDE, stores.CHUNK)
-            rows = CoreRows(stores.new_array(result, "maps", shape, "float32", chunks))
-            outputs = run_distinct(map(source.read, tiles), network, blanks)
-            for tile, output in zip(tiles, outputs, strict=True):
-                rows.add(*source.place(tile), np.moveaxis(output, -1, 0))
-                progress.add(pixels=STRIDE * STRIDE)
-            rows.close()
-
-
-def _interior(maps: np.ndarray, compartment: int) -> float:
-    """Return the largest interior of a compartment in (h, w, 4) probabilities."""
-    return float(interior_of(maps[..., 2 * compartment], maps[..., 2 * compartment + 1]).max())
 
 
 def classify_box(network: TileNetwork, radius: int, image: np.ndarray, box: Box) -> np.ndarray:
@@ -210,21 +150,19 @@ def classify_box(network: TileNetwork, radius: int, image: np.ndarray, box: Box)
         Its own.
     image : (h, w, c) ndarray of float32
         Reflected at its edges.
-    box : tuple of int
-        y0, y1, x0, x1.
+    box : Box
 
     Returns
     -------
-    (4, y1 - y0, x1 - x0) ndarray of float32
+    (4, h, w) ndarray of float32
     """
-    y0, y1, x0, x1 = box
-    height, width = y1 - y0, x1 - x0
+    height, width = box.shape
     corners = [(y, x) for y in range(0, height, STRIDE) for x in range(0, width, STRIDE)]
 
     def window(y: int, x: int) -> np.ndarray:
         rows, cols = (
             reflected(start - radius, start + STRIDE + radius, size)
-            for start, size in zip((y0 + y, x0 + x), image.shape, strict=False)
+            for start, size in zip((box.y0 + y, box.x0 + x), image.shape, strict=False)
         )
         return image[np.ix_(rows, cols)]
 

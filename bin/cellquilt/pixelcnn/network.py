@@ -1,7 +1,7 @@
-"""Pixel classifiers: as Keras networks of one patch, and as the same weights over whole images.
+"""Pixel classifiers: as Keras networks of one field, and as the same weights over whole images.
 
 Over an image, a pool of stride 2 becomes one of stride 1 whose window is dilated, and all that
-follows is dilated by as much: every pixel then gets what the network makes of the patch around
+follows is dilated by as much: every pixel then gets what the network makes of the field around
 it, without a convolution being computed twice (Giusti et al., ICIP 2013,
 https://arxiv.org/abs/1302.1700; Li et al., https://arxiv.org/abs/1412.4526).
 """
@@ -39,7 +39,7 @@ class PixelNetwork:
     weights: list[tuple[np.ndarray, np.ndarray]]
 
     def dense(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the class probabilities of every pixel that has its whole patch.
+        """Return the class probabilities of every pixel that has its whole field.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class PixelNetwork:
 
         Returns
         -------
-        (n, h - patch + 1, w - patch + 1, 3) tensor of float32
+        (n, h - field + 1, w - field + 1, 3) tensor of float32
             In the order of `CLASSES`.
         """
         values, dilation, weights = images, 1, iter(self.weights)
@@ -88,7 +88,7 @@ def _maximum(parts: list[tf.Tensor]) -> tf.Tensor:
 
 
 def build(architecture: Architecture, n_channels: int, seed: int) -> tf.keras.Model:
-    """Return an untrained network of one patch.
+    """Return an untrained network of one field.
 
     Parameters
     ----------
@@ -101,18 +101,18 @@ def build(architecture: Architecture, n_channels: int, seed: int) -> tf.keras.Mo
     Returns
     -------
     Model
-        From (n, patch, patch, c) to (n, 3) class scores, before softmax.
+        From (n, field, field, c) to (n, 3) class scores, before softmax.
     """
     seeds = iter(np.random.SeedSequence(seed).generate_state(len(architecture.layers)))
     model = tf.keras.Sequential(name="pixel_classifier")
-    model.add(tf.keras.Input((architecture.patch, architecture.patch, n_channels)))
+    model.add(tf.keras.Input((architecture.field, architecture.field, n_channels)))
     for layer in architecture.layers:
         if layer.kind == "pool":
             model.add(tf.keras.layers.MaxPooling2D(layer.size))
             continue
         last = layer is architecture.layers[-1]
         model.add(
-            # a dense layer is a convolution of 1 x 1, since the patch is one pixel by then
+            # a dense layer is a convolution of 1 x 1, since the field is one pixel by then
             tf.keras.layers.Conv2D(
                 layer.filters,
                 layer.size,
@@ -125,7 +125,7 @@ def build(architecture: Architecture, n_channels: int, seed: int) -> tf.keras.Mo
 
 
 def network_of(model: tf.keras.Model, architecture: Architecture, card: dict) -> PixelNetwork:
-    """Return the network whose weights a Keras model of one patch holds."""
+    """Return the network whose weights a Keras model of one field holds."""
     arrays = model.get_weights()
     pairs = list(zip(arrays[::2], arrays[1::2], strict=True))
     return PixelNetwork(architecture, card, pairs)

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 import zarr
 
-from ..networks.segment import Codes
+from ..networks.task_tiles import MapRows, TaskTiles, Tile
 from ..tiling.lattice import OVERLAP, STRIDE, Axis
-from ..tiling.tasks import lattice_of
 
 START = OVERLAP // 2  # where in a tile its core begins; a core is as long as the way to the next
 
 
-class TileSource:
-    """The windows of a task's tiles as the networks see them.
+class CoreTiles(TaskTiles):
+    """The windows of a task's tiles, whose maps are those of their cores.
 
     Parameters
     ----------
@@ -32,52 +31,32 @@ class TileSource:
     """
 
     def __init__(self, task: zarr.Group, radius: int, n_channels: int):
-        self._attributes, self._codes = dict(task.attrs), task["codes"]
-        self._lut = task["lut"][:]
-        self._lattice = lattice_of(self._attributes)
-        self._radius, self._n_channels = radius, n_channels
-        self._first = self._attributes["tile_rows"][0], self._attributes["tile_cols"][0]
-        self.height, self.width = self._codes.shape[1:]
-        self._band_row: int | None = None  # the tile row whose pixels were read last
-        self._band = np.zeros((0, 0, 0), np.uint16)
+        super().__init__(task, STRIDE + 2 * radius, n_channels)
+        self._radius = radius
 
-    def tiles(self) -> list[tuple[int, int]]:
+    def tiles(self) -> list[Tile]:
         """Return the task's tiles in raster order, with those beyond the slide's edges."""
         found = set()
-        for row, col in self._attributes["tiles"]:
+        for row, col in self.attributes["tiles"]:
             found |= {
                 (r, c)
-                for r in _with_outer(self._lattice.rows, row)
-                for c in _with_outer(self._lattice.cols, col)
+                for r in _with_outer(self.lattice.rows, row)
+                for c in _with_outer(self.lattice.cols, col)
             }
         return sorted(found)
 
-    def place(self, tile: tuple[int, int]) -> tuple[int, int]:
-        """Return row and column in the task's maps at which a tile's core starts."""
-        row, col = (
-            (index - first) * STRIDE + START for index, first in zip(tile, self._first, strict=True)
-        )
-        return row, col
+    def read_band(self, row: int) -> np.ndarray:
+        """Return the codes of a row of windows."""
+        rows = self._reflected(row, self.first[0], self.lattice.rows)
+        return self.codes[:, rows.min() : rows.max() + 1][:, rows - rows.min()]
 
-    def read(self, tile: tuple[int, int]) -> tuple[Codes | None, np.ndarray]:
-        """Return a tile's codes, where its window is constant, and its window."""
-        row, col = tile
-        if row != self._band_row:
-            rows = self._reflected(row, self._first[0], self._lattice.rows)
-            read = self._codes[:, rows.min() : rows.max() + 1]
-            self._band_row, self._band = row, read[:, rows - rows.min()]
-        window = self._band[:, :, self._reflected(col, self._first[1], self._lattice.cols)]
-        corner = window[:, 0, 0]
-        constant = (window == corner[:, None, None]).all()
-        parts = zip(self._lut, window[: self._n_channels], strict=False)
-        pixels = np.stack([table[part] for table, part in parts], axis=-1)
-        return (int(corner[0]), int(corner[1])) if constant else None, pixels
+    def window(self, band: np.ndarray, col: int) -> np.ndarray:
+        """Return the codes of a window."""
+        return band[:, :, self._reflected(col, self.first[1], self.lattice.cols)]
 
-    def constant(self, codes: Codes) -> np.ndarray:
-        """Return the window of a constant tile."""
-        side = STRIDE + 2 * self._radius
-        values = self._lut[[0, 1], codes][: self._n_channels]
-        return np.full((side, side, self._n_channels), values, np.float32)
+    def collect(self, array: zarr.Array) -> MapRows:
+        """Return what puts cores beside each other."""
+        return CoreRows(array, self.first)
 
     def _reflected(self, tile: int, first: int, axis: Axis) -> np.ndarray:
         """Return where in the task's codes a window's pixels lie along an axis."""
@@ -109,19 +88,24 @@ class CoreRows:
     ----------
     array : (n, height, width) zarr array of float32
         Its chunks are as high as a core.
+    first : (int, int)
+        Row and column of the tile at which the array starts.
     """
 
-    def __init__(self, array: zarr.Array):
-        self._array = array
+    def __init__(self, array: zarr.Array, first: Tile):
+        self._array, self._first = array, first
         self._top = 0  # row of the array at which the band starts
         self._band = np.zeros((array.shape[0], 2 * STRIDE, array.shape[2]), np.float32)
 
-    def add(self, row: int, col: int, core: np.ndarray) -> None:
-        """Put a core, (n, 192, 192), where it starts; what lies outside the array is dropped."""
+    def add(self, tile: Tile, maps: np.ndarray) -> None:
+        """Put a core, (192, 192, n), where it lies; what is outside the array is dropped."""
+        row, col = (
+            (index - first) * STRIDE + START for index, first in zip(tile, self._first, strict=True)
+        )
         while row >= self._top + STRIDE:
             self._flush()
         above, left = max(-row, 0), max(-col, 0)
-        core = core[:, above:, left:]
+        core = np.moveaxis(maps, -1, 0)[:, above:, left:]
         y, x = row + above - self._top, col + left
         target = self._band[:, y : y + core.shape[1], x : x + core.shape[2]]
         target[:] = core[:, : target.shape[1], : target.shape[2]]

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from ..compartments import PLURALS
 from .measures import DENSITY, OF_OBJECTS, Measure
-from .summary import COMPARTMENTS
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -63,4 +63,4 @@ def distributions(rows: pd.DataFrame, patches: pd.DataFrame, image_mpp: float) -
 
 def counted(patches: pd.DataFrame) -> str:
     """Return the column of patches_metadata.csv that counts cells or, without cells, nuclei."""
-    return next(f"n_{objects}" for objects in COMPARTMENTS.values() if f"n_{objects}" in patches)
+    return next(f"n_{objects}" for objects in PLURALS.values() if f"n_{objects}" in patches)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import outputs
+from ..compartments import PLURALS
 from .measures import MEASURES
 
 PARENT = {
@@ -14,7 +15,6 @@ PARENT = {
     "parent_name": "Cellquilt",
     "parent_description": "Cells and nuclei segmented in whole slides, and matched.",
 }
-OBJECTS = {"cell": "cells", "nucleus": "nuclei"}
 # Of REPAIR, from the best to the worst; see docs/outputs.md.
 STATUSES = {
     "matched": ("Cell with its nucleus", "#1b9e77"),
@@ -43,7 +43,7 @@ def write(samples: Sequence[dict], folder: Path) -> list[Path]:
         Files ending in ``_mqc.json``, those that have anything to show.
     """
     contents = {"general": general_statistics(samples), "status": status_counts(samples)}
-    contents |= {f"{name}_area": areas(samples, name) for name in OBJECTS}
+    contents |= {f"{name}_area": areas(samples, name) for name in PLURALS}
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, content in contents.items():
@@ -94,8 +94,8 @@ def general_statistics(samples: Sequence[dict]) -> dict:
 
 def _statistics(sample: dict) -> dict[str, float]:
     summary = sample["summary"]
-    n_found = sum(summary[f"n_{objects}"] or 0 for objects in OBJECTS.values())
-    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in OBJECTS.values())
+    n_found = sum(summary[f"n_{objects}"] or 0 for objects in PLURALS.values())
+    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in PLURALS.values())
     values = {
         "n_cells": summary["n_cells"],
         "n_nuclei": summary["n_nuclei"],

@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 
 from .. import __version__
+from ..segmenters import title_of
 from .charts import n_beyond, outline, shared_axes
 from .findings import LOW_MATCHED, findings
 from .measures import MEASURES
@@ -19,7 +20,6 @@ from .summary import certificate
 from .usage import Step
 
 TEMPLATES = Path(__file__).parent / "templates"
-SEGMENTERS = {"mesmer": "Mesmer", "pixelcnn": "pixel classifiers"}
 
 
 def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
@@ -59,8 +59,8 @@ def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
         css=(TEMPLATES / "report.css").read_text(),
         samples=samples,
         found=[findings(sample) for sample in samples],
-        segmenters=sorted({SEGMENTERS[sample["segmenter"]] for sample in samples}),
-        segmenter_names=SEGMENTERS,
+        segmenters=sorted({title_of(sample["segmenter"]) for sample in samples}),
+        segmenter_title=title_of,
         least_matched=least_matched(samples),
         low_matched=LOW_MATCHED,
         certificate=certificate,

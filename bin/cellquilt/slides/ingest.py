@@ -16,16 +16,10 @@ from ..tiling.lattice import plan
 from ..tiling.patches import block_statistics
 from ..tiling.pixel_grid import MODEL_MPP, Grid
 from . import normalise
-from .slide import (
-    Channel,
-    Slide,
-    check_finite,
-    open_slide,
-    refuse_shared_channel,
-    resolve_channel,
-    resolve_channels,
-    resolve_image_mpp,
-)
+from .channel_choice import refuse_shared_channel, resolve_channel, resolve_channels
+from .pixel_size import resolve_image_mpp
+from .readers import open_slide
+from .slide import Channel, Slide, check_finite
 
 log = logging.getLogger("cellquilt")
 
@@ -136,6 +130,8 @@ def ingest(request: Request, store: Path) -> dict:
                 "width": slide.width,
                 "dtype": str(slide.dtype),
                 "channels": [channel.name for channel in slide.channels],
+                "z": slide.z,
+                "t": slide.t,
             },
             "image_mpp": image_mpp,
             "image_mpp_source": mpp_source,

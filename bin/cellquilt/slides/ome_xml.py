@@ -13,6 +13,7 @@ from ome_types.model import OME, Pixels, TiffData, UnitsLength
 from pydantic import ValidationError
 
 from ..errors import DataError, reason
+from .pixel_size import differ
 
 MICRON = UnitsLength.MICROMETER.value
 _SI_PREFIXES = {
@@ -303,8 +304,3 @@ def _pixel_size(pixels: Pixels) -> tuple[float | None, str | None]:
             " more than 1 %"
         )
     return sizes.get("X", sizes.get("Y")), None
-
-
-def differ(one: float, other: float) -> bool:
-    """Return whether two pixel sizes differ by more than 1 %."""
-    return max(one, other) > 1.01 * min(one, other)

@@ -6,7 +6,6 @@ What tifffile passes over in silence, such as planes that are missing, is an err
 import itertools
 import logging
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,38 +49,6 @@ class Stack:
     def samples(self) -> int:
         """Samples per pixel: more than one where colours share a page."""
         return next(iter(self.planes.values())).page.samplesperpixel
-
-
-def size_of_tiff(path: Path) -> int:
-    """Return the size of the TIFF `path` in bytes.
-
-    Raises
-    ------
-    DataError
-        Missing, empty or something else than a TIFF.
-    """
-    try:
-        if not (path.is_file() or path.is_dir()) and path.exists():
-            raise DataError(f"{path}: not a file but a pipe or device; give the image itself")
-        with path.open("rb") as file:
-            head = file.read(4096)
-            size = file.seek(0, 2)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; correct the path of the image") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if not head:
-        raise DataError(f"{path}: empty file; {DAMAGED}")
-    if head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
-        return size
-    hint = "convert it to OME-TIFF, for example by bfconvert (Bio-Formats)"
-    if head.startswith(b"version https://git-lfs"):
-        hint = "it is a Git LFS pointer: fetch the image itself by git lfs pull"
-    elif re.match(rb"\s*<(!doctype\s+)?html", head, re.IGNORECASE):
-        hint = "it is an HTML page, which a failed download leaves behind: download it again"
-    elif ome_xml.is_ome_xml(head.decode("utf-8", "replace")):
-        hint = f"it is the metadata of a multi-file OME-TIFF; {ome_xml.MULTI_FILE_MEND}"
-    raise DataError(f"{path}: not a TIFF; {hint}")
 
 
 def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:

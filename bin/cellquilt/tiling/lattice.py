@@ -99,6 +99,11 @@ class Lattice:
     cols: Axis
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self.rows.size, self.cols.size
+
+    @property
     def blended(self) -> bool:
         """Whether tiles are blended: deepcell does not where either axis holds one tile only."""
         return min(self.rows.padded, self.cols.padded) > TILE

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from .box import Box
 from .lattice import STRIDE, Axis, Lattice
 from .pixel_grid import Grid
 
@@ -33,14 +34,10 @@ class Patch:
     x0: int
     x1: int
 
-    def window(self, margin: int, lattice: Lattice) -> tuple[int, int, int, int]:
-        """Return y0, y1, x0, x1 of the core and `margin` px around it, within the image."""
-        return (
-            max(self.y0 - margin, 0),
-            min(self.y1 + margin, lattice.rows.size),
-            max(self.x0 - margin, 0),
-            min(self.x1 + margin, lattice.cols.size),
-        )
+    @property
+    def core(self) -> Box:
+        """Its core."""
+        return Box(self.y0, self.y1, self.x0, self.x1)
 
 
 def plan_patches(lattice: Lattice, patch_size: int) -> list[Patch]:
@@ -89,7 +86,7 @@ def tiles_of(lattice: Lattice, patches: list[Patch], halo: int) -> list[tuple[in
     """Return the lattice tiles (row, col) that `patches` and their halos need, in raster order."""
     tiles: set[tuple[int, int]] = set()
     for patch in patches:
-        y0, y1, x0, x1 = patch.window(halo + SMOOTHING_REACH, lattice)
+        y0, y1, x0, x1 = patch.core.grown(halo + SMOOTHING_REACH, lattice.shape)
         tiles.update(
             (row, col)
             for row in lattice.rows.tiles_of(y0, y1)

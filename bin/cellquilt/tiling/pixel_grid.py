@@ -8,6 +8,7 @@ whole image.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -30,6 +31,11 @@ class Grid:
     height: int
     width: int
     image_mpp: float
+
+    @classmethod
+    def of(cls, facts: dict) -> Self:
+        """Return the grids of the slide that INGEST's facts describe."""
+        return cls(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
 
     @property
     def model_shape(self) -> tuple[int, int]:

@@ -11,8 +11,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .. import provenance
 from ..handoff import stores
 from .lattice import STRIDE, TILE, Lattice, plan
-from .patches import Patch, assess, group_patches, metadata, plan_patches, tiles_of
+from .patches import assess, group_patches, metadata, plan_patches, tiles_of
 from .pixel_grid import Grid
+from .task_store import write_pixels
 
 STEP = 64  # divides both a tile and the way to the next one
 
@@ -53,7 +54,7 @@ def plan_tasks(
     """
     with stores.read(store) as slide:
         facts = slide.attrs["facts"]
-        grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
+        grid = Grid.of(facts)
         lattice = plan(*grid.model_shape)
         patches = plan_patches(lattice, patch_size)
         channels = [
@@ -90,7 +91,7 @@ def plan_tasks(
             }
             path = outdir / f"task-{number:05d}.pixels.zip"
             tiles = tiles_of(lattice, members, halo)
-            _write_pixels(path, attributes, slide["codes"], lut, blank, lattice, tiles)
+            write_pixels(path, attributes, slide["codes"], lut, blank, lattice, tiles)
     return table
 
 
@@ -145,63 +146,3 @@ def constant_tiles(
         (int(row), int(col)): (int(low[0, row, col]), int(low[1, row, col]))
         for row, col in np.argwhere((low == high).all(axis=0))
     }
-
-
-def _write_pixels(
-    path: Path,
-    attributes: dict,
-    codes: zarr.Array,
-    lut: np.ndarray,
-    blank: list[int],
-    lattice: Lattice,
-    tiles: list[tuple[int, int]],
-) -> None:
-    rows, cols = zip(*tiles, strict=True)
-    tile_rows = range(min(rows), max(rows) + 1)
-    tile_cols = range(min(cols), max(cols) + 1)
-    attributes |= {
-        "tile_rows": [tile_rows.start, tile_rows.stop],
-        "tile_cols": [tile_cols.start, tile_cols.stop],
-        "tiles": tiles,
-    }
-    height, width = (STRIDE * (len(span) - 1) + TILE for span in (tile_rows, tile_cols))
-    source_cols = lattice.cols.source(tile_cols.start * STRIDE, tile_cols.start * STRIDE + width)
-    with stores.create(path, attributes) as group:
-        stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
-        chunks = (1, STRIDE, stores.CHUNK)
-        target = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
-        top = tile_rows.start * STRIDE
-        for start in range(0, height, 4 * STRIDE):
-            stop = min(start + 4 * STRIDE, height)
-            source_rows = lattice.rows.source(top + start, top + stop)
-            for channel in range(2):
-                target[channel, start:stop] = _gather(
-                    codes, channel, source_rows, source_cols, blank[channel]
-                )
-
-
-def _gather(codes, channel: int, rows: np.ndarray, cols: np.ndarray, blank: int) -> np.ndarray:
-    """Return pixels (rows, cols) of the slide's codes, `blank` where an index is negative."""
-    result = np.full((rows.size, cols.size), blank, np.uint16)
-    inside_rows, inside_cols = rows >= 0, cols >= 0
-    if inside_rows.any() and inside_cols.any():
-        y, x = rows[inside_rows], cols[inside_cols]
-        window = codes[channel, y.min() : y.max() + 1, x.min() : x.max() + 1]
-        result[np.ix_(inside_rows, inside_cols)] = window[np.ix_(y - y.min(), x - x.min())]
-    return result
-
-
-def patches_of(attributes: dict) -> list[Patch]:
-    """Return the patches that a task's store names."""
-    return [Patch(**patch) for patch in attributes["patches"]]
-
-
-def grid_of(attributes: dict) -> Grid:
-    """Return the pixel grids of the slide that a store belongs to."""
-    image = attributes["facts"]["image"]
-    return Grid(image["height"], image["width"], attributes["facts"]["image_mpp"])
-
-
-def lattice_of(attributes: dict) -> Lattice:
-    """Return the tile lattice of the slide that a store belongs to."""
-    return plan(*grid_of(attributes).model_shape)

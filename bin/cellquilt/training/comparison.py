@@ -13,7 +13,7 @@ from ..errors import DataError
 from ..handoff import stores
 from ..labelling.watershed import Thresholds
 from ..pixelcnn import architectures
-from .pixel_classes import Box
+from ..tiling.box import Box
 
 PARTS = ("validation", "test")
 SCORES = (
@@ -68,18 +68,14 @@ class TrainedNetwork:
 
     def boxes(self, part: str) -> list[Box]:
         """Return where the images of a part lie in the labelled slides."""
-        return [tuple(image[part]) for image in self.card["training"]["images"] if image[part]]
+        return [Box(*image[part]) for image in self.card["training"]["images"] if image[part]]
 
     def read(self, part: str, name: str, boxes: list[Box]) -> list[np.ndarray]:
         """Return an array of each image of a part, cut to boxes within those of this network."""
         with stores.read(self.store) as group:
             return [
-                group[f"{part}/{number}/{name}"][
-                    ..., y0 - own[0] : y1 - own[0], x0 - own[2] : x1 - own[2]
-                ]
-                for number, ((y0, y1, x0, x1), own) in enumerate(
-                    zip(boxes, self.boxes(part), strict=True)
-                )
+                group[f"{part}/{number}/{name}"][..., inner.y0 : inner.y1, inner.x0 : inner.x1]
+                for number, inner in enumerate(map(Box.within, boxes, self.boxes(part)))
             ]
 
 
@@ -90,7 +86,7 @@ class Truth:
     Attributes
     ----------
     boxes : dict
-        What the networks have in common: their parts differ where their patches do.
+        What the networks have in common: their parts differ where their fields do.
     labels, classes : dict
         (h, w) uint32 and uint8.
     """
@@ -177,7 +173,7 @@ def _common(networks: Sequence[TrainedNetwork], part: str) -> list[Box]:
         boxes[:, 1::2] = np.minimum(boxes[:, 1::2], own[:, 1::2])
         if (boxes[:, ::2] >= boxes[:, 1::2]).any():
             raise _not_comparable(first, other)
-    return [tuple(box) for box in boxes.tolist()]
+    return [Box(*box) for box in boxes.tolist()]
 
 
 def _not_comparable(first: TrainedNetwork, other: TrainedNetwork) -> DataError:

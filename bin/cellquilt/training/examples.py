@@ -12,9 +12,9 @@ from ..handoff import stores
 from ..images.label_image import LabelReader
 from ..pixelcnn.architectures import CLASSES
 from ..pixelcnn.card import INPUTS
+from ..tiling.box import Box
 from ..tiling.pixel_grid import Grid
 from .pixel_classes import (
-    Box,
     Regions,
     check_classes,
     check_labels,
@@ -81,7 +81,7 @@ def read_example(
     held_out : float
         See `pixel_classes.split`.
     radius : int
-        Of a patch.
+        Of a field.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def read_example(
         facts = slide.attrs["facts"]
         codes, lut = slide["codes"][:n_channels], slide["lut"][:n_channels]
     image = np.stack([table[plane] for table, plane in zip(lut, codes, strict=True)], axis=-1)
-    grid = Grid(facts["image"]["height"], facts["image"]["width"], facts["image_mpp"])
+    grid = Grid.of(facts)
     with LabelReader(labels) as reader:
         if reader.shape != (grid.height, grid.width):
             raise DataError(
@@ -104,7 +104,7 @@ def read_example(
     name = facts["image"]["name"]
     where = f"{labels.name} of {name}"
     check_labels(found, where)
-    whole = (0, found.shape[0], 0, found.shape[1])
+    whole = Box(0, found.shape[0], 0, found.shape[1])
     regions = Regions(None, None, whole)
     if part == "train":
         regions = split(found, held_out, radius, where)
@@ -121,23 +121,18 @@ def check_parts(examples: list[Example], edge_width: int) -> None:
             raise DataError(
                 f"--labels: there is no image for {name}; give one with split {wanted}."
             )
-        check_classes([crop(e.classes, box) for e, box in boxes], edge_width, name)
+        check_classes([box.crop(e.classes) for e, box in boxes], edge_width, name)
 
 
-def crop(image: np.ndarray, box: Box) -> np.ndarray:
-    """Return a box of an image (h, w, ...)."""
-    return image[box[0] : box[1], box[2] : box[3]]
-
-
-class Patches:
-    """Patches around pixels of one part of the examples, drawn by class.
+class Fields:
+    """Fields around pixels of one part of the examples, drawn by class.
 
     Parameters
     ----------
     examples : list of Example
     part : {'train', 'validation'}
     radius : int
-        Of a patch; the image is reflected at its edges.
+        Of a field; the image is reflected at its edges.
     """
 
     def __init__(self, examples: list[Example], part: str, radius: int):
@@ -147,7 +142,7 @@ class Patches:
         self._boxes: list[Box] = []
         self._places: list[list[np.ndarray]] = [[] for _ in CLASSES]  # by class and image
         for example, box in parts_of(examples, part):
-            classes = crop(example.classes, box).ravel()
+            classes = box.crop(example.classes).ravel()
             for number, places in enumerate(self._places):
                 places.append(np.flatnonzero(classes == number))
             self._images.append(np.pad(example.image, around, "reflect"))
@@ -155,20 +150,20 @@ class Patches:
         self._ends = [np.cumsum([len(found) for found in places]) for places in self._places]
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw patches: a class uniformly, then one of its pixels uniformly.
+        """Draw fields: a class uniformly, then one of its pixels uniformly.
 
         Returns
         -------
-        patches : (n, side, side, c) ndarray of float32
+        fields : (n, side, side, c) ndarray of float32
         classes : (n,) ndarray of int32
             Of their middle pixels.
         """
         classes = rng.integers(0, len(CLASSES), n, dtype=np.int32)
-        patches = np.empty((n, self.side, self.side, self._images[0].shape[-1]), np.float32)
-        for patch, chosen in zip(patches, classes, strict=True):
+        fields = np.empty((n, self.side, self.side, self._images[0].shape[-1]), np.float32)
+        for field, chosen in zip(fields, classes, strict=True):
             number, y, x = self._place(chosen, rng.integers(0, self._ends[chosen][-1]))
-            patch[:] = self._images[number][y : y + self.side, x : x + self.side]
-        return patches, classes
+            field[:] = self._images[number][y : y + self.side, x : x + self.side]
+        return fields, classes
 
     def _place(self, chosen: int, rank: int) -> tuple[int, int, int]:
         """Return image, row and column of one of the pixels of a class."""
@@ -180,28 +175,28 @@ class Patches:
         return number, y0 + y, x0 + x
 
 
-def augmented(patches: np.ndarray, rng: np.random.Generator, how: str) -> np.ndarray:
-    """Return patches turned and mirrored and, if `how` is 'full', seen by other microscopes.
+def augmented(fields: np.ndarray, rng: np.random.Generator, how: str) -> np.ndarray:
+    """Return fields turned and mirrored and, if `how` is 'full', seen by other microscopes.
 
     Parameters
     ----------
-    patches : (n, side, side, c) ndarray of float32
+    fields : (n, side, side, c) ndarray of float32
         In [0, 1].
     rng : Generator
     how : {'none', 'flip', 'full'}
         'flip' draws one of the eight turns and mirrorings of each; 'full' also changes gamma,
-        contrast, offset and noise of each channel, and blurs half of the patches.
+        contrast, offset and noise of each channel, and blurs half of the fields.
     """
     if how == "none":
-        return patches
-    turned = np.empty_like(patches)
-    for target, patch, turn in zip(turned, patches, rng.integers(0, 8, len(patches)), strict=True):
-        patch = np.rot90(patch, turn % 4)
-        target[:] = patch[::-1] if turn > 3 else patch
+        return fields
+    turned = np.empty_like(fields)
+    for target, field, turn in zip(turned, fields, rng.integers(0, 8, len(fields)), strict=True):
+        field = np.rot90(field, turn % 4)
+        target[:] = field[::-1] if turn > 3 else field
     if how == "flip":
         return turned
-    per_channel = (len(patches), 1, 1, patches.shape[-1])
-    half = len(patches) // 2
+    per_channel = (len(fields), 1, 1, fields.shape[-1])
+    half = len(fields) // 2
     sigma = rng.uniform(0.3, 1.6)
     turned[:half] = ndi.gaussian_filter(turned[:half], (0, sigma, sigma, 0))
     turned **= np.exp(rng.uniform(-0.6, 0.6, per_channel)).astype(np.float32)
@@ -209,7 +204,7 @@ def augmented(patches: np.ndarray, rng: np.random.Generator, how: str) -> np.nda
     turned *= rng.uniform(0.3, 1.2, per_channel).astype(np.float32)
     turned += rng.uniform(-0.05, 0.08, per_channel).astype(np.float32)
     spread = rng.uniform(0, 0.06, per_channel).astype(np.float32)
-    turned += spread * rng.standard_normal(patches.shape, np.float32)
+    turned += spread * rng.standard_normal(fields.shape, np.float32)
     return turned.clip(0, 1)
 
 

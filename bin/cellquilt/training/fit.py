@@ -11,13 +11,13 @@ from ..cli import peak_memory_gb
 from ..errors import DataError
 from ..pixelcnn.architectures import Architecture
 from ..pixelcnn.network import build
-from .examples import Patches, augmented
+from .examples import Fields, augmented
 
 log = logging.getLogger("cellquilt")
 
 EVALUATIONS = 40  # over all steps; of them the plateau is told
-VALIDATION_PATCHES = 1536
-VALIDATION_SEED = 1_000_003  # the same patches for every network, so that curves compare
+VALIDATION_FIELDS = 1536
+VALIDATION_SEED = 1_000_003  # the same fields for every network, so that curves compare
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Schedule:
     patience : int
         Evaluations without a smaller cross-entropy on validation, after which training stops.
     batch_size : int
-        Patches a step, drawn uniformly over the classes.
+        Fields a step, drawn uniformly over the classes.
     learning_rate : float
         Of ADAM (Kingma and Ba, https://arxiv.org/abs/1412.6980).
     augment : {'none', 'flip', 'full'}
@@ -67,8 +67,8 @@ class Trained:
 
 def train(
     architecture: Architecture,
-    training: Patches,
-    validation: Patches,
+    training: Fields,
+    validation: Fields,
     n_channels: int,
     schedule: Schedule,
     seed: int,
@@ -80,11 +80,11 @@ def train(
     Parameters
     ----------
     architecture : Architecture
-    training, validation : Patches
+    training, validation : Fields
     n_channels : int
     schedule : Schedule
     seed : int
-        Of initial weights, patches and augmentation.
+        Of initial weights, fields and augmentation.
     """
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(seed)
@@ -92,14 +92,14 @@ def train(
     step_of = _compiled_step(model, schedule.learning_rate, training.side, n_channels)
     rng = np.random.Generator(np.random.PCG64(seed))
     fixed = np.random.Generator(np.random.PCG64(VALIDATION_SEED))
-    held_out = validation.draw(fixed, VALIDATION_PATCHES)
+    held_out = validation.draw(fixed, VALIDATION_FIELDS)
 
     every = max(schedule.steps // EVALUATIONS, 1)
     start, curve, losses = time.perf_counter(), [], []
     best, best_weights = None, model.get_weights()
     for step in range(1, schedule.steps + 1):
-        patches, classes = training.draw(rng, schedule.batch_size)
-        losses.append(float(step_of(augmented(patches, rng, schedule.augment), classes)))
+        fields, classes = training.draw(rng, schedule.batch_size)
+        losses.append(float(step_of(augmented(fields, rng, schedule.augment), classes)))
         if step % every and step != schedule.steps:
             continue
         point = Point(step, float(np.mean(losses)), *_evaluate(model, *held_out))
@@ -122,12 +122,12 @@ def train(
 def _compiled_step(model: tf.keras.Model, learning_rate: float, side: int, n_channels: int):
     optimizer = tf.keras.optimizers.Adam(learning_rate)
     optimizer.build(model.trainable_variables)
-    patches = tf.TensorSpec((None, side, side, n_channels), tf.float32)
+    fields = tf.TensorSpec((None, side, side, n_channels), tf.float32)
 
-    @tf.function(input_signature=[patches, tf.TensorSpec((None,), tf.int32)])
-    def step(patches, classes):
+    @tf.function(input_signature=[fields, tf.TensorSpec((None,), tf.int32)])
+    def step(fields, classes):
         with tf.GradientTape() as tape:
-            loss = _cross_entropy(model(patches, training=True), classes)
+            loss = _cross_entropy(model(fields, training=True), classes)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
         return loss
@@ -141,10 +141,10 @@ def _cross_entropy(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
 
 
 def _evaluate(
-    model: tf.keras.Model, patches: np.ndarray, classes: np.ndarray
+    model: tf.keras.Model, fields: np.ndarray, classes: np.ndarray
 ) -> tuple[float, float]:
     """Return cross-entropy and accuracy."""
-    parts = np.array_split(patches, max(len(patches) // 512, 1))
+    parts = np.array_split(fields, max(len(fields) // 512, 1))
     scores = np.concatenate([model(part, training=False).numpy() for part in parts])
     accuracy = (scores.argmax(axis=1) == classes).mean()
     return float(_cross_entropy(scores, classes)), float(accuracy)

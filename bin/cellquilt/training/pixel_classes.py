@@ -6,15 +6,13 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from ..errors import DataError
-from ..pixelcnn.architectures import CLASSES
+from ..pixelcnn.architectures import CELL, CLASSES, EDGE, OTHER
+from ..tiling.box import Box
 from ..tiling.pixel_grid import Grid
 
-OTHER, CELL, EDGE = (CLASSES.index(name) for name in ("other", "cell", "edge"))
 MIN_EDGE_WIDTH = 2
 VALIDATION_SHARE = 0.15  # of an image of which nothing is held out for the test
 MIN_REGION = 32  # px along the cut axis, below which a region tells nothing
-
-Box = tuple[int, int, int, int]
 
 
 def on_model_grid(labels: np.ndarray, grid: Grid) -> np.ndarray:
@@ -66,7 +64,7 @@ def classes_of(labels: np.ndarray, edge_width: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Regions:
-    """The parts of an image, as y0, y1, x0, x1; None where an image has no such part."""
+    """The parts of an image; None where it has no such part."""
 
     train: Box | None
     validation: Box | None
@@ -76,7 +74,7 @@ class Regions:
 def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Regions:
     """Cut an image across its longer side: to learn from, to choose by, and to test on.
 
-    No patch of one part reaches into another: a patch's radius is left out between them.
+    No field of one part reaches into another: a field's radius is left out between them.
 
     Parameters
     ----------
@@ -85,7 +83,7 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
     held_out : float
         Share for the test, and half of it again for validation; 0 for no test.
     radius : int
-        Of a patch in pixels.
+        Of a field in pixels.
     name : str
         Of the image, for the error.
 
@@ -115,7 +113,7 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
             "change --held_out, or give a second image with split 'test' in the samplesheet."
         )
     boxes = [
-        (start, stop, 0, shape[1]) if axis == 0 else (0, shape[0], start, stop)
+        Box(start, stop, 0, shape[1]) if axis == 0 else Box(0, shape[0], start, stop)
         for start, stop in zip(starts, stops, strict=True)
     ]
     return Regions(boxes[0], boxes[1], boxes[2] if held_out else None)

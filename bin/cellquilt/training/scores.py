@@ -7,13 +7,23 @@ from dataclasses import replace
 import numpy as np
 
 from ..cells.object_f1 import object_f1, ratio
-from ..labelling.pixel_maps import DEFAULT, maps_of
+from ..labelling.pixel_maps import maps_of
 from ..labelling.watershed import Thresholds, label_cells, smooth
 from ..pixelcnn.architectures import CLASSES
 
 MAXIMA_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
 INTERIOR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 MEDIANS = (1, 3, 5)
+# What thresholds are chosen from: those that are not tried keep these values
+DEFAULT = Thresholds(
+    maxima_threshold=0.05,
+    interior_threshold=0.5,
+    interior_smooth=1.0,
+    small_objects_threshold=15,
+    fill_holes_threshold=15,
+    radius=2,
+    median=3,
+)
 SMALLEST_PROBABILITY = 1e-7  # below it, a cross-entropy counts no further
 
 

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 
 from .. import outputs, provenance
+from ..compartments import OPTIONS
 from ..handoff import stores
-from ..labelling.label import COMPARTMENTS
 from ..networks.batch_size import MIN_BATCH
 from ..networks.tile_network import TileNetwork
 from ..pixelcnn.architectures import Architecture
 from ..pixelcnn.card import INPUTS
-from ..pixelcnn.classify import PixelClassifier, classify_box
+from ..pixelcnn.classify import PLANES, PixelClassifier, classify_box
 from ..pixelcnn.network import network_of, save
 from ..tiling.lattice import STRIDE
 from ..tiling.pixel_grid import MODEL_MPP
-from .examples import Example, Patches, crop, parts_of
+from .examples import Example, Fields, parts_of
 from .fit import Schedule, Trained, as_rows, train
 from .scores import choose_thresholds, label_region, object_scores, pixel_scores
 
@@ -61,8 +61,8 @@ def train_network(
     n_channels = examples[0].image.shape[-1]
     trained = train(
         architecture,
-        Patches(examples, "train", architecture.radius),
-        Patches(examples, "validation", architecture.radius),
+        Fields(examples, "train", architecture.radius),
+        Fields(examples, "validation", architecture.radius),
         n_channels,
         schedule,
         seed,
@@ -71,15 +71,15 @@ def train_network(
     partial = {"compartment": compartment, "channels": list(INPUTS[:n_channels])}
     classifier = PixelClassifier([network_of(trained.model, architecture, partial)])
     network = TileNetwork(classifier, classifier.tile_shape, MIN_BATCH)
-    first = 2 * list(COMPARTMENTS).index(compartment)
+    planes = list(PLANES[OPTIONS[compartment]])
     found: dict[str, list] = {}
     for part in EVALUATED:
         for example, box in parts_of(examples, part):
             maps = classify_box(network, classifier.radius, example.image, box)
-            found.setdefault(part, []).append((maps[first : first + 2], example, box))
+            found.setdefault(part, []).append((maps[planes], example, box))
     thresholds = choose_thresholds(
         [maps for maps, _, _ in found["validation"]],
-        [crop(example.labels, box) for _, example, box in found["validation"]],
+        [box.crop(example.labels) for _, example, box in found["validation"]],
     )
     card = partial | {
         "model_mpp": MODEL_MPP,
@@ -121,8 +121,8 @@ def _history(trained: Trained, examples: list[Example], schedule: Schedule, seed
 
 def _scores(rows: list[tuple[np.ndarray, Example, tuple]], thresholds) -> dict:
     maps = [found for found, _, _ in rows]
-    classes = [crop(example.classes, box) for _, example, box in rows]
-    labels = [crop(example.labels, box) for _, example, box in rows]
+    classes = [box.crop(example.classes) for _, example, box in rows]
+    labels = [box.crop(example.labels) for _, example, box in rows]
     cells = object_scores([label_region(found, thresholds) for found in maps], labels)
     return {**pixel_scores(maps, classes), **cells}
 
@@ -133,9 +133,9 @@ def _keep(path: Path, found: dict[str, list], card: dict) -> None:
             for number, (maps, example, box) in enumerate(rows):
                 contents = {
                     "probabilities": maps.astype(np.float16),
-                    "labels": crop(example.labels, box),
-                    "classes": crop(example.classes, box),
-                    "image": np.moveaxis(crop(example.image, box), -1, 0).astype(np.float16),
+                    "labels": box.crop(example.labels),
+                    "classes": box.crop(example.classes),
+                    "image": np.moveaxis(box.crop(example.image), -1, 0).astype(np.float16),
                 }
                 for name, array in contents.items():
                     where = f"{part}/{number}/{name}"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..handoff import stores
-from ..mesmer.saved_model import read_card
-from ..tiling.tasks import grid_of
+from ..mesmer.card import read_card
+from ..tiling.task_store import grid_of
 
 log = logging.getLogger("cellquilt")
 

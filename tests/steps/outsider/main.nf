@@ -17,7 +17,7 @@ workflow {
         [sample + [id: 'nuclei', segmenter: 'pixelcnn', membrane: '', compartment: 'nuclear'], slide],
     )
     MODEL([])
-    SEGMENT_SLIDES(ch_slides, MODEL.out.model, files(params.networks))
+    SEGMENT_SLIDES(ch_slides, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
     QUANTIFY(
         ch_slides
             .join(SEGMENT_SLIDES.out.facts)

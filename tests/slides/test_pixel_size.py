@@ -1,91 +1,18 @@
-"""Which channels and which pixel size a user means, or why that cannot be told."""
+"""The pixel size of a slide: as its file or its user gives it."""
 
 import logging
 
 import pytest
-from support.slides import names, ome_xml, pixels, write
+from support.slides import ome_xml, pixels, write
 
 from cellquilt.errors import DataError
-from cellquilt.slides.slide import (
-    open_slide,
-    refuse_shared_channel,
-    resolve_channel,
-    resolve_channels,
-    resolve_image_mpp,
-)
+from cellquilt.slides.pixel_size import resolve_image_mpp
+from cellquilt.slides.readers import open_slide
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "slide.ome.tif"
-
-
-# Channels
-
-
-@pytest.fixture
-def panel(path):
-    given = names("DAPI", "CD45", "cd45", "1", "DNA", "DNA")
-    write(path, pixels((6, 20, 30)), metadata=given)
-    with open_slide(path) as slide:
-        yield slide
-
-
-@pytest.mark.parametrize(
-    ("spec", "index"),
-    [("DAPI", 0), (" dapi ", 0), ("0", 0), ("CD45", 1), ("cd45", 2), ("1", 3), ("2", 2), ("5", 5)],
-)
-def test_channel_by_name_or_index(panel, spec, index):
-    assert resolve_channel(panel, spec, "nuclear") == panel.channels[index]
-
-
-@pytest.mark.parametrize("spec", ["DAP", "6", "-1", "", "1.0"])
-def test_no_such_channel(panel, spec):
-    with pytest.raises(DataError) as caught:
-        resolve_channel(panel, spec, "nuclear")
-    assert str(caught.value) == (
-        f"{panel.path}: no nuclear channel '{spec}'; give --nuclear a name or index of"
-        " 0: DAPI, 1: CD45, 2: cd45, 3: 1, 4: DNA, 5: DNA"
-    )
-
-
-@pytest.mark.parametrize(("spec", "indices"), [("dna", "4, 5"), ("Cd45", "1, 2")])
-def test_duplicate_name(panel, spec, indices):
-    with pytest.raises(DataError) as caught:
-        resolve_channel(panel, spec, "membrane")
-    assert str(caught.value) == (
-        f"{panel.path}: membrane channel '{spec}' is ambiguous, channels {indices} have that name;"
-        " give --membrane the index"
-    )
-
-
-def test_several_channels_keep_their_order(panel):
-    found = resolve_channels(panel, " 5; DAPI ;CD45;", "membrane")
-    assert [channel.index for channel in found] == [5, 0, 1]
-
-
-def test_channel_given_twice(panel):
-    with pytest.raises(
-        DataError, match=r"membrane channel 1 \('CD45'\) is given twice in 'CD45;.*"
-    ):
-        resolve_channels(panel, "CD45;DAPI;CD45", "membrane")
-
-
-def test_no_channel_given(panel):
-    with pytest.raises(DataError, match="no membrane channel given; name it with --membrane"):
-        resolve_channels(panel, " ; ", "membrane")
-
-
-def test_nuclear_channel_among_the_membrane_ones(panel):
-    nuclear, other = panel.channels[:2]
-    refuse_shared_channel(panel, nuclear, [other])
-    with pytest.raises(
-        DataError, match=r"channel 0 \('DAPI'\) is given as nuclear and as membrane"
-    ):
-        refuse_shared_channel(panel, nuclear, [other, nuclear])
-
-
-# Pixel size
 
 
 def with_pixel_size(path, **sizes):

@@ -9,14 +9,10 @@ import tifffile
 from support.slides import LAYOUTS, forget_tiles, ome_xml, pixels, refused, write
 
 from cellquilt.errors import DataError
-from cellquilt.slides.slide import (
-    Channel,
-    check_finite,
-    open_slide,
-    resolve_channel,
-    resolve_channels,
-    resolve_image_mpp,
-)
+from cellquilt.slides.channel_choice import resolve_channel, resolve_channels
+from cellquilt.slides.pixel_size import resolve_image_mpp
+from cellquilt.slides.readers import open_slide
+from cellquilt.slides.slide import Channel, check_finite
 
 
 @pytest.fixture
@@ -100,6 +96,7 @@ def test_plane_of_z_and_t_in_any_dimension_order(path, order):
     data = pixels((*[sizes[axis] for axis in reversed(order)], 20, 24), "uint8")
     write(path, data, metadata={"axes": f"{order[::-1]}YX"})
     with open_slide(path, z=1, t=3) as slide:
+        assert (slide.z, slide.t) == (1, 3)
         axes = order[::-1]
         for channel in range(2):
             where = {"C": channel, "Z": 1, "T": 3}
@@ -113,8 +110,9 @@ def test_plane_of_z_and_t_in_any_dimension_order(path, order):
 
 def test_a_plane_may_be_chosen_where_there_is_one(path):
     write(path, pixels())
-    with open_slide(path, z=0, t=0) as slide:
-        assert len(slide.channels) == 3
+    for given in ({}, {"z": 0, "t": 0}):
+        with open_slide(path, **given) as slide:
+            assert (slide.z, slide.t) == (0, 0)
     refused(path, "no plane 1 along Z", z=1)
 
 

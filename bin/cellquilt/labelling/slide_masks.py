@@ -1,0 +1,102 @@
+"""From the labels of all tasks to a sample's masks, and what is to be known of them."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from .. import outputs, provenance
+from ..compartments import PLURALS, segmented
+from ..handoff import stores
+from ..images.label_image import masks_folder, write_label_image, write_label_strips
+from ..images.label_rows import boundary_rows
+from ..images.strips import strip_rows
+from ..tiling.pixel_grid import Grid
+from .stitch import add_counts, blank_proved, stitch, uncertified
+
+log = logging.getLogger("cellquilt")
+
+
+def write_masks(
+    labels: list[Path],
+    patches: pd.DataFrame,
+    facts: dict,
+    compartment: str,
+    segmenter: str,
+    outdir: Path,
+) -> None:
+    """Stitch a slide's labels and write its masks, tables and counts.
+
+    Parameters
+    ----------
+    labels : list of Path
+        Stores of LABEL; none where all patches were skipped.
+    patches : DataFrame
+        Table of patches, of PATCH.
+    facts : dict
+        INGEST's, of the slide.
+    compartment : {'whole-cell', 'nuclear', 'both'}
+    segmenter : str
+        After which the masks' folder is named.
+    outdir : Path
+        The sample's folder, for ``segmentation/<segmenter>-<sample>/*.ome.tif``,
+        ``patches_metadata.csv``, ``uncertified.csv``, ``stitch.json`` and ``provenance.json``.
+    """
+    sample, grid = facts["sample"], Grid.of(facts)
+    summary: dict = {"sample": sample, "segmenter": segmenter}
+    masks = masks_folder(outdir, sample, segmenter)
+    masks.mkdir(parents=True, exist_ok=True)
+    names = segmented(compartment)
+    cells = {
+        name: _write_compartment(labels, name, len(names) == 1, grid, masks, summary)
+        for name in names
+    }
+    table = add_counts(patches, cells, blank_proved(labels))
+    skipped = ~table["is_informative"]
+    summary["n_unproved_patches"] = int((skipped & ~table["certified"]).sum())
+    _warn(sample, summary)
+    outputs.write_csv(outdir / "patches_metadata.csv", table)
+    outputs.write_csv(outdir / "uncertified.csv", uncertified(cells))
+    outputs.write_json(outdir / "stitch.json", summary)
+    steps, model = facts.get("provenance", []), None
+    if labels:
+        with stores.read(min(labels)) as store:
+            steps, model = store.attrs["provenance"], store.attrs["model"]
+    steps = [*steps, provenance.of_step("STITCH", compartment=compartment)]
+    provenance.write(
+        outdir / "provenance.json", steps, sample=sample, image=facts["image"], model=model
+    )
+
+
+def _write_compartment(
+    paths: list[Path], name: str, alone: bool, grid: Grid, masks: Path, summary: dict
+) -> pd.DataFrame:
+    """Write a compartment's label image, add its counts to `summary` and return its cells."""
+    stitched = stitch(paths, name, grid, Path())
+    labels, shape, mpp = stitched.labels, stitched.labels.shape, grid.image_mpp
+    write_label_image(masks / f"{name if alone else f'{name}_original'}.ome.tif", labels, mpp, name)
+    if alone:
+        edges = (boundary_rows(labels, y0, y1) for y0, y1 in strip_rows(shape))
+        title = f"{name}_boundary"
+        write_label_strips(masks / f"{title}.ome.tif", shape, edges, mpp, title)
+    summary[f"n_{PLURALS[name]}"] = stitched.n_labels
+    summary[f"n_uncertified_{PLURALS[name]}"] = int((~stitched.cells["certified"]).sum())
+    summary[f"{name}_disputed_px"] = stitched.n_disputed_px
+    return stitched.cells
+
+
+def _warn(sample: str, summary: dict) -> None:
+    """Warn of what a user may want to change."""
+    asked = [objects for objects in PLURALS.values() if f"n_{objects}" in summary]
+    if not any(summary[f"n_{objects}"] for objects in asked):
+        log.warning("stitch: %s: no cells found; its masks are empty", sample)
+    if any(summary[key] for key in summary if key.endswith("disputed_px")):
+        log.warning("stitch: %s: patches disagree on some pixels; raise --halo", sample)
+    doubtful = [(summary[f"n_uncertified_{objects}"], objects) for objects in asked]
+    if any(n for n, _ in doubtful):
+        log.warning(
+            "stitch: %s: %s are not proved to be those of the whole slide (see uncertified.csv);"
+            " raise --halo",
+            sample,
+            " and ".join(f"{n} {objects}" for n, objects in doubtful if n),
+        )

@@ -1,0 +1,132 @@
+"""The tiles of a task as a network sees them, and the rows of maps that it makes of them."""
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import numpy as np
+import zarr
+
+from ..handoff import stores
+from ..tiling.lattice import STRIDE, TILE, Blender
+from ..tiling.task_store import lattice_of
+from .distinct_tiles import Codes
+
+type Tile = tuple[int, int]  # its row and column in the slide-wide lattice
+
+
+class MapRows(Protocol):
+    """Collects the maps of tiles and writes rows of the task's maps as soon as they are final."""
+
+    def add(self, tile: Tile, maps: np.ndarray) -> None:
+        """Take the (h, w, n) float32 maps of the next tile in raster order."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class TaskTiles(ABC):
+    """The tiles of a task, read band by band.
+
+    Parameters
+    ----------
+    task : Group
+        Store of a task, as PATCH wrote it.
+    side : int
+        Of a tile as the network sees it, in pixels.
+    n_channels : int
+        Channels that the network sees, nuclear first.
+    """
+
+    def __init__(self, task: zarr.Group, side: int, n_channels: int):
+        self.attributes = dict(task.attrs)
+        self.lattice = lattice_of(self.attributes)
+        self.codes = task["codes"]
+        self.height, self.width = self.codes.shape[1:]
+        self.first = self.attributes["tile_rows"][0], self.attributes["tile_cols"][0]
+        self._side, self._n_channels, self._lut = side, n_channels, task["lut"][:]
+        self._band_row: int | None = None  # the tile row whose pixels were read last
+        self._band = np.zeros((0, 0, 0), np.uint16)
+
+    @abstractmethod
+    def tiles(self) -> list[Tile]:
+        """Return the tiles to run, in raster order."""
+
+    @abstractmethod
+    def read_band(self, row: int) -> np.ndarray:
+        """Return the codes of a row of tiles, (2, side, width) uint16."""
+
+    @abstractmethod
+    def window(self, band: np.ndarray, col: int) -> np.ndarray:
+        """Return the codes of a tile, (2, side, side) uint16, from its band."""
+
+    @abstractmethod
+    def collect(self, array: zarr.Array) -> MapRows:
+        """Return what writes the tiles' maps to the task's array, (n, height, width) float32."""
+
+    def read(self, tile: Tile) -> tuple[Codes | None, np.ndarray]:
+        """Return a tile's codes, where it is constant, and the network's (side, side, c) input."""
+        row, col = tile
+        if row != self._band_row:
+            self._band_row, self._band = row, self.read_band(row)
+        window = self.window(self._band, col)
+        corner = window[:, 0, 0]
+        constant = (window == corner[:, None, None]).all()
+        parts = zip(self._lut, window[: self._n_channels], strict=False)
+        pixels = np.stack([table[part] for table, part in parts], axis=-1)
+        return (int(corner[0]), int(corner[1])) if constant else None, pixels
+
+    def constant(self, codes: Codes) -> np.ndarray:
+        """Return the network's input of a constant tile."""
+        values = self._lut[[0, 1], codes][: self._n_channels]
+        return np.full((self._side, self._side, self._n_channels), values, np.float32)
+
+
+class BlendedTiles(TaskTiles):
+    """Tiles of 256 px whose maps are blended where they overlap, as deepcell does."""
+
+    def __init__(self, task: zarr.Group):
+        super().__init__(task, TILE, 2)
+
+    def tiles(self) -> list[Tile]:
+        """Return the task's tiles."""
+        return [(row, col) for row, col in self.attributes["tiles"]]
+
+    def read_band(self, row: int) -> np.ndarray:
+        """Return the codes of a row of tiles."""
+        top = (row - self.first[0]) * STRIDE
+        return self.codes[:, top : top + TILE]
+
+    def window(self, band: np.ndarray, col: int) -> np.ndarray:
+        """Return the codes of a tile."""
+        left = (col - self.first[1]) * STRIDE
+        return band[:, :, left : left + TILE]
+
+    def collect(self, array: zarr.Array) -> MapRows:
+        """Return what blends maps."""
+        rows, cols = (range(*self.attributes[name]) for name in ("tile_rows", "tile_cols"))
+        return _BlendedRows(Blender(self.lattice, rows, cols, array.shape[0]), array)
+
+
+class _BlendedRows:
+    def __init__(self, blender: Blender, array: zarr.Array):
+        self._blender, self._array = blender, array
+        self._row = blender.tile_rows.start
+
+    def add(self, tile: Tile, maps: np.ndarray) -> None:
+        while self._row < tile[0]:
+            self._flush()
+        self._blender.add(*tile, maps)
+
+    def close(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        start, rows = self._blender.flush()
+        self._array[:, start : start + len(rows)] = np.moveaxis(rows, -1, 0)
+        self._row += 1
+
+
+def new_map_array(group: zarr.Group, n_maps: int, tiles: TaskTiles) -> zarr.Array:
+    """Create the array ``maps`` of a store, in chunks that `MapRows` can write once."""
+    shape = (n_maps, tiles.height, tiles.width)
+    return stores.new_array(group, "maps", shape, "float32", (1, STRIDE, stores.CHUNK))

@@ -1,0 +1,105 @@
+"""Mesmer (Greenwald et al., Nat Biotechnol 40:555, 2022, https://doi.org/10.1038/s41587-021-01094-0)."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DataError
+from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps
+from ..labelling.watershed import Thresholds
+from ..mesmer.card import OUTPUT_CHANNELS, read_card
+from ..networks.precision_check import MAX_MAP_DIFFERENCE
+from . import Request
+
+if TYPE_CHECKING:
+    from ..networks.tile_network import TileNetwork
+
+log = logging.getLogger("cellquilt")
+
+# Those of ``Mesmer.predict`` in deepcell 0.12.10
+THRESHOLDS = {
+    "cell": Thresholds(
+        maxima_threshold=0.075,
+        interior_threshold=0.2,
+        interior_smooth=2.0,
+        small_objects_threshold=15,
+        fill_holes_threshold=15,
+        radius=2,
+    ),
+    "nucleus": Thresholds(
+        maxima_threshold=0.1,
+        interior_threshold=0.2,
+        interior_smooth=2.0,
+        small_objects_threshold=15,
+        fill_holes_threshold=15,
+        radius=2,
+    ),
+}
+_CHANNELS = {
+    "cell": ("whole-cell maxima", "whole-cell interior"),
+    "nucleus": ("nuclear maxima", "nuclear interior"),
+}
+COMPARTMENTS = {
+    name: CompartmentMaps(
+        MAXIMA_INTERIOR, tuple(map(OUTPUT_CHANNELS.index, channels)), THRESHOLDS[name]
+    )
+    for name, channels in _CHANNELS.items()
+}
+
+
+def segment(request: Request) -> None:
+    """Write the maps of a task; see `segment_task`.
+
+    Raises
+    ------
+    DataError
+        If there is not one model, it is not one of MODEL's, or it cannot run as asked.
+    """
+    if len(request.networks) != 1:
+        raise DataError(
+            f"Mesmer is one model, and {len(request.networks)} are given; give MODEL's."
+        )
+    (model,) = request.networks
+    card = read_card(model)
+    # TensorFlow takes seconds to import, so only once the arguments are known to be right
+    from ..networks.tile_network import Mode, Network, choose_batch_size, select_device
+
+    mode = Mode(request.precision, request.xla)
+    mode.check(request.device)
+    device = select_device(request.device, request.cpus)
+    network = Network(model, request.batch_size or 2, mode)
+    if request.batch_size is None:
+        choose_batch_size(network, request.device)
+    log.info("segment: on %s, batches of %d tiles", device, network.batch_size)
+    segment_task(request.pixels, network, device, card, request.maps, request.max_map_difference)
+
+
+def segment_task(
+    pixels: Path,
+    network: "TileNetwork",
+    device: str,
+    card: dict,
+    maps: Path,
+    max_map_difference: float = MAX_MAP_DIFFERENCE,
+) -> None:
+    """Write the maps of a task, both compartments', by a network that is loaded.
+
+    Parameters
+    ----------
+    pixels : Path
+        The task's store, as PATCH wrote it.
+    network : TileNetwork
+    device : str
+        What it runs on, for the provenance.
+    card : dict
+        What the SavedModel is, for the provenance.
+    maps : Path
+        Store to write, its maps in the order of `OUTPUT_CHANNELS`.
+    max_map_difference : float
+        See `networks.precision_check`.
+    """
+    from ..networks.segment import Segmenter, segment
+    from ..networks.task_tiles import BlendedTiles
+
+    mesmer = Segmenter("mesmer", "SEGMENT", card, len(OUTPUT_CHANNELS), COMPARTMENTS)
+    segment(pixels, network, BlendedTiles, mesmer, device, maps, max_map_difference)

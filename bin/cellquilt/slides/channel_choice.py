@@ -1,0 +1,73 @@
+"""Which channels of a slide a user means."""
+
+from collections.abc import Iterable
+
+from ..errors import DataError
+from .slide import Channel, Slide
+
+_MAX_LISTED = 600  # characters of a list of channels in a message
+
+
+def resolve_channel(slide: Slide, spec: str, role: str) -> Channel:
+    """Return the channel that `spec` names.
+
+    Parameters
+    ----------
+    spec : str
+        Name (whole, in any case) or 0-based index; a name wins over an index.
+    role : str
+        'nuclear' or 'membrane', for the message.
+
+    Raises
+    ------
+    DataError
+        No such channel, or several of that name.
+    """
+    spec = spec.strip()
+    exact = [channel for channel in slide.channels if channel.name == spec]
+    named = exact or [c for c in slide.channels if c.name.casefold() == spec.casefold()]
+    if len(named) > 1:
+        indices = ", ".join(str(channel.index) for channel in named)
+        raise DataError(
+            f"{slide.path}: {role} channel '{spec}' is ambiguous, channels {indices} have that"
+            f" name; give --{role} the index"
+        )
+    if named:
+        return named[0]
+    if spec.isdecimal() and int(spec) < len(slide.channels):
+        return slide.channels[int(spec)]
+    there = ", ".join(f"{channel.index}: {channel.name}" for channel in slide.channels)
+    if len(there) > _MAX_LISTED:
+        there = f"{there[:_MAX_LISTED]} ... ({len(slide.channels)} channels)"
+    raise DataError(
+        f"{slide.path}: no {role} channel '{spec}'; give --{role} a name or index of {there}"
+    )
+
+
+def resolve_channels(slide: Slide, spec: str, role: str) -> tuple[Channel, ...]:
+    """Return the channels of a semicolon-separated `spec` such as 'CD45;PanCK', in its order.
+
+    Raises
+    ------
+    DataError
+        No such channel, a name that several have, a channel given twice, or none at all.
+    """
+    channels = tuple(resolve_channel(slide, part, role) for part in spec.split(";") if part.strip())
+    if not channels:
+        raise DataError(f"{slide.path}: no {role} channel given; name it with --{role}")
+    for channel in channels:
+        if channels.count(channel) > 1:
+            raise DataError(
+                f"{slide.path}: {role} channel {channel.index} ('{channel.name:.99}') is given"
+                f" twice in '{spec}'; give it once"
+            )
+    return channels
+
+
+def refuse_shared_channel(slide: Slide, nuclear: Channel, membrane: Iterable[Channel]) -> None:
+    """Raise `DataError` if a membrane channel is the nuclear one."""
+    if nuclear in membrane:
+        raise DataError(
+            f"{slide.path}: channel {nuclear.index} ('{nuclear.name:.99}') is given as nuclear and"
+            " as membrane; leave it out of --membrane"
+        )
