@@ -124,7 +124,7 @@ def write_sample(folder: str, channels: int, times: int) -> None:
     from cellquilt.images.label_image import masks_folder, write_label_image
 
     out, names = Path(folder), [f"channel {k}" for k in range(channels)]
-    masks = masks_folder(out, "sample")
+    masks = masks_folder(out, "sample", "mesmer")
     masks.mkdir(parents=True)
     for name in ("cell", "nucleus"):
         labels = np.load(out.parent / f"{name}.npy").astype(np.uint32)
@@ -163,7 +163,9 @@ def peer(folder: str) -> dict:
 
     masks = {}
     for name in ("cell", "nucleus", "cytoplasm"):
-        with LabelReader(masks_folder(Path(folder), "sample") / f"{name}.ome.tif") as labels:
+        with LabelReader(
+            masks_folder(Path(folder), "sample", "mesmer") / f"{name}.ome.tif"
+        ) as labels:
             masks[name] = labels.read(0, SIDE)
     planes = list(channels_of(8))
     rows = cell_table.read(Path(folder) / "quantification" / "sample.parquet")

@@ -103,7 +103,7 @@ def true_maps(tissue):
     import numpy as np
     from scipy import ndimage as ndi
 
-    from cellquilt.images.label_image import boundaries
+    from cellquilt.images.label_rows import boundaries
 
     maps = []
     for labels in (tissue.cell_truth, tissue.nucleus_truth):

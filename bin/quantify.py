@@ -4,7 +4,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from cellquilt import cli
+from cellquilt import cli, segmenters
 from cellquilt.cells.objects import check_masks, open_objects
 from cellquilt.cells.quantify import quantify
 from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
@@ -20,7 +20,7 @@ def main() -> None:
     args.add_argument("--uncertified", type=Path, required=True, help="of STITCH")
     args.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
     args.add_argument("--matches", type=Path, help="matches.csv, of both compartments")
-    args.add_argument("--segmenter", default="mesmer", help="which made the maps")
+    args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     o = args.parse_args()
 

@@ -6,18 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cellquilt import outputs
+from cellquilt import outputs, segmenters
 from cellquilt.cells.matching import certified, count, match, match_metrics, match_table, paint
 from cellquilt.cli import Progress, log, parser, run
 from cellquilt.errors import DataError
 from cellquilt.handoff.step_files import read_facts, read_uncertified
-from cellquilt.images.label_image import (
-    LabelReader,
-    boundaries,
-    boundary_rows,
-    masks_folder,
-    write_label_strips,
-)
+from cellquilt.images.label_image import LabelReader, masks_folder, write_label_strips
+from cellquilt.images.label_rows import boundaries, boundary_rows
 from cellquilt.images.strips import Scratch, strip_rows
 
 
@@ -28,7 +23,7 @@ def main() -> None:
     arguments.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     arguments.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     arguments.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
-    arguments.add_argument("--segmenter", default="mesmer", help="which made the maps")
+    arguments.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     arguments.add_argument(
         "--export_pickle",

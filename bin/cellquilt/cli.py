@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import outputs
-from .errors import DataError
+from .errors import DataError, reason
 
 EXIT_DATA_ERROR = 65  # these are in sysexits.h; the pipeline retries neither
 EXIT_IO_ERROR = 74
@@ -69,22 +69,22 @@ def _end(message: str, code: int) -> None:
 
 def _of_the_machine(error: MemoryError | OSError) -> tuple[str, int] | None:
     """Return what to say of a lack of memory or disk, and the exit code; None of other errors."""
-    reason = str(error).partition("\n")[0][:300]
+    found = reason(error, 300)
     if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
         return (
-            f"not enough memory, with {peak_memory_gb():.1f} GB in use ({reason}). The task is"
+            f"not enough memory, with {peak_memory_gb():.1f} GB in use ({found}). The task is"
             " tried again with more; if that does not do, raise its memory in a file given by -c.",
             EXIT_MEMORY,
         )
     if error.errno in outputs.FULL:
         return (
-            f"the disk is full ({reason}): {_room(Path.cwd())}. Make room, or give another"
+            f"the disk is full ({found}): {_room(Path.cwd())}. Make room, or give another"
             " -work-dir, and run again with -resume.",
             EXIT_IO_ERROR,
         )
     if error.errno == errno.EIO:
         return (
-            f"the disk, or the network that it is on, fails ({reason}). Run again with -resume;"
+            f"the disk, or the network that it is on, fails ({found}). Run again with -resume;"
             " if the error stays, fetch the file anew or have the disk checked.",
             EXIT_IO_ERROR,
         )

@@ -11,8 +11,12 @@ import pandas as pd
 import pytest
 import tifffile
 from skimage.segmentation import find_boundaries
+from support.labels import InMemory
 
+from cellquilt.cells import matching
+from cellquilt.cells.contingency import first_label
 from cellquilt.cells.matching import count, match, match_metrics, match_table, paint
+from cellquilt.errors import DataError
 from cellquilt.handoff.step_files import STATUSES
 from cellquilt.images.label_image import masks_folder, write_label_image
 
@@ -21,23 +25,14 @@ SEEDS = range(60)
 COMPARTMENTS = ["cell", "nucleus", "cytoplasm", "cell_boundary", "nucleus_boundary"]
 
 
-class Rows:
-    """An array that is read as a file is."""
-
-    def __init__(self, labels):
-        self.labels, self.shape = labels, labels.shape
-
-    def read(self, y0, y1):
-        return self.labels[max(y0, 0) : y1]
-
-
 def repair(cells, nuclei, rows=None):
     """Return the matched masks, the table and the metrics of the code under test."""
-    matching = match(count(Rows(cells), Rows(nuclei), rows))
+    images = InMemory(cells), InMemory(nuclei)
+    matched = match(count(*images, rows))
     masks = np.zeros((2, *cells.shape), np.uint32)
-    for where, cell, nucleus in paint(matching, Rows(cells), Rows(nuclei), rows):
+    for where, cell, nucleus in paint(matched, *images, rows):
         masks[0, where], masks[1, where] = cell, nucleus
-    return masks[0], masks[1], match_table(matching, MPP), match_metrics(matching)
+    return masks[0], masks[1], match_table(matched, MPP), match_metrics(matched)
 
 
 def pixels_by_label(image):
@@ -293,6 +288,32 @@ def test_nucleus_on_the_membrane_alone_is_rejected():
     assert table["status"].tolist() == ["no_nucleus", "extra_nucleus"]
 
 
+def test_a_policy_of_another_name_chooses_among_the_same_pairs(conflicts, monkeypatch):
+    def largest_cell(candidates, cells, nuclei):
+        """Give the nuclei in turn to the largest cell that has none, and to no other."""
+        area = cells.area[cells.rows_of(first_label(candidates.keys))]
+        return np.sort(np.argsort(area, kind="stable")[-1:])
+
+    monkeypatch.setitem(matching.POLICIES, "largest cell", largest_cell)
+    cells, nuclei = conflicts[0]
+    counted = count(InMemory(cells), InMemory(nuclei))
+    one, default = match(counted, "largest cell"), match(counted)
+    assert len(one.pair_cells) == 1 < len(default.pair_cells)
+    assert one.candidate_cells.tolist() == default.candidate_cells.tolist()
+    (cell,) = one.pair_cells
+    areas = dict(zip(one.cells.keys.tolist(), one.cells.area.tolist(), strict=True))
+    assert areas[int(cell)] == max(areas[label] for label in one.candidate_cells.tolist())
+    table, metrics = match_table(one, MPP), match_metrics(one)
+    assert (table["status"] == "matched").sum() == metrics["n_matched"] == 1
+    assert table["cell_label"][table["status"] == "matched"].tolist() == [cell]
+
+
+def test_names_the_policies_that_there_are(conflicts):
+    counted = count(*map(InMemory, conflicts[0]))
+    with pytest.raises(DataError, match="no policy 'greedy' .*; policies are reference"):
+        match(counted, "greedy")
+
+
 def test_real_pairs_of_cytokit(shared_data):
     folder = shared_data / "cytokit_pair"
     cells = tifffile.imread(folder / "cells.tif").astype(np.uint32)
@@ -335,7 +356,7 @@ def test_script_writes_masks_table_metrics_and_pickles(run_script, tmp_path):
         "nucleus_boundary": want_nucleus
         * find_boundaries(want_nucleus, connectivity=1, mode="inner"),
     }
-    masks = masks_folder(tmp_path / "out", "s1")
+    masks = masks_folder(tmp_path / "out", "s1", "mesmer")
     assert sorted(p.name for p in masks.iterdir()) == sorted(
         f"{name}.ome.tif" for name in COMPARTMENTS
     )
@@ -370,7 +391,7 @@ def test_script_on_empty_masks(run_script, tmp_path):
     assert run_script(empty, empty).returncode == 0
     assert len(pd.read_csv(tmp_path / "out" / "matches.csv")) == 0
     for name in COMPARTMENTS:
-        found = tifffile.imread(masks_folder(tmp_path / "out", "s1") / f"{name}.ome.tif")
+        found = tifffile.imread(masks_folder(tmp_path / "out", "s1", "mesmer") / f"{name}.ome.tif")
         assert found.shape == empty.shape and not found.any()
 
 

@@ -29,6 +29,7 @@ from cellquilt.cells.matching import STATUSES
 from cellquilt.errors import DataError
 from cellquilt.images.label_image import write_label_image
 from cellquilt.synthetic.tissue import generate_tissue
+from cellquilt.tiling.box import Box
 
 SAMPLE = "tonsil"
 MPP = 0.37745
@@ -242,7 +243,7 @@ def test_labels_of_a_square_have_no_gaps(tmp_path):
     labels = np.zeros((40, 40), np.uint32)
     labels[5:10, 5:10], labels[20:30, 20:30] = 7, 1000
     write_label_image(tmp_path / "cell.ome.tif", labels, MPP, "cell")
-    window = quality_score.Window(0, 30, 0, 30)
+    window = Box(0, 30, 0, 30)
     read = quality_score.read_labels(tmp_path / "cell.ome.tif", (40, 40), window)
     assert np.array_equal(np.unique(read), [0, 1, 2]) and read.shape == (30, 30)
     assert (read == 2).sum() == 100

@@ -16,6 +16,7 @@ from hostile.masks import FACTS, labels
 from support.slides import names, ome_xml, pixels, write
 
 from cellquilt.cells import cell_table
+from cellquilt.compartments import MEASURED
 from cellquilt.handoff import stores
 from cellquilt.images.label_image import write_label_image
 from cellquilt.pixelcnn import architectures
@@ -201,7 +202,7 @@ def parquets() -> list[bytes]:
     nuclei = {"cell_id": [2, 1], "nucleus_area": [1.5, None]}
     found = []
     for compartment, rows, measured in (
-        ("both", both, cell_table.COMPARTMENTS),
+        ("both", both, MEASURED),
         ("nuclear", nuclei, ("nucleus",)),
     ):
         n = len(rows["cell_id"])

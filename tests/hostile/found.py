@@ -8,6 +8,7 @@ import tifffile
 from support.slides import ROOT
 
 from cellquilt.cells import cell_table
+from cellquilt.compartments import MEASURED
 
 from .corpus import case
 from .damaged import NAME
@@ -73,7 +74,7 @@ CHANNELS = [{"index": 0, "name": "a", "column": "a"}]
 KNOWN = FACTS | {"segmenter": "mesmer", "compartment": "both", "channels": CHANNELS}
 KNOWN |= {"image": IMAGE, "provenance": []}
 ROWS = {"cell_id": [1, 2], "status": ["matched"] * 2, "cell_label": [1, 2]}
-ROWS |= {cell_table.intensity_column(name, "a"): [0.5, 1.5] for name in cell_table.COMPARTMENTS}
+ROWS |= {cell_table.intensity_column(name, "a"): [0.5, 1.5] for name in MEASURED}
 
 
 def table_case(kind, message, rows=ROWS, **facts):

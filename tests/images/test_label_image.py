@@ -4,16 +4,9 @@ import numpy as np
 import ome_types
 import pytest
 import tifffile
-from skimage.segmentation import find_boundaries
 
 from cellquilt.errors import DataError
-from cellquilt.images.label_image import (
-    LabelReader,
-    boundaries,
-    boundary_rows,
-    write_label_image,
-    write_label_strips,
-)
+from cellquilt.images.label_image import LabelReader, write_label_image, write_label_strips
 from cellquilt.images.strips import Scratch, strip_rows
 
 MPP = 0.37745
@@ -197,14 +190,3 @@ def test_refuses_a_truncated_file(written, labels, tmp_path, compressed, kept):
 def test_refuses_a_missing_file(tmp_path):
     with pytest.raises(DataError, match=r"none\.tif: cannot be read"):
         LabelReader(tmp_path / "none.tif")
-
-
-@pytest.mark.parametrize("shape", [(50, 60), (1, 60), (60, 1), (1, 1)])
-def test_boundaries_are_scikit_images(shape):
-    labels = random_labels(*shape)
-    labels[np.random.default_rng(1).random(shape) < 0.1] = 0
-    expected = labels * find_boundaries(labels, connectivity=1, mode="inner")
-    np.testing.assert_array_equal(boundaries(labels), expected)
-    for rows in (1, 9):
-        strips = [boundary_rows(labels, y0, y1) for y0, y1 in strip_rows(shape, rows)]
-        np.testing.assert_array_equal(np.concatenate(strips), expected)

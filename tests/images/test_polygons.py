@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 import shapely
 import tifffile
+from support.labels import InMemory
 
 from cellquilt.images import label_image
 from cellquilt.images.polygons import trace
 
 MASKS = ("mask_expert1", "mask_expert2", "mask_DeepCell-0.9.0_membrane")
-
-
-class InMemory:
-    """A label image as exports read it."""
-
-    def __init__(self, labels):
-        self.labels, self.shape = np.asarray(labels, np.uint32), np.shape(labels)
-
-    def read(self, y0, y1):
-        return self.labels[y0:y1]
 
 
 def drawn(text):

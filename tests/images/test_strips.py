@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from cellquilt.images.strips import Scratch, strip_rows
+from cellquilt.images.strips import Scratch, pyramid_steps, strip_rows
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,14 @@ def test_strips_follow_each_other(shape, options, heights):
     strips = list(strip_rows(shape, **options))
     assert [y1 - y0 for y0, y1 in strips] == heights
     assert [y0 for y0, _ in strips] == [0, *np.cumsum(heights)[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps"),
+    [((1024, 1), [1]), ((1025, 1), [1, 2]), ((1, 2048), [1, 2]), ((3000, 5000), [1, 2, 4, 8])],
+)
+def test_a_pyramid_ends_where_a_level_fits(shape, steps):
+    assert pyramid_steps(shape, 1024) == steps
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "float32", "float64"])

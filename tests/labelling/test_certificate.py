@@ -153,7 +153,7 @@ def test_patches_share_the_image_out(case):
     together = np.zeros_like(whole)
     for rows in ((0, 130), (130, 140), (140, SHAPE[0])):
         for cols in ((0, 200), (200, SHAPE[1])):
-            cells, _ = part(maps, thresholds, core=(*rows, *cols))
+            cells, _ = part(maps, thresholds, core=Box(*rows, *cols))
             assert cells.certified.all()
             y, x = cells.origin
             target = together[y : y + cells.labels.shape[0], x : x + cells.labels.shape[1]]

@@ -223,7 +223,7 @@ def test_what_is_not_certified_is_told_and_follows_to_the_matches(run, tmp_path)
     assert (counts["n_uncertified_cells"], counts["n_uncertified_nuclei"]) == (3, 3)
     assert (counts["n_unproved_patches"], counts["cell_disputed_px"]) == (0, 0)
 
-    masks = masks_folder(tmp_path / "out", "s1")
+    masks = masks_folder(tmp_path / "out", "s1", "mesmer")
     both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in NAMES]
     run("repair", *both, "--uncertified", "out/uncertified.csv")
     matches = pd.read_csv(tmp_path / "out" / "matches.csv")
@@ -247,5 +247,5 @@ def test_all_certified_says_nothing(run, tmp_path):
     assert len(pd.read_csv(tmp_path / "out" / "uncertified.csv")) == 0
     counts = json.loads((tmp_path / "out" / "stitch.json").read_text())
     assert counts["n_uncertified_cells"] == 0 and "n_uncertified_nuclei" not in counts
-    mask = tifffile.imread(masks_folder(tmp_path / "out", "s1") / "cell.ome.tif")
+    mask = tifffile.imread(masks_folder(tmp_path / "out", "s1", "mesmer") / "cell.ome.tif")
     assert np.array_equal(mask, disks(0))

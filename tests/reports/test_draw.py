@@ -17,7 +17,7 @@ from cellquilt.errors import DataError
 from cellquilt.handoff import stores
 from cellquilt.images.label_image import write_label_image
 from cellquilt.reports.crops import Crop, choose_crops, close_ups, shown, worst_matched
-from cellquilt.reports.distributions import MEASURES
+from cellquilt.reports.measures import OF_OBJECTS
 from cellquilt.reports.sample_report import patch_states, read_cells, svg_path
 from cellquilt.reports.slide_view import crop_lines, crop_signal, outlines, scale_bar, thumbnail
 from cellquilt.reports.summary import headlines
@@ -426,8 +426,8 @@ def test_report_holds_what_the_inputs_say(draw, tmp_path):
     assert (image["nuclear"], image["membrane"]) == ("nuclear", ["membrane"])
 
     rows = rows_of(MATCHED | ORIGINAL, 0.5)
-    for measure in MEASURES:
-        values = rows[measure.column].dropna()
+    for measure in OF_OBJECTS:
+        values = rows[measure.key].dropna()
         found = report["distributions"][measure.key]
         bins = np.floor(values / measure.width + 1e-9).astype(int)
         assert found["n"] == len(values) > 0

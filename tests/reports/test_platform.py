@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cellquilt.handoff import step_files
 from cellquilt.reports import multiqc
 
 GROUP_KEYS = {"title", "type", "fa_icon", "description", "properties"}
@@ -167,6 +168,10 @@ def test_multiqc_shows_a_section_for_each_plot(multiqc_data):
     assert set(lines) == {"tonsil", "spleen", "nuclei"}
     points = [json.loads(point) for point in lines["spleen"].split("\t")]
     assert points == [[2.5, 0], [7.5, 10], [12.5, 60], [17.5, 20], [22.5, 10]]
+
+
+def test_multiqc_has_every_status():
+    assert tuple(multiqc.STATUSES) == step_files.STATUSES
 
 
 def test_multiqc_gets_nothing_of_samples_without_objects(tmp_path):

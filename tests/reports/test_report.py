@@ -5,6 +5,7 @@ import json
 import re
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from support.tables import rows_of, write_table
 from cellquilt.errors import DataError
 from cellquilt.images.label_image import write_label_image
 from cellquilt.reports import charts, run_report, usage
-from cellquilt.reports.distributions import Measure, count
+from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import findings
+from cellquilt.reports.measures import DENSITY, MEASURES
 from cellquilt.reports.sample_report import describe, read_cells
 from cellquilt.reports.summary import summarise
 from cellquilt.synthetic.tissue import generate_tissue
@@ -311,7 +313,7 @@ def test_findings(samples, changes, urgent, text):
 
 def test_histograms_show_the_share_of_each_bar():
     values = np.array([1.0, 3, 3, 3, 12, 55, 300])
-    found = count(values, Measure("", "", 2.0, 200.0))
+    found = count(values, replace(DENSITY, width=2.0, limit=200.0))
     assert (found["n"], found["n_beyond"], sum(found["counts"])) == (7, 1, 6)
     axes = charts.shared_axes([found], 60.0)
     heights = [float(y) for y in re.findall(r"V([\d.]+)H", charts.outline(found, axes, 300, 100))]
@@ -323,7 +325,7 @@ def test_histograms_show_the_share_of_each_bar():
 
 def test_axes_hold_nearly_all_of_every_sample():
     rng = np.random.default_rng(0)
-    measure = Measure("", "", 5.0, 2000.0)
+    measure = MEASURES["cell_area_um2"]
     small, large = (count(rng.gamma(4, size, 5000), measure) for size in (10, 60))
     axes = charts.shared_axes([small, large])
     assert 0 < charts.n_beyond(large, axes) <= 0.005 * 5000

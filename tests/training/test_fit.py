@@ -12,6 +12,7 @@ from cellquilt.images.label_image import write_label_image
 from cellquilt.pixelcnn.architectures import from_table, load
 from cellquilt.pixelcnn.network import digest
 from cellquilt.synthetic.tissue import generate_tissue
+from cellquilt.tiling.box import Box
 from cellquilt.training.examples import Example, Fields, augmented, check_parts, read_example
 from cellquilt.training.fit import (
     VALIDATION_FIELDS,
@@ -134,7 +135,7 @@ def misleading_example():
     classes = np.kron(rng.integers(0, 3, (8, 16)), np.ones((8, 8), int)).astype(np.uint8)
     image = (classes[..., None] / 2).astype(np.float32)
     classes[:, 64:] = (classes[:, 64:] + 1) % 3
-    regions = Regions((0, 64, 0, 64), (0, 64, 64, 128), None)
+    regions = Regions(Box(0, 64, 0, 64), Box(0, 64, 64, 128), None)
     return Example("misleading", "labels", image, classes.astype(np.uint32), classes, regions)
 
 

@@ -17,14 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import outputs
-from ..errors import DataError
+from ..compartments import CHOICES, MEASURED, segmented
+from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_sample
 from ..images.label_image import LabelReader
+from ..images.label_rows import LabelRows, Relabelled, new_labels
 
 FACTS = b"cellquilt"
-COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
-# Of a run that segmented one compartment, which of them that is.
-_SINGLE = {"whole-cell": "cell", "nuclear": "nucleus"}
 # Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
 WHICH = ("matched", "all")
 
@@ -102,9 +101,9 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
 def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
     """Return a table without its intensities, after checking that it has what exports need."""
     channels = facts.get("channels")
-    if facts.get("compartment") not in ("both", *_SINGLE) or not _are_channels(channels):
+    if facts.get("compartment") not in CHOICES or not _are_channels(channels):
         raise DataError(f"{path}: lacks compartment or channels; give the one of QUANTIFY.")
-    compartments = COMPARTMENTS if both else (_SINGLE[facts["compartment"]],)
+    compartments = MEASURED if both else segmented(facts["compartment"])
     intensities = {
         intensity_column(compartment, channel["column"])
         for compartment in compartments
@@ -148,8 +147,7 @@ def _parquet(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, ValueError) as error:  # the last of names, and of dates
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
+        raise DataError(f"{path}: cannot be read as Parquet: {reason(error)}") from error
 
 
 _NULLABLE = {
@@ -157,35 +155,6 @@ _NULLABLE = {
     pa.bool_(): pd.BooleanDtype(),
     pa.string(): pd.StringDtype(),
 }
-
-
-class Relabelled:
-    """A label image seen through a table of new labels; its rows are read as its own.
-
-    Parameters
-    ----------
-    labels : LabelReader
-    new_labels : (n,) uint32
-        New label of each label from 0 to n - 1; larger ones are given the last.
-    """
-
-    def __init__(self, labels: LabelReader, new_labels: np.ndarray):
-        self._labels, self._new = labels, new_labels
-        self.shape: tuple[int, int] = labels.shape
-
-    def read(self, y0: int, y1: int) -> np.ndarray:
-        """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
-        return np.take(self._new, self._labels.read(y0, y1), mode="clip")
-
-
-def new_labels(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return the table for `Relabelled` that makes each old label the new one beside it.
-
-    Its last entry, for all labels beyond the largest old one, is background.
-    """
-    table = np.zeros(int(old.max(initial=0)) + 2, np.uint32)
-    table[np.asarray(old, np.int64)] = new
-    return table
 
 
 @dataclass(frozen=True)
@@ -203,7 +172,7 @@ class Cells:
         in the slide, and the unique ``column``), ``provenance`` (a list of steps).
     masks : dict
         ``cell`` and ``nucleus``, as far as they are there: label images whose values are
-        ``cell_id``, with ``shape`` and ``read(y0, y1)``.
+        ``cell_id``.
     path : Path
         The table.
     order : (n,) int64
@@ -212,7 +181,7 @@ class Cells:
 
     rows: pd.DataFrame
     facts: dict
-    masks: Mapping[str, LabelReader | Relabelled]
+    masks: Mapping[str, LabelRows]
     path: Path
     order: np.ndarray
 
@@ -224,7 +193,7 @@ class Cells:
     @property
     def compartments(self) -> tuple[str, ...]:
         """The compartments that were measured, the one that stands for a cell first."""
-        return COMPARTMENTS if len(self.masks) == 2 else (self.compartment,)
+        return MEASURED if len(self.masks) == 2 else (self.compartment,)
 
     @property
     def channels(self) -> list[str]:
@@ -293,8 +262,8 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
             return labels
 
         if not both:
-            compartment = _SINGLE[facts["compartment"]]
-            opened: dict[str, LabelReader | Relabelled] = {compartment: mask(compartment)}
+            (compartment,) = segmented(facts["compartment"])
+            opened: dict[str, LabelRows] = {compartment: mask(compartment)}
         elif which == "matched":
             opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
         else:

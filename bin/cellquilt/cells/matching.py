@@ -1,41 +1,30 @@
 """Match every cell with one nucleus and make the two consistent.
 
-The reference policy of CellSegmentationEvaluator (Chen and Murphy, Mol Biol Cell 34(6), ar50,
-2023, https://doi.org/10.1091/mbc.E22-08-0364), defined on any positive labels. With the
-interior of a cell being its pixels that are not on its inner boundary,
+With the interior of a cell being its pixels that are not on its inner boundary,
 
     mismatch(i, j) = |nucleus j outside the interior of cell i| / |nucleus j|
 
-and a mismatch of 1 is no candidate. Cells choose in ascending order of their labels, each the
-nucleus of smallest mismatch that is not yet taken; the lowest label wins a tie. The nucleus is
-trimmed to the interior of its cell, the cell stays as it is, and the cytoplasm is the cell
-without its nucleus.
+and the candidates are the pairs of a mismatch below 1. A policy chooses among them, see `POLICIES`.
+The nucleus is trimmed to the interior of its cell, the cell stays as it is, and the cytoplasm is
+the cell without its nucleus.
 
 All of it follows from one joint histogram of the two label images, so the pixels are needed
 only twice, strip by strip: to count, and to paint.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from cellquilt_kernels import counting
 
+from ..errors import DataError
 from ..handoff.step_files import STATUSES
+from ..images.label_rows import LabelRows
 from ..images.strips import strip_rows
 from .contingency import Contingency, Table, first_label, second_label
 from .object_f1 import ratio
-
-
-class LabelRows(Protocol):
-    """What repair reads from: `cellquilt.images.label_image.LabelReader`, or anything like it."""
-
-    shape: tuple[int, int]
-
-    def read(self, y0: int, y1: int) -> np.ndarray:
-        """Return rows `y0` to `y1`, clipped to the image, as uint32."""
 
 
 @dataclass(frozen=True)
@@ -105,20 +94,73 @@ def count(cells: LabelRows, nuclei: LabelRows, rows: int | None = None) -> Conti
     return contingency
 
 
-def match(contingency: Contingency) -> Matching:
-    """Return the reference policy's pairs from the joint histogram of `count`."""
-    pairs, inside = contingency.tables()
+def reference(candidates: Table, cells: Table, nuclei: Table) -> np.ndarray:
+    """Choose as CellSegmentationEvaluator does, on any positive labels.
+
+    Cells choose in ascending order of their labels, each the nucleus of smallest mismatch that is
+    not yet taken; the lowest label wins a tie.
+
+    Parameters
+    ----------
+    candidates : Table
+        By pair of a cell and a nucleus, the nucleus's pixels in the cell's interior, at least one.
+    cells, nuclei : Table
+        By label, all objects before repair.
+
+    Returns
+    -------
+    (M,) int64
+        Rows of `candidates`, ascending. No cell and no nucleus is in two of them.
+
+    References
+    ----------
+    Chen and Murphy, Mol Biol Cell 34(6), ar50, 2023, https://doi.org/10.1091/mbc.E22-08-0364.
+    """
+    cell = first_label(candidates.keys)
+    nucleus = nuclei.rows_of(second_label(candidates.keys))
+    # The smallest mismatch is the largest share of the nucleus inside
+    area = np.ascontiguousarray(nuclei.area)
+    taken, chosen = np.zeros(len(area), np.uint8), np.empty(len(cell), np.int64)
+    n_chosen = counting.choose(cell, nucleus, candidates.sums, area, taken, chosen)
+    return chosen[:n_chosen]
+
+
+# How pairs are chosen, by name; each function takes and returns what `reference` does.
+POLICIES: dict[str, Callable[[Table, Table, Table], np.ndarray]] = {"reference": reference}
+
+
+def match(contingency: Contingency, policy: str = "reference") -> Matching:
+    """Return the pairs that a policy chooses from the joint histogram of `count`.
+
+    Parameters
+    ----------
+    contingency : Contingency
+        Of cells and nuclei.
+    policy : str
+        One of `POLICIES`.
+
+    Raises
+    ------
+    DataError
+        If there is no such policy.
+    """
+    if policy not in POLICIES:
+        raise DataError(
+            f"there is no policy {policy!r} to match cells and nuclei by; policies are"
+            f" {', '.join(POLICIES)}."
+        )
+    pairs, candidates = contingency.tables()
     cell, nucleus = first_label(pairs.keys), second_label(pairs.keys)
-    nuclei = pairs.by(nucleus)
-    inside_cell, inside_nucleus = first_label(inside.keys), second_label(inside.keys)
-    chosen = _choose(inside_cell, nuclei.rows_of(inside_nucleus), inside.sums, nuclei.area)
+    cells, nuclei = pairs.by(cell), pairs.by(nucleus)
+    chosen = POLICIES[policy](candidates, cells, nuclei)
+    candidate_cell = first_label(candidates.keys)
     return Matching(
-        cells=pairs.by(cell),
+        cells=cells,
         nuclei=nuclei,
-        pair_cells=inside_cell[chosen],
-        pair_nuclei=inside_nucleus[chosen],
-        trimmed=inside.sums[chosen],
-        candidate_cells=_distinct(inside_cell),
+        pair_cells=candidate_cell[chosen],
+        pair_nuclei=second_label(candidates.keys[chosen]),
+        trimmed=candidates.sums[chosen],
+        candidate_cells=_distinct(candidate_cell),
         touching_nuclei=_distinct(np.sort(nucleus[(cell != 0) & (nucleus != 0)])),
     )
 
@@ -126,19 +168,6 @@ def match(contingency: Contingency) -> Matching:
 def _distinct(labels: np.ndarray) -> np.ndarray:
     """Return the distinct ones of ascending labels above 0; many times faster than np.unique."""
     return labels[np.diff(labels, prepend=np.uint64(0)) != 0]
-
-
-def _choose(
-    cell: np.ndarray, nucleus: np.ndarray, inside: np.ndarray, area: np.ndarray
-) -> np.ndarray:
-    """Return the indices of the chosen pairs; the pairs come sorted by cell, then nucleus.
-
-    The smallest mismatch is the largest inside / area. `nucleus` are rows of `area`.
-    """
-    chosen = np.empty(len(cell), np.int64)
-    taken = np.zeros(len(area), np.uint8)
-    n_chosen = counting.choose(cell, nucleus, inside, np.ascontiguousarray(area), taken, chosen)
-    return chosen[:n_chosen]
 
 
 def paint(

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..compartments import option_of
 from ..errors import DataError
 from ..images.label_image import LabelReader
+from ..images.label_rows import LabelRows, Overlaid, Relabelled, new_labels
 from ..images.strips import strip_rows
-from .cell_table import Relabelled, new_labels
 from .matching import certified
 
 
@@ -32,15 +33,13 @@ class Objects:
     """
 
     rows: pd.DataFrame
-    labels: Mapping[str, "_Labels"]
+    labels: Mapping[str, LabelRows]
     present: Mapping[str, np.ndarray]
 
     @property
     def compartment(self) -> str:
         """What was segmented: both, whole-cell or nuclear."""
-        if len(self.labels) == 2:
-            return "both"
-        return "whole-cell" if "cell" in self.labels else "nuclear"
+        return option_of(self.labels)
 
 
 # A column without values has no type in a CSV file; tables of all samples have the same ones.
@@ -53,21 +52,7 @@ _TYPES = {
 }
 
 
-class _Labels:
-    """The matched nuclei and, where these are not, the original ones that have no cell."""
-
-    def __init__(self, *layers: Relabelled):
-        self._layers = layers
-        self.shape = layers[0].shape
-
-    def read(self, y0: int, y1: int) -> np.ndarray:
-        strip = self._layers[0].read(y0, y1)
-        for layer in self._layers[1:]:
-            strip = np.where(strip == 0, layer.read(y0, y1), strip)
-        return strip
-
-
-def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelReader]) -> Objects:
+def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelRows]) -> Objects:
     """Return a row for each cell and then each nucleus without one, as in REPAIR's table.
 
     Parameters
@@ -95,8 +80,9 @@ def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelReader]) -> 
     return Objects(
         matches.assign(cell_id=ids)[names].astype(_TYPES),
         {
-            "cell": _Labels(layer("cell_original", "cell_label", cell)),
-            "nucleus": _Labels(
+            "cell": layer("cell_original", "cell_label", cell),
+            # A matched nucleus is trimmed; one without a cell is as it was found.
+            "nucleus": Overlaid(
                 layer("nucleus", "label", matched),
                 layer("nucleus_original", "nucleus_label", lone),
             ),
@@ -106,14 +92,14 @@ def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelReader]) -> 
 
 
 def single_objects(
-    compartment: str, labels: LabelReader, uncertified: pd.DataFrame | None
+    compartment: str, labels: LabelRows, uncertified: pd.DataFrame | None
 ) -> Objects:
     """Return a row for each object of the only mask, by its label.
 
     Parameters
     ----------
     compartment : {'cell', 'nucleus'}
-    labels : LabelReader
+    labels : LabelRows
     uncertified : DataFrame or None
         STITCH's table of what is not certified; None if nothing is known of it.
     """
@@ -132,7 +118,7 @@ def single_objects(
         }
     )
     numbered = Relabelled(labels, new_labels(found, np.arange(1, len(found) + 1)))
-    return Objects(rows, {compartment: _Labels(numbered)}, {compartment: np.ones(len(found), bool)})
+    return Objects(rows, {compartment: numbered}, {compartment: np.ones(len(found), bool)})
 
 
 def open_objects(

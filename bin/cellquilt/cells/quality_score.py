@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ import pandas as pd
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..slides.slide import Slide
+from ..tiling.box import Box
 
 log = logging.getLogger("cellquilt")
 
@@ -33,15 +33,6 @@ SIDE = 2048
 MAX_SIDE = 4096
 # It clusters the cells into up to 10 types.
 FEWEST_CELLS = 11
-
-
-class Window(NamedTuple):
-    """Rows y0 to y1 - 1 and columns x0 to x1 - 1 of a slide (px)."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
 
 
 def describe(
@@ -98,7 +89,7 @@ def describe(
     }
 
 
-def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE) -> Window:
+def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE) -> Box:
     """Return a square of a slide that is typical: of those with cells, the one of median number.
 
     Parameters
@@ -130,15 +121,15 @@ def choose_window(centres: np.ndarray, shape: tuple[int, int], side: int = SIDE)
     return windows[by_count[(len(by_count) - 1) // 2]]
 
 
-def _squares(shape: tuple[int, int], side: int) -> Iterator[Window]:
+def _squares(shape: tuple[int, int], side: int) -> Iterator[Box]:
     height, width = (min(side, length) for length in shape)
     for y0 in range(0, shape[0], height):
         for x0 in range(0, shape[1], width):
             y, x = min(y0, shape[0] - height), min(x0, shape[1] - width)
-            yield Window(y, y + height, x, x + width)
+            yield Box(y, y + height, x, x + width)
 
 
-def _count(centres: np.ndarray, window: Window) -> int:
+def _count(centres: np.ndarray, window: Box) -> int:
     y, x = centres.T
     inside = (window.y0 <= y) & (y < window.y1) & (window.x0 <= x) & (x < window.x1)
     return int(inside.sum())
@@ -152,7 +143,7 @@ def cell_centres(matches: pd.DataFrame) -> np.ndarray:
     return centres[~np.isnan(centres[:, 0])]
 
 
-def read_image(slide: Slide, window: Window) -> np.ndarray:
+def read_image(slide: Slide, window: Box) -> np.ndarray:
     """Return all channels of a window, (channels, height, width) of the slide's type."""
     planes = []
     for channel in slide.channels:
@@ -161,7 +152,7 @@ def read_image(slide: Slide, window: Window) -> np.ndarray:
     return np.stack(planes)
 
 
-def read_labels(path: Path, shape: tuple[int, int], window: Window) -> np.ndarray:
+def read_labels(path: Path, shape: tuple[int, int], window: Box) -> np.ndarray:
     """Return a window of a label image, (height, width) int64, its labels from 1 without gaps.
 
     The evaluator takes the n-th label for label n.

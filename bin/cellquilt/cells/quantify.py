@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from .. import provenance
 from ..cli import Progress
+from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
 from ..slides.slide import Slide
@@ -71,7 +72,7 @@ def quantify(
     rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
     progress.add(pixels=shape[0] * shape[1])
 
-    compartments = cell_table.COMPARTMENTS if len(objects.labels) == 2 else tuple(objects.labels)
+    compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
     columns = [intensity_column(part, name) for part in compartments for name in names]
     means = _Columns(table.parent, len(columns), len(rows))
     for k, name in enumerate(names):

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import outputs
-from ..cells.cell_table import COMPARTMENTS, Cells
+from ..cells.cell_table import Cells
+from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.polygons import Outlines, trace
 
@@ -40,7 +41,7 @@ _SHAPE = {
 }
 MEASUREMENTS = {
     f"{compartment}_{column}": f"{compartment.capitalize()}: {name}"
-    for compartment in COMPARTMENTS
+    for compartment in MEASURED
     for column, name in _SHAPE.items()
 } | {
     "nuclear_to_cell_ratio": "Nucleus/Cell area ratio",

@@ -10,9 +10,10 @@ import tifffile
 
 from .. import outputs
 from ..cells.cell_table import Cells
-from .planes import boundary_strip
+from ..images.label_image import TILE, ome_metadata, tile_options, tiles
+from ..images.label_rows import boundary_rows
+from ..images.strips import strip_rows
 
-TILE = 512
 PLANES = ("cells", "nuclei", "cell_boundaries", "nucleus_boundaries")
 
 
@@ -36,48 +37,29 @@ def write(cells: Cells, folder: Path) -> Path:
     with open(cells.path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(cells.order.tobytes())
-    metadata = {
-        "axes": "CYX",
-        "UUID": uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()).urn,
-        "Name": sample,
-        "Channel": {"Name": list(PLANES)},
-        "PhysicalSizeX": image_mpp,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": image_mpp,
-        "PhysicalSizeYUnit": "µm",
-    }
+    of_content = uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()).urn
     with (
         outputs.whole(path) as partial,
         tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff,
     ):
         tiff.write(
-            _tiles(cells),
+            tiles(_bands(cells)),
             shape=(len(PLANES), *cells.masks["cell"].shape),
-            dtype=np.uint32,
-            tile=(TILE, TILE),
-            compression="zlib",
-            photometric="minisblack",
-            resolution=(1e4 / image_mpp, 1e4 / image_mpp),
-            resolutionunit="CENTIMETER",
-            software=False,
-            metadata=metadata,
+            **tile_options(image_mpp),
+            metadata=ome_metadata("CYX", of_content, sample, list(PLANES), image_mpp),
         )
     return path
 
 
-def _tiles(cells: Cells) -> Iterator[np.ndarray]:
-    """Yield the planes' tiles in raster order, those at the far edges padded with zeros."""
+def _bands(cells: Cells) -> Iterator[np.ndarray]:
+    """Yield the planes one after the other, in rows of tiles."""
     cell, nucleus = cells.masks["cell"], cells.masks["nucleus"]
-    strips = (
+    planes = (
         cell.read,
         nucleus.read,
-        lambda y0, y1: boundary_strip(cell, y0, y1),
-        lambda y0, y1: boundary_strip(nucleus, y0, y1),
+        lambda y0, y1: boundary_rows(cell, y0, y1),
+        lambda y0, y1: boundary_rows(nucleus, y0, y1),
     )
-    height, width = cell.shape
-    for strip in strips:
-        for y in range(0, height, TILE):
-            band = strip(y, min(y + TILE, height))
-            for x in range(0, width, TILE):
-                part = band[:, x : x + TILE]
-                yield np.pad(part, [(0, TILE - side) for side in part.shape])
+    for read in planes:
+        for y0, y1 in strip_rows(cell.shape, TILE):
+            yield read(y0, y1)

@@ -13,9 +13,10 @@ from ome_zarr.format import FormatV04
 from ome_zarr.writer import write_label_metadata, write_multiscales_metadata
 
 from .. import outputs
-from ..cells.cell_table import Cells, Relabelled
-from ..images.label_image import LabelReader
-from .planes import CHUNK, boundary_strip, fill_pyramid, pyramid_steps
+from ..cells.cell_table import Cells
+from ..images.label_rows import LabelRows, boundary_rows
+from ..images.strips import pyramid_steps
+from .zarr_pyramid import CHUNK, fill_pyramid
 
 COLOURS = {"cell": "3FA7D6", "nucleus": "F2A541"}
 BOUNDARY, INSIDE = 255, 96
@@ -60,7 +61,7 @@ def _create(group: zarr.Group, cells: Cells, dtype, channels: int = 0) -> list[z
     height, width = cells.masks[cells.compartment].shape
     before, image_mpp = ([channels] if channels else []), cells.facts["image_mpp"]
     levels, datasets = [], []
-    for number, step in enumerate(pyramid_steps((height, width))):
+    for number, step in enumerate(pyramid_steps((height, width), CHUNK[0])):
         shape = *before, -(-height // step), -(-width // step)
         chunks = (*(1 for _ in before), *np.minimum(CHUNK, shape[-2:]).tolist())
         levels.append(
@@ -84,12 +85,12 @@ def _create(group: zarr.Group, cells: Cells, dtype, channels: int = 0) -> list[z
     return levels
 
 
-def _drawing(labels: LabelReader | Relabelled) -> Callable[[int, int], np.ndarray]:
+def _drawing(labels: LabelRows) -> Callable[[int, int], np.ndarray]:
     """Return what gives rows of a picture of a mask, (rows, width) uint8."""
 
     def strip(y0: int, y1: int) -> np.ndarray:
         inside = (labels.read(y0, y1) != 0) * np.uint8(INSIDE)
-        inside[boundary_strip(labels, y0, y1) != 0] = BOUNDARY
+        inside[boundary_rows(labels, y0, y1) != 0] = BOUNDARY
         return inside
 
     return strip

@@ -13,8 +13,9 @@ from spatialdata.transformations import Scale
 from .. import outputs
 from ..cells.cell_table import Cells
 from ..images import polygons
+from ..images.strips import pyramid_steps
 from . import anndata
-from .planes import CHUNK, fill_pyramid, pyramid_steps
+from .zarr_pyramid import CHUNK, fill_pyramid
 
 
 def write(cells: Cells, folder: Path) -> Path:
@@ -32,7 +33,7 @@ def write(cells: Cells, folder: Path) -> Path:
     to_um = {"global": Scale([image_mpp, image_mpp], axes=("x", "y"))}
     elements = {"table": TableModel.parse(anndata.table(cells))}
     for name, mask in cells.masks.items():
-        factors = [2] * (len(pyramid_steps(mask.shape)) - 1)
+        factors = [2] * (len(pyramid_steps(mask.shape, CHUNK[0])) - 1)
         elements[anndata.region(name)] = Labels2DModel.parse(
             da.zeros(mask.shape, dtype=np.uint32, chunks=CHUNK),
             dims=("y", "x"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DataError
+from ..errors import DataError, reason
 from ..images.tiff_limits import MAX_SIDE
 
 # A label is the index of a table with an entry for each
@@ -172,8 +172,9 @@ def _read_json(path: Path, of: str) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise DataError(f"{path}: no readable JSON ({reason}); give the one of {of}.") from error
+        raise DataError(
+            f"{path}: no readable JSON ({reason(error)}); give the one of {of}."
+        ) from error
 
 
 def _read_csv(path: Path, columns: set[str], of: str, **options) -> pd.DataFrame:
@@ -184,8 +185,9 @@ def _read_csv(path: Path, columns: set[str], of: str, **options) -> pd.DataFrame
                 raise ValueError("its last line is cut short")
         table = pd.read_csv(path, encoding="utf-8-sig", **options)
     except (OSError, ValueError, OverflowError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise DataError(f"{path}: no readable CSV ({reason}); give the one of {of}.") from error
+        raise DataError(
+            f"{path}: no readable CSV ({reason(error)}); give the one of {of}."
+        ) from error
     if missing := sorted(columns - set(table)):
         raise DataError(f"{path}: has no column {', '.join(missing)}; give the one of {of}.")
     return table

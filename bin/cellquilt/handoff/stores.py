@@ -16,7 +16,7 @@ from zarr.codecs import BloscCodec
 from zarr.storage import ZipStore
 
 from .. import outputs
-from ..errors import DataError
+from ..errors import DataError, reason
 from .step_files import check_facts
 
 CHUNK = 768
@@ -57,9 +57,8 @@ def read(path: Path) -> Iterator[zarr.Group]:
     except Exception as error:  # zarr, its codecs and zipfile raise anything of damaged files
         if not _is_of_reading(error):
             raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
-            f"{path.resolve()}: cut short or damaged after it was written ({reason}). "
+            f"{path.resolve()}: cut short or damaged after it was written ({reason(error)}). "
             "Delete this file and run again with -resume."
         ) from error
 

@@ -1,4 +1,4 @@
-"""Label images: the one writer, the one reader, and their boundaries.
+"""Label images: the one writer and the one reader of their files.
 
 A label image is 2-D; 0 is background and every other value one object. All functions work in
 strips of rows, so that memory does not grow with the slide.
@@ -16,10 +16,10 @@ import tifffile
 import zarr
 
 from .. import outputs
-from ..errors import DataError
+from ..errors import DataError, reason
 from . import tiff_limits
 from .strict_tifffile import strict_tifffile
-from .strips import Scratch, strip_rows
+from .strips import Scratch, pyramid_steps, strip_rows
 
 TILE = 512
 _ENCODED_AT_ONCE = 1 << 26  # bytes of tiles that are handed to the threads that compress them
@@ -27,7 +27,7 @@ _NO_UUID = uuid.UUID(int=0).urn
 _MAX_LABEL = 2**32 - 1
 
 
-def masks_folder(outdir: Path, sample: str, segmenter: str = "mesmer") -> Path:
+def masks_folder(outdir: Path, sample: str, segmenter: str) -> Path:
     """Return where a sample's label images lie, in MCMICRO's layout."""
     return outdir / "segmentation" / f"{segmenter}-{sample}"
 
@@ -52,40 +52,6 @@ def as_labels(array: np.ndarray) -> np.ndarray:
     if array.size and array.dtype.itemsize == 8 and array.max() > _MAX_LABEL:
         raise ValueError(f"labels must not exceed {_MAX_LABEL}, and one is {array.max()}")
     return array.astype(np.uint32, copy=False)
-
-
-def boundaries(labels: np.ndarray) -> np.ndarray:
-    """Return the inner boundary of every object, as labels.
-
-    A boundary pixel has an upper, lower, left or right neighbour of another value. The image
-    edge is no boundary. A strip of a larger image needs one more row on either side, whose
-    own result is to be dropped; see `boundary_rows`.
-
-    Parameters
-    ----------
-    labels : (height, width) integer
-        Label image.
-
-    Returns
-    -------
-    (height, width) array of the same type
-        The label on boundary pixels, 0 elsewhere: where
-        ``skimage.segmentation.find_boundaries(labels, connectivity=1, mode="inner")``.
-    """
-    boundary = np.zeros(labels.shape, bool)
-    change = labels[1:] != labels[:-1]
-    boundary[1:] |= change
-    boundary[:-1] |= change
-    change = labels[:, 1:] != labels[:, :-1]
-    boundary[:, 1:] |= change
-    boundary[:, :-1] |= change
-    return np.where(boundary, labels, 0)
-
-
-def boundary_rows(labels: np.ndarray | Scratch, y0: int, y1: int) -> np.ndarray:
-    """Return rows `y0` to `y1` of the image's boundaries, reading one row more on either side."""
-    above = min(y0, 1)
-    return boundaries(labels[y0 - above : y1 + 1])[above : above + y1 - y0]
 
 
 def write_label_image(
@@ -131,38 +97,20 @@ def write_label_strips(
         If the strips are not all of the image's rows.
     """
     path = Path(path)
-    steps = [1]
-    while max(shape) > TILE * steps[-1]:
-        steps.append(2 * steps[-1])
-    metadata = {
-        "axes": "YX",
-        "UUID": _NO_UUID,
-        "Name": name,
-        "Channel": {"Name": [name]},
-        "PhysicalSizeX": image_mpp,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": image_mpp,
-        "PhysicalSizeYUnit": "µm",
-    }
+    steps = pyramid_steps(shape, TILE)
+    metadata = ome_metadata("YX", _NO_UUID, name, [name], image_mpp)
     half = Scratch(path.parent, (-(-shape[0] // 2), -(-shape[1] // 2)), np.uint32)
     digest = hashlib.sha256(f"{shape} {image_mpp!r} {name}\n".encode())
     with outputs.whole(path) as partial:
         with tifffile.TiffWriter(partial, bigtiff=True, byteorder="<", ome=True) as tiff:
             for step in steps:
-                per_cm = 1e4 / (image_mpp * step)
                 bands = (
                     _keep(_bands(strips, shape), digest, half) if step == 1 else _level(half, step)
                 )
                 tiff.write(
-                    _tiles(bands),
+                    tiles(bands),
                     shape=tuple(-(-side // step) for side in shape),
-                    dtype=np.uint32,
-                    tile=(TILE, TILE),
-                    compression="zlib",
-                    photometric="minisblack",
-                    resolution=(per_cm, per_cm),
-                    resolutionunit="CENTIMETER",
-                    software=False,
+                    **tile_options(image_mpp * step),
                     subifds=len(steps) - 1 if step == 1 else None,
                     subfiletype=0 if step == 1 else 1,
                     metadata=metadata if step == 1 else None,
@@ -211,8 +159,43 @@ def _level(half: Scratch, step: int) -> Iterator[np.ndarray]:
         yield half[y : y + TILE * skip : skip][:, ::skip]
 
 
-def _tiles(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield tiles in raster order, padded with zeros at the far edges."""
+def ome_metadata(
+    axes: str, content_uuid: str, name: str, channels: list[str], image_mpp: float
+) -> dict:
+    """Return what tifffile writes as the OME-XML of label images of a pixel size (um)."""
+    return {
+        "axes": axes,
+        "UUID": content_uuid,
+        "Name": name,
+        "Channel": {"Name": channels},
+        "PhysicalSizeX": image_mpp,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": image_mpp,
+        "PhysicalSizeYUnit": "µm",
+    }
+
+
+def tile_options(mpp: float) -> dict:
+    """Return tifffile's options for `tiles` of labels, of a pixel size in um."""
+    return {
+        "dtype": np.uint32,
+        "tile": (TILE, TILE),
+        "compression": "zlib",
+        "photometric": "minisblack",
+        "resolution": (1e4 / mpp, 1e4 / mpp),
+        "resolutionunit": "CENTIMETER",
+        "software": False,  # whose version would make equal labels unequal files
+    }
+
+
+def tiles(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the tiles of bands of rows, (TILE, TILE) uint32, padded with zeros at the far edges.
+
+    Parameters
+    ----------
+    bands : iterable of (rows, width) uint32
+        From the top down, each of `TILE` rows but for the last one of an image.
+    """
     for band in bands:
         for x in range(0, band.shape[1], TILE):
             part = band[:, x : x + TILE]
@@ -260,7 +243,8 @@ class LabelReader:
             with strict_tifffile(self.path):
                 self._file = tifffile.TiffFile(path, is_ome=False)
         except OSError as error:
-            raise DataError(f"{path}: cannot be read as a TIFF label image: {error}") from error
+            problem = f"cannot be read as a TIFF label image: {reason(error)}"
+            raise DataError(f"{path}: {problem}") from error
         try:
             with strict_tifffile(self.path):
                 self._level = self._open_level()
@@ -308,8 +292,7 @@ class LabelReader:
         try:
             return as_labels(np.asarray(self._level[rows]))
         except Exception as error:  # each codec raises a class of its own
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{self.path}: rows {rows.start} on: {reason}") from error
+            raise DataError(f"{self.path}: rows {rows.start} on: {reason(error)}") from error
 
     def read(self, y0: int, y1: int) -> np.ndarray:
         """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""

@@ -1,24 +1,15 @@
 """Label images as polygons: outlines along the edges of pixels, exact and valid."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import shapely
 from cellquilt_kernels.polygons import Tracer
 
+from .label_rows import LabelRows
 from .strips import strip_rows
 
 _AT_ONCE = 1 << 16  # polygons whose coordinates are made float64 together
-
-
-class Labels(Protocol):
-    """A label image that is read in strips of rows, such as `label_image.LabelReader`."""
-
-    shape: tuple[int, int]
-
-    def read(self, y0: int, y1: int) -> np.ndarray:
-        """Return rows `y0` to `y1` as (rows, width) uint32."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ class Outlines:
         return geometries
 
 
-def trace(labels: Labels, rows: int | None = None) -> Outlines:
+def trace(labels: LabelRows, rows: int | None = None) -> Outlines:
     """Return the outlines of all objects of a label image.
 
     Exactly the pixels of an object lie within its outline. How the image was cut into strips does
@@ -80,7 +71,7 @@ def trace(labels: Labels, rows: int | None = None) -> Outlines:
 
     Parameters
     ----------
-    labels : Labels
+    labels : LabelRows
     rows : int, optional
         Height of a strip.
 

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, reason
 
 DAMAGED = "copy, download or export it again"
-_TOLD = 200  # characters of a complaint in a message
 # Tags whose value decides what is read; a complaint about any other is harmless.
 _ESSENTIAL_TAGS = {256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 284}
 _ESSENTIAL_TAGS |= {317, 322, 323, 324, 325, 330, 339, 347}
@@ -46,8 +45,7 @@ def strict_tifffile(path: Path) -> Iterator[None]:
     except (DataError, MemoryError, OSError):
         raise
     except Exception as error:  # each codec raises a class of its own
-        told = [*listener.complaints, str(error) or type(error).__name__][0]
-        raise _damaged(path, told) from error
+        raise _damaged(path, [*listener.complaints, error][0]) from error
     finally:
         logger.removeHandler(listener)
         logger.setLevel(before[0])
@@ -56,7 +54,5 @@ def strict_tifffile(path: Path) -> Iterator[None]:
         raise _damaged(path, listener.complaints[0])
 
 
-def _damaged(path: Path, told: str) -> DataError:
-    """Return the error; what is told may quote the file, at any length."""
-    line = " ".join(told[: 2 * _TOLD].split())[:_TOLD]
-    return DataError(f"{path}: truncated or damaged ({line}); {DAMAGED}")
+def _damaged(path: Path, problem: Exception | str) -> DataError:
+    return DataError(f"{path}: truncated or damaged ({reason(problem)}); {DAMAGED}")

@@ -36,6 +36,18 @@ def strip_rows(
         yield y0, min(y0 + rows, height)
 
 
+def pyramid_steps(shape: tuple[int, int], side: int) -> list[int]:
+    """Return the steps of a pyramid's levels: 1, 2, 4 and so on, until `side` px hold the image.
+
+    >>> pyramid_steps((3000, 5000), 1024)
+    [1, 2, 4, 8]
+    """
+    steps = [1]
+    while max(shape) > side * steps[-1]:
+        steps.append(2 * steps[-1])
+    return steps
+
+
 class Scratch:
     """A 2-D image on disk, read and written in strips of rows; zero until written.
 

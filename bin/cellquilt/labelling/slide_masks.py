@@ -8,12 +8,8 @@ import pandas as pd
 from .. import outputs, provenance
 from ..compartments import PLURALS, segmented
 from ..handoff import stores
-from ..images.label_image import (
-    boundary_rows,
-    masks_folder,
-    write_label_image,
-    write_label_strips,
-)
+from ..images.label_image import masks_folder, write_label_image, write_label_strips
+from ..images.label_rows import boundary_rows
 from ..images.strips import strip_rows
 from ..tiling.pixel_grid import Grid
 from .stitch import add_counts, blank_proved, stitch, uncertified

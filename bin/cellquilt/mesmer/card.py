@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, reason
 
 LICENCE = (
     "Mesmer's weights and deepcell are licensed for non-commercial academic use only "
@@ -50,7 +50,9 @@ def read_card(folder: Path) -> dict:
     try:
         card = json.loads((folder / "model.json").read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{folder.name}: not a model that MODEL prepared ({error}).") from error
+        raise DataError(
+            f"{folder.name}: not a model that MODEL prepared ({reason(error)})."
+        ) from error
     known = card if isinstance(card, dict) else {}
     if known.get("format") != FORMAT or known.get("saved_model_sha256") != sha256(folder):
         raise DataError(

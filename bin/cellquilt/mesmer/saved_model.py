@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import provenance
-from ..errors import DataError
+from ..errors import DataError, reason
 from .card import FORMAT, LICENCE, OUTPUT_CHANNELS, read_card, sha256
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ def _extract(archive: Path, folder: Path) -> Path:
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             tar.extractall(root)
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{archive.name}: not a readable .tar.gz ({reason}); fetch it again."
+            f"{archive.name}: not a readable .tar.gz ({reason(error)}); fetch it again."
         ) from error
     found = sorted(root.rglob("saved_model.pb"))
     if not found:
@@ -170,7 +169,7 @@ def _refuse_code(folder: Path) -> None:
                 operations |= {node.op for node in nodes}
         kinds = {kind for text in texts if text for kind in _class_names(json.loads(text))}
     except (OSError, ValueError, RecursionError, DecodeError) as error:
-        raise DataError(f"{folder.name}: not a Keras SavedModel ({error}).") from error
+        raise DataError(f"{folder.name}: not a Keras SavedModel ({reason(error)}).") from error
     found = sorted(kinds & CODE | operations & FILE_OPERATIONS)
     if found:
         raise DataError(
@@ -197,8 +196,7 @@ def _load_saved_model(folder: Path) -> tf.keras.Model:
     try:
         model = tf.keras.models.load_model(folder, compile=False)
     except Exception as error:  # TensorFlow raises anything of a damaged graph
-        reason = str(error).partition("\n")[0][:200]
-        raise DataError(f"{folder.name}: not a Keras SavedModel ({reason}).") from error
+        raise DataError(f"{folder.name}: not a Keras SavedModel ({reason(error)}).") from error
     if not isinstance(model, tf.keras.Model):
         raise DataError(f"{folder.name}: a SavedModel, but not one of a Keras network.")
     return model
@@ -230,7 +228,7 @@ def network_from_onnx(path: Path) -> tf.keras.Model:
         graph = onnx.load(str(path), load_external_data=False).graph
     except DecodeError as error:
         raise DataError(
-            f"{path.name}: not a whole .onnx file ({error}); fetch it again."
+            f"{path.name}: not a whole .onnx file ({reason(error)}); fetch it again."
         ) from error
     if any(uses_external_data(tensor) for tensor in graph.initializer):
         raise DataError(f"{path.name}: its weights lie outside of it; save it as one file.")

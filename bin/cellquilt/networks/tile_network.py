@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ..errors import DataError
+from ..errors import DataError, reason
 from .batch_size import (
     MAX_BATCH,
     MIN_BATCH,
@@ -231,7 +231,7 @@ class Network(TileNetwork):
         try:
             self._model = tf.saved_model.load(str(folder))  # the signature does not keep it alive
         except OSError as error:
-            raise DataError(f"{folder.name}: not a SavedModel ({error}).") from error
+            raise DataError(f"{folder.name}: not a SavedModel ({reason(error)}).") from error
         serve = self._model.signatures["serving_default"]
         shape = serve.structured_input_signature[1]["tiles"].shape[1:]
         super().__init__(lambda tiles: serve(tiles=tiles)["maps"], shape, batch_size, mode)

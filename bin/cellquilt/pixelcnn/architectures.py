@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ..errors import DataError
+from ..errors import DataError, reason
 
 BUILT_IN = Path(__file__).with_name("architectures.yaml")
 CLASSES = ("other", "cell", "edge")
@@ -118,8 +118,7 @@ def _read(file: Path) -> dict:
     try:
         table = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, *_UNREADABLE) as error:
-        reason = " ".join(str(error).split())[:_TOLD]
-        raise DataError(f"{file.name}: not a readable YAML file ({reason}).") from error
+        raise DataError(f"{file.name}: not a readable YAML file ({reason(error)}).") from error
     if not isinstance(table, dict):
         raise DataError(
             f"{file.name}: must map names of architectures to their patch and layers, as "

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..compartments import OPTIONS
-from ..errors import DataError
+from ..errors import DataError, reason
 from ..labelling.watershed import Thresholds
 
 CARD = "cellquilt.json"
@@ -50,9 +50,8 @@ def read_card(path: Path) -> dict:
                 raise ValueError("its card is too long")
             card = json.loads(archive.read(CARD))
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path.name}: not a pixel classifier that --mode train wrote ({reason})."
+            f"{path.name}: not a pixel classifier that --mode train wrote ({reason(error)})."
         ) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise DataError(f"{path.name}: a pixel classifier of another version; train it again.")

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import outputs
-from ..errors import DataError
+from ..errors import DataError, reason
 from .architectures import CLASSES, Architecture, from_table
 from .card import CARD, FORMAT, UNREADABLE, read_card
 
@@ -208,11 +208,10 @@ def load(path: Path) -> PixelNetwork:
         model = build(architecture, len(card["channels"]), seed=0)
         model.load_weights(path)
     except UNREADABLE as error:
-        found = [line for line in str(error).splitlines() if "ot allowed" in line]
-        reason = " ".join((found or [str(error)])[0].split())[:200]
+        refused = [line for line in str(error).splitlines() if "ot allowed" in line]
         raise DataError(
             f"{path.name}: its weights cannot be read, or are not of the architecture that its "
-            f"card names; train it again, or fetch it again. ({reason})"
+            f"card names; train it again, or fetch it again. ({reason([*refused, error][0])})"
         ) from error
     if digest(model.get_weights()) != card["weights_sha256"]:
         raise DataError(

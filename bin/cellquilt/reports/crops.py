@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .summary import COMPARTMENTS
+from ..compartments import PLURALS
 
 CROP_UM = 100.0
 CLOSE_UP_UM = 32.0
@@ -35,7 +35,7 @@ def centres(rows: pd.DataFrame, compartment: str, image_mpp: float) -> np.ndarra
 
 def shown(rows: pd.DataFrame, image_mpp: float) -> tuple[str, np.ndarray]:
     """Return cells or, where there are none, nuclei: the compartment and its objects' centres."""
-    measured = [name for name in COMPARTMENTS if f"{name}_centroid_y_um" in rows]
+    measured = [name for name in PLURALS if f"{name}_centroid_y_um" in rows]
     for compartment in measured:
         places = centres(rows, compartment, image_mpp)
         places = places[~np.isnan(places[:, 0])]
@@ -130,7 +130,7 @@ def worst_matched(
     """
     if "mismatch" not in rows:
         return []
-    cell, nucleus = (centres(rows, compartment, image_mpp) for compartment in COMPARTMENTS)
+    cell, nucleus = (centres(rows, compartment, image_mpp) for compartment in PLURALS)
     places = np.where(np.isnan(cell), nucleus, cell)
     mismatch = rows["mismatch"].to_numpy(np.float64, na_value=1.0)
     if not mismatch.any():

@@ -1,32 +1,12 @@
 """Distributions of a sample: counts in bins that are the same for all samples, and quantiles."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from .summary import COMPARTMENTS
+from ..compartments import PLURALS
+from .measures import DENSITY, OF_OBJECTS, Measure
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What is counted: its key, the table's column, and bins of one width from 0 to a limit."""
-
-    key: str
-    column: str
-    width: float
-    limit: float
-
-
-MEASURES = (
-    Measure("cell_area_um2", "cell_area_um2", 5.0, 2000.0),
-    Measure("nucleus_area_um2", "nucleus_area_um2", 5.0, 2000.0),
-    Measure("nuclear_to_cell_ratio", "nuclear_to_cell_ratio", 0.02, 1.0),
-    Measure("mismatch", "mismatch", 0.02, 1.0),
-)
-DENSITY = Measure("patch_density_per_mm2", "", 250.0, 50_000.0)
 
 
 def count(values: np.ndarray, measure: Measure) -> dict:
@@ -71,9 +51,9 @@ def distributions(rows: pd.DataFrame, patches: pd.DataFrame, image_mpp: float) -
         Pixel size in um.
     """
     found = {
-        measure.key: count(rows[measure.column].to_numpy(np.float64, na_value=np.nan), measure)
-        for measure in MEASURES
-        if measure.column in rows
+        measure.key: count(rows[measure.key].to_numpy(np.float64, na_value=np.nan), measure)
+        for measure in OF_OBJECTS
+        if measure.key in rows
     }
     segmented = patches[patches["is_informative"]]
     mm2 = segmented["height"] * segmented["width"] * image_mpp**2 / 1e6
@@ -83,4 +63,4 @@ def distributions(rows: pd.DataFrame, patches: pd.DataFrame, image_mpp: float) -
 
 def counted(patches: pd.DataFrame) -> str:
     """Return the column of patches_metadata.csv that counts cells or, without cells, nuclei."""
-    return next(f"n_{objects}" for objects in COMPARTMENTS.values() if f"n_{objects}" in patches)
+    return next(f"n_{objects}" for objects in PLURALS.values() if f"n_{objects}" in patches)

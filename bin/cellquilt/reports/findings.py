@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .summary import COMPARTMENTS
+from ..compartments import PLURALS
 
 # Of cells with a nucleus, or of nuclei with a cell; where Mesmer works well it is above 0.9.
 LOW_MATCHED = 0.7
@@ -24,7 +24,7 @@ def plural(n: int, singular: str, plural: str) -> str:
 def findings(sample: dict) -> list[Finding]:
     """Return what needs attention in a sample, the urgent first; see `run_report.render`."""
     summary, patches = sample["summary"], sample["patches"]
-    counts = {name: summary[f"n_{name}"] for name in COMPARTMENTS.values()}
+    counts = {name: summary[f"n_{name}"] for name in PLURALS.values()}
     if patches["empty"]["n"] + patches["skipped"]["n"] == _n_patches(patches):
         found = [Finding(True, "Nothing was segmented: all patches were skipped.")]
     elif not any(counts.values()):
@@ -41,7 +41,7 @@ def _n_patches(patches: dict) -> int:
 
 def _certificate(sample: dict) -> list[Finding]:
     found = []
-    for singular, objects in COMPARTMENTS.items():
+    for singular, objects in PLURALS.items():
         if n := sample["summary"][f"n_uncertified_{objects}"]:
             objects_ = plural(n, f"{singular} is", f"{objects} are")
             found.append(Finding(True, f"{objects_} not certified: a wider halo may change them."))

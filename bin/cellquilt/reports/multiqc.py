@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import outputs
+from ..compartments import PLURALS
+from .measures import MEASURES
 
 PARENT = {
     "parent_id": "cellquilt",
     "parent_name": "Cellquilt",
     "parent_description": "Cells and nuclei segmented in whole slides, and matched.",
 }
-OBJECTS = {"cell": "cells", "nucleus": "nuclei"}
 # Of REPAIR, from the best to the worst; see docs/outputs.md.
 STATUSES = {
     "matched": ("Cell with its nucleus", "#1b9e77"),
@@ -42,7 +43,7 @@ def write(samples: Sequence[dict], folder: Path) -> list[Path]:
         Files ending in ``_mqc.json``, those that have anything to show.
     """
     contents = {"general": general_statistics(samples), "status": status_counts(samples)}
-    contents |= {f"{name}_area": areas(samples, name) for name in OBJECTS}
+    contents |= {f"{name}_area": areas(samples, name) for name in PLURALS}
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, content in contents.items():
@@ -93,8 +94,8 @@ def general_statistics(samples: Sequence[dict]) -> dict:
 
 def _statistics(sample: dict) -> dict[str, float]:
     summary = sample["summary"]
-    n_found = sum(summary[f"n_{objects}"] or 0 for objects in OBJECTS.values())
-    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in OBJECTS.values())
+    n_found = sum(summary[f"n_{objects}"] or 0 for objects in PLURALS.values())
+    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in PLURALS.values())
     values = {
         "n_cells": summary["n_cells"],
         "n_nuclei": summary["n_nuclei"],
@@ -133,12 +134,12 @@ def status_counts(samples: Sequence[dict]) -> dict:
 
 def areas(samples: Sequence[dict], compartment: str) -> dict:
     """Return the distributions of a compartment's areas, a line a sample."""
-    objects = OBJECTS[compartment]
-    key = f"{compartment}_area_um2"
+    measure = MEASURES[f"{compartment}_area_um2"]
+    objects, unit = measure.what, measure.unit
     found = {
-        sample["sample"]: sample["distributions"][key]
+        sample["sample"]: sample["distributions"][measure.key]
         for sample in samples
-        if sample["distributions"].get(key, {"n": 0})["n"]
+        if sample["distributions"].get(measure.key, {"n": 0})["n"]
     }
     return {
         "section_name": f"Area of {objects}",
@@ -148,11 +149,11 @@ def areas(samples: Sequence[dict], compartment: str) -> dict:
             "id": f"cellquilt_{compartment}_area_plot",
             "title": f"Cellquilt: area of {objects}",
             "xlab": "Area",
-            "xsuffix": " µm²",
+            "xsuffix": f" {unit}",
             "ylab": f"Share of {objects}",
             "ysuffix": "%",
             "ymin": 0,
-            "tt_label": "{point.x:.0f} µm²: {point.y:.2f}%",
+            "tt_label": f"{{point.x:.0f}} {unit}: {{point.y:.2f}}%",
         },
         "data": {name: _shares(distribution) for name, distribution in found.items()},
     }

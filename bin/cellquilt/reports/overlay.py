@@ -18,6 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
+from ..compartments import PLURALS
 from ..handoff import stores
 from .crops import Crop, choose_crops, shown
 from .slide_view import (
@@ -29,7 +30,7 @@ from .slide_view import (
     scale_bar,
     thumbnail,
 )
-from .summary import COMPARTMENTS, headlines, shortened
+from .summary import headlines, shortened
 
 THUMBNAIL_PX = (1056, 1120)
 MAX_ENLARGEMENT = 4
@@ -70,7 +71,7 @@ def draw_overlay(
         mpp = facts["image_mpp"]
         extent = facts["image"]["height"] * mpp, facts["image"]["width"] * mpp
         compartment, places = shown(rows, mpp)
-        objects = COMPARTMENTS[compartment]
+        objects = PLURALS[compartment]
         crops = choose_crops(places, extent)
 
         scale = min(*np.divide(THUMBNAIL_PX, codes.shape[1:]), MAX_ENLARGEMENT)

@@ -5,45 +5,21 @@ text is escaped by the template.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
 from .. import __version__
+from ..segmenters import title_of
 from .charts import n_beyond, outline, shared_axes
 from .findings import LOW_MATCHED, findings
+from .measures import MEASURES
 from .sample_report import OUTLINE_UM
 from .slide_view import LINE_COLOURS, SIGNAL_COLOURS, scale_bar
 from .summary import certificate
 from .usage import Step
 
 TEMPLATES = Path(__file__).parent / "templates"
-SEGMENTERS = {"mesmer": "Mesmer", "pixelcnn": "pixel classifiers"}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How a distribution is named, and the upper end of its axis where that is given."""
-
-    title: str
-    unit: str
-    what: str
-    decimals: int = 0
-    limit: float | None = None
-
-
-MEASURES = {
-    "cell_area_um2": Measure("Cell area", "µm²", "cells"),
-    "nucleus_area_um2": Measure("Nucleus area", "µm²", "nuclei"),
-    "nuclear_to_cell_ratio": Measure(
-        "Nuclear-to-cell ratio", "area of nucleus / cell", "matched cells", 2, 1.0
-    ),
-    "mismatch": Measure(
-        "Mismatch", "share of the nucleus outside its cell", "matched cells", 2, 1.0
-    ),
-    "patch_density_per_mm2": Measure("Density", "{objects} per mm² of a patch", "patches"),
-}
 
 
 def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
@@ -59,7 +35,7 @@ def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
     """
     samples = sorted(samples, key=lambda sample: sample["sample"])
     axes = {
-        key: shared_axes([sample["distributions"][key] for sample in having], measure.limit)
+        key: shared_axes([sample["distributions"][key] for sample in having], measure.axis_limit)
         for key, measure in MEASURES.items()
         if (having := [sample for sample in samples if key in sample["distributions"]])
     }
@@ -83,8 +59,8 @@ def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
         css=(TEMPLATES / "report.css").read_text(),
         samples=samples,
         found=[findings(sample) for sample in samples],
-        segmenters=sorted({SEGMENTERS[sample["segmenter"]] for sample in samples}),
-        segmenter_names=SEGMENTERS,
+        segmenters=sorted({title_of(sample["segmenter"]) for sample in samples}),
+        segmenter_title=title_of,
         least_matched=least_matched(samples),
         low_matched=LOW_MATCHED,
         certificate=certificate,

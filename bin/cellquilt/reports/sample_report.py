@@ -13,12 +13,14 @@ from skimage.measure import approximate_polygon
 
 from .. import __version__
 from ..cells import cell_table
+from ..compartments import PLURALS
 from ..errors import DataError
 from ..handoff import stores
+from ..segmenters import DEFAULT
 from .crops import Crop, choose_crops, close_ups, shown, worst_matched
-from .distributions import MEASURES, counted, distributions
+from .distributions import counted, distributions
+from .measures import OF_OBJECTS
 from .slide_view import LINE_COLOURS, crop_lines, crop_signal, in_colours, thumbnail
-from .summary import COMPARTMENTS
 
 THUMBNAIL_PX = 900
 N_CLOSE_UPS = 6
@@ -27,8 +29,8 @@ WEBP_QUALITY = 82
 ENLARGEMENT = 3
 OUTLINE_UM = 0.05
 
-PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in COMPARTMENTS for axis in "yx")
-COLUMNS = ("cell_id", *PLACES, *(measure.column for measure in MEASURES))
+PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in PLURALS for axis in "yx")
+COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS))
 
 
 def read_cells(table: Path, sample: str) -> pd.DataFrame:
@@ -93,7 +95,7 @@ def describe(
         return {
             "cellquilt": __version__,
             "sample": facts["sample"],
-            "segmenter": counts.get("segmenter", "mesmer"),
+            "segmenter": counts.get("segmenter", DEFAULT),
             "objects": counted(patches).removeprefix("n_"),
             "image": {
                 **image,
@@ -106,7 +108,7 @@ def describe(
             },
             "summary": summary,
             "n_by_status": counts.get("n_by_status"),
-            "n_disputed_px": sum(counts.get(f"{name}_disputed_px", 0) for name in COMPARTMENTS),
+            "n_disputed_px": sum(counts.get(f"{name}_disputed_px", 0) for name in PLURALS),
             "density_per_mm2": n_objects / mm2,
             "patches": patch_states(patches),
             "distributions": distributions(rows, patches, mpp),
@@ -170,7 +172,7 @@ def _pictures(
         return {
             "title": crop.title,
             "n_objects": crop.n_objects,
-            "objects": COMPARTMENTS[compartment],
+            "objects": PLURALS[compartment],
             "y_um": crop.y,
             "x_um": crop.x,
             "side_um": crop.side,

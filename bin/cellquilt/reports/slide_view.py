@@ -12,10 +12,10 @@ import zarr
 from scipy import ndimage as ndi
 from skimage.measure import find_contours
 
+from ..compartments import PLURALS
 from ..images.label_image import LabelReader
 from ..tiling.pixel_grid import MODEL_MPP
 from .crops import Crop
-from .summary import COMPARTMENTS
 
 # An object that reaches out of a crop by no more than this is seen whole.
 MARGIN_UM = 25.0
@@ -107,7 +107,7 @@ def crop_lines(masks: dict[str, Path], crop: Crop, image_mpp: float) -> dict[str
         return [(line + first + 0.5)[:, ::-1] * image_mpp for line in lines]
 
     lines: dict[str, list] = {}
-    for compartment in COMPARTMENTS:
+    for compartment in PLURALS:
         original = f"{compartment}_original"
         if compartment in masks:
             matched = window(compartment)

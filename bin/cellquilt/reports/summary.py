@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from ..cells.object_f1 import object_f1
+from ..compartments import PLURALS
 from ..errors import DataError
 from ..images.label_image import LabelReader
+from ..segmenters import DEFAULT
 
-COMPARTMENTS = {"cell": "cells", "nucleus": "nuclei"}
 COUNTS = (
     "n_cells",
     "n_nuclei",
@@ -58,7 +59,7 @@ def summarise(
     """
     sample, image = facts["sample"], facts["image"]
     shape = image["height"], image["width"]
-    if not any(found(masks, compartment) for compartment in COMPARTMENTS):
+    if not any(found(masks, compartment) for compartment in PLURALS):
         raise DataError(
             f"{sample}: none of the masks ({', '.join(masks) or 'none given'}) is cell.ome.tif "
             "or nucleus.ome.tif; give at least one of them."
@@ -74,10 +75,10 @@ def summarise(
         "sample": sample,
         "image": image["name"],
         **{name: counts.get(name) for name in COUNTS},
-        "segmentation": f"segmentation/{counts.get('segmenter', 'mesmer')}-{sample}",
+        "segmentation": f"segmentation/{counts.get('segmenter', DEFAULT)}-{sample}",
         "overlay": overlay,
     }
-    for compartment in COMPARTMENTS:
+    for compartment in PLURALS:
         mask, true = found(masks, compartment), truth.get(f"{compartment}_truth")
         if mask and true:
             summary[f"f1_{compartment}"] = object_f1(_read(mask), _read(true))["f1"]
@@ -95,20 +96,20 @@ def headlines(summary: dict, facts: dict) -> tuple[str, str, str]:
     size = f"{image['width']:,} × {image['height']:,} px,  {facts['image_mpp']:.4g} µm/px"
     parts = [
         f"{summary[f'n_{objects}']:,} {objects}"
-        for objects in COMPARTMENTS.values()
+        for objects in PLURALS.values()
         if summary[f"n_{objects}"] is not None
     ]
     if summary["n_matched"] is not None:
         fractions = [
             f"{summary[f'{compartment}_matched_fraction']:.1%} of {objects}"
-            for compartment, objects in COMPARTMENTS.items()
+            for compartment, objects in PLURALS.items()
             if summary[f"{compartment}_matched_fraction"] is not None
         ]
         share = f" ({', '.join(fractions)})" if fractions else ""
         parts.append(f"{summary['n_matched']:,} matched{share}")
     scores = [
         f"{summary[f'f1_{compartment}']:.3f} {objects}"
-        for compartment, objects in COMPARTMENTS.items()
+        for compartment, objects in PLURALS.items()
         if summary.get(f"f1_{compartment}") is not None
     ]
     if scores:
@@ -122,7 +123,7 @@ def certificate(summary: dict) -> str:
     """Return in a few words how much of a sample is proved to be as in the whole image."""
     unproved = {
         f"{objects} not certified": summary[f"n_uncertified_{objects}"]
-        for objects in COMPARTMENTS.values()
+        for objects in PLURALS.values()
     } | {"patches skipped without proof": summary["n_unproved_patches"]}
     return ", ".join(f"{n:,} {what}" for what, n in unproved.items() if n) or "all certified"
 

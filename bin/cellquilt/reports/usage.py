@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DataError
+from ..errors import DataError, reason
 
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
@@ -67,7 +67,7 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
             na_values={name: [""] for name in COLUMNS[2:]},
         )
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}") from error
+        raise DataError(f"{path}: cannot be read as a table: {reason(error)}") from error
     if tuple(tasks.columns) != COLUMNS:
         raise DataError(f"{path}: must have the columns {', '.join(COLUMNS)}, with tabs between.")
     steps = [_step(str(name), rows, mpx) for name, rows in tasks.groupby("step")]

@@ -57,6 +57,11 @@ class Request:
         return segmented(self.compartment)
 
 
+def title_of(name: str) -> str:
+    """Return what people read of a segmenter; of one that is not Cellquilt's, its name."""
+    return SEGMENTERS.get(name, name)
+
+
 def runner(name: str) -> Callable[[Request], None]:
     """Return what runs a segmenter on a task; its libraries are imported here and not before."""
     return import_module(f".{name}", __name__).segment

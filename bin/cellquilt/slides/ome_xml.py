@@ -12,7 +12,7 @@ from lxml import etree
 from ome_types.model import OME, Pixels, TiffData, UnitsLength
 from pydantic import ValidationError
 
-from ..errors import DataError
+from ..errors import DataError, reason
 from .pixel_size import differ
 
 MICRON = UnitsLength.MICROMETER.value
@@ -135,21 +135,19 @@ def _from_xml(xml: str, path: Path) -> OME:
         return ome
     except (etree.LxmlError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{path}: its OME-XML is malformed ({_reason(error)}); correct it by"
+            f"{path}: its OME-XML is malformed ({_problem(error)}); correct it by"
             " tiffcomment -set (Bio-Formats) or export the slide again"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _problem(error: Exception) -> str:
     """Return what is wrong in a line, without the parsers' addenda."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        reason = f"{error.title} {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    elif isinstance(error, etree.XMLSyntaxError):
-        reason = error.msg
-    else:
-        reason = str(error).partition("\n")[0]
-    return " ".join(reason.split())[:_TOLD]
+        return reason(f"{error.title} {'.'.join(map(str, first['loc']))}: {first['msg']}")
+    if isinstance(error, etree.XMLSyntaxError):
+        return reason(error.msg)
+    return reason(error)
 
 
 def _prune(tree: etree._ElementTree) -> etree._ElementTree:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage import measure
 
-from ..images.label_image import boundaries
+from ..images.label_rows import boundaries
 
 # What a pixel of the layout is; the rows of MIX.
 NOTHING, EPITHELIUM, FOLLICLE, STROMA = range(4)

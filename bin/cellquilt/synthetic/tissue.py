@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import DataError
-from ..images.label_image import boundaries, write_label_image
+from ..images.label_image import write_label_image
+from ..images.label_rows import boundaries
 from .anatomy import BY_KIND, MATRIX, NOTHING, STROMA, Anatomy, section, smooth_noise
 from .microscope import photograph, write_image
 

@@ -1,4 +1,4 @@
-"""What the exports of masks share: boundaries and pyramids, in strips of rows."""
+"""Pyramids of zarr arrays, written in strips of rows."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,30 +6,10 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from ..cells.cell_table import Relabelled
-from ..images.label_image import LabelReader, boundaries
 from ..images.strips import Scratch
 
 # A row of chunks is in memory at once; wide chunks make few files of a large slide.
 CHUNK = (1024, 4096)
-
-
-def boundary_strip(labels: LabelReader | Relabelled, y0: int, y1: int) -> np.ndarray:
-    """Return rows `y0` to `y1` of the boundaries, see `cellquilt.images.label_image.boundaries`."""
-    above = min(y0, 1)
-    return boundaries(labels.read(y0 - above, y1 + 1))[above : above + y1 - y0]
-
-
-def pyramid_steps(shape: tuple[int, int]) -> list[int]:
-    """Return 1, 2, 4 and so on, until every so-manieth pixel of an image fits in a chunk's height.
-
-    >>> pyramid_steps((3000, 5000))
-    [1, 2, 4, 8]
-    """
-    steps = [1]
-    while max(shape) > CHUNK[0] * steps[-1]:
-        steps.append(2 * steps[-1])
-    return steps
 
 
 def fill_pyramid(
