@@ -1,4 +1,4 @@
-"""Compile every .pyx of the package, and leave nothing beside the sources."""
+"""Compile every .pyx of the package, without build files next to the sources."""
 
 import os
 import tempfile
@@ -6,8 +6,8 @@ from glob import glob
 
 from setuptools import Extension, setup
 
-# -ffp-contract=off: a fused multiply-add rounds once where the references round twice.
-# No -march=native: the same build serves every machine of a cluster.
+# -ffp-contract=off: a fused multiply-add rounds once, but the references round twice.
+# No -march=native: the same build runs on every machine of a cluster.
 COMPILE = ["-O3", "-ffp-contract=off", "-g0"]
 DIRECTIVES = {
     "language_level": 3,

@@ -1,1 +1,1 @@
-"""Compiled loops over arrays; each module is used, explained and tested beside its reference."""
+"""Compiled loops over arrays; the tests compare each kernel with a reference implementation."""

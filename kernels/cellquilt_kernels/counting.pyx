@@ -1,9 +1,9 @@
-"""The joint histogram of two label images, matching by it, and painting by its labels.
+"""Joint histogram of two label images, matching of their objects, and writing matched labels.
 
 Label images are uint32; 0 is background. The interior of an object is its pixels whose upper,
-lower, left and right neighbours belong to it too; beyond the image's edge nothing is missing.
-A strip of a larger image is given with the rows next to it, `above` and `below`, and None at the
-image's edge.
+lower, left and right neighbours belong to it too; neighbours outside the image are ignored.
+A strip of a larger image is given with the adjacent rows `above` and `below`; these are None at
+the image's edge.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -23,16 +23,16 @@ cdef int no_memory() except -1 nogil:
 
 
 cdef class Index:
-    """Numbers keys, other than 0, in the order in which they come: a hash table.
+    """Hash table that numbers keys, other than 0, in order of insertion.
 
     Parameters
     ----------
     keys : (n,) uint64, optional
-        Unique; the k-th is given the number k, from 0.
+        Unique; the k-th gets the number k, from 0.
     """
 
     cdef uint64_t *keys
-    cdef uint32_t *slots  # number + 1 of the key that hashes here or shortly before, or 0
+    cdef uint32_t *slots  # number + 1 of the key that hashes to this or a preceding slot, or 0
     cdef Py_ssize_t n, n_slots, capacity
     cdef int shift
 
@@ -51,14 +51,14 @@ cdef class Index:
         return self.n
 
     cdef inline Py_ssize_t slot(self, uint64_t key) noexcept nogil:
-        """Return where the key is, or would be."""
+        """Return the slot of the key, or the one where it would be inserted."""
         cdef Py_ssize_t at = <Py_ssize_t>((key * 0x9E3779B97F4A7C15ULL) >> self.shift)
         while self.slots[at] and self.keys[self.slots[at] - 1] != key:
             at = (at + 1) & (self.n_slots - 1)
         return at
 
     cdef inline Py_ssize_t find(self, uint64_t key) noexcept nogil:
-        """Return the key's number, or -1 where it has none."""
+        """Return the key's number, or -1 if it has none."""
         return <Py_ssize_t>self.slots[self.slot(key)] - 1
 
     cdef inline Py_ssize_t number(self, uint64_t key) except -1 nogil:
@@ -93,7 +93,7 @@ cdef class Index:
 
 
 cdef class JointHistogram:
-    """Sums over the pixels of each pair of labels, gathered strip by strip."""
+    """Sums over the pixels of each pair of labels, accumulated strip by strip."""
 
     cdef Index pairs
     cdef int64_t (*sums)[6]
@@ -168,15 +168,15 @@ cdef class JointHistogram:
         return self.sums[number]
 
     def read(self, uint64_t[::1] keys, int64_t[:, ::1] sums):
-        """Copy what was counted, in no order.
+        """Copy the sums, in no particular order.
 
         Parameters
         ----------
         keys : (n,) uint64
-            Takes the pairs, as first label * 2^32 + second label; at least one is not 0.
+            Output: pairs as first label * 2^32 + second label; at least one is not 0.
         sums : (n, 6) int64
-            Takes the number of pixels, the sums of their rows and of their columns, and the same
-            over the interior of the first object, all 0 where either label is 0.
+            Output: number of pixels, sums of their rows and of their columns, and the same
+            over the interior of the first object, all 0 if either label is 0.
         """
         cdef Py_ssize_t i, k
         for i in range(self.pairs.n):
@@ -206,7 +206,7 @@ cdef inline (const uint32_t *, const uint32_t *) neighbours(
     const uint32_t[::1] above,
     const uint32_t[::1] below,
 ) noexcept nogil:
-    """Return the rows above and below; at the image's edge the row itself, which differs nowhere."""
+    """Return the rows above and below; at the image's edge the row itself, which never differs."""
     cdef const uint32_t *up = &strip[y, 0]
     cdef const uint32_t *down = up
     if y > 0:
@@ -223,7 +223,7 @@ cdef inline (const uint32_t *, const uint32_t *) neighbours(
 cdef inline Py_ssize_t run(
     const uint32_t *a, const uint32_t *b, Py_ssize_t x, Py_ssize_t width
 ) noexcept nogil:
-    """Return where the run of equal pairs ends that starts at `x`."""
+    """Return the end of the run of equal pairs that starts at `x`."""
     cdef uint32_t label = a[x], other = b[x]
     x += 1
     while x < width and a[x] == label and b[x] == other:
@@ -232,7 +232,7 @@ cdef inline Py_ssize_t run(
 
 
 cdef inline bint at_left(const uint32_t *a, Py_ssize_t x) noexcept nogil:
-    """Return whether an object starts at `x` and not at the image's edge."""
+    """Return whether an object starts at `x`, other than at the image's edge."""
     return x > 0 and a[x - 1] != a[x]
 
 
@@ -254,7 +254,7 @@ cdef inline void interior(
     cdef int64_t n = 0, columns = 0
     cdef Py_ssize_t x
     start += at_left(a, start)
-    # A run of one pixel may be at both ends.
+    # A run of one pixel can be at both ends.
     stop -= stop > start and at_right(a, stop - 1, width)
     for x in range(start, stop):
         if up[x] == label and down[x] == label:
@@ -271,28 +271,28 @@ def choose(
     unsigned char[::1] taken,
     int64_t[::1] chosen,
 ):
-    """Give each first object, in their order, the second one that lies most inside it.
+    """Match each first object, in order, with the second object that lies most inside it.
 
     Parameters
     ----------
     first : (n,) uint64
-        Labels of the pairs' first objects, equal ones next to each other.
+        Labels of the pairs' first objects, equal ones adjacent.
     second : (n,) int64
-        Numbers, from 0, of the second ones, ascending for each first.
+        Numbers, from 0, of the second objects, ascending for each first object.
     shared : (n, k) int64
-        Its column 0 counts the pixels that they share.
+        Column 0 is the number of pixels that they share.
     area : (m,) int64
-        Pixels of the second objects. The largest shared / area wins, compared as integers; the
-        first of equal ones.
+        Pixels of the second objects. The largest shared / area wins, compared as integers; of
+        equal ones the first.
     taken : (m,) uint8
-        Whether a second object cannot be chosen any more; 1 is set where one is.
+        Whether a second object is unavailable; set to 1 when it is chosen.
     chosen : (at least as many as first objects,) int64
-        Takes the chosen pairs.
+        Output: the chosen pairs.
 
     Returns
     -------
     int
-        How many were chosen.
+        Number of chosen pairs.
     """
     cdef Py_ssize_t n = first.shape[0], n_chosen = 0, k = 0, best
     cdef uint64_t own
@@ -324,10 +324,10 @@ def paint(
     uint32_t[:, ::1] first_out,
     uint32_t[:, ::1] second_out,
 ):
-    """Paint a strip of matched objects with their numbers in the two indices plus 1.
+    """Write a strip of matched objects, labelled with their number in the indices plus 1.
 
-    A second object is painted where its number is that of the first one, in whose interior it
-    must be. All else becomes 0.
+    A pixel of a second object is kept if it has the same number as the first object and lies in
+    its interior. All other pixels become 0.
     """
     cdef Py_ssize_t height = first.shape[0], width = first.shape[1]
     cdef Py_ssize_t y, x, start, stop, i

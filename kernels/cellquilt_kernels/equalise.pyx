@@ -1,7 +1,7 @@
 """Histograms and look-up tables of small integers, and CLAHE of binned grey levels.
 
 The reference of `clahe` is ``skimage.exposure._adapthist._clahe`` with a kernel of 128, a clip
-limit of 0.01 and 256 bins, which the constants below are.
+limit of 0.01 and 256 bins, as in the constants below.
 """
 
 from libc.stdlib cimport free, malloc
@@ -25,7 +25,7 @@ cdef enum:
 
 
 def histogram(const small_t[::1] values, long long[::1] counts):
-    """Add to `counts`, one entry for every value of the type, how often each value occurs."""
+    """Add the number of occurrences of each value to `counts`, one entry per value of the type."""
     cdef Py_ssize_t i
     if counts.shape[0] != 1 << 8 * sizeof(small_t):
         raise ValueError("counts must have an entry for every value of the type")
@@ -35,7 +35,7 @@ def histogram(const small_t[::1] values, long long[::1] counts):
 
 
 def lookup(const small_t[::1] values, const entry_t[::1] table, entry_t[::1] out):
-    """Fill `out` with ``table[values]``; the table has an entry for every value there is."""
+    """Fill `out` with ``table[values]``; the table has an entry for every value of the type."""
     cdef Py_ssize_t i
     if out.shape[0] != values.shape[0]:
         raise ValueError("values and out differ in size")
@@ -59,7 +59,7 @@ def clahe(
     start, stop : int
         Rows, ``0 <= start < stop <= height``.
     out : (stop - start, width) uint16
-        Takes the equalised levels, below 16,384.
+        Output: equalised levels, below 16,384.
     """
     cdef Py_ssize_t n_rows = (bins.shape[0] + KERNEL - 1) // KERNEL
     cdef Py_ssize_t n_cols = (bins.shape[1] + KERNEL - 1) // KERNEL
@@ -72,14 +72,14 @@ def clahe(
         raise ValueError("rows outside the image")
     if out.shape[0] != stop - start or out.shape[1] != bins.shape[1]:
         raise ValueError("out does not fit the rows")
-    # The maps of two successive rows of blocks; those of row r are in half r % 2.
+    # The maps of two consecutive rows of blocks; those of row r are in half r % 2.
     cdef float *maps = <float *>malloc(2 * size * sizeof(float))
     if maps == NULL:
         raise MemoryError
     with nogil:
         while y0 < stop:
-            # The pixels between the centres of two rows of blocks; before the first centre and
-            # after the last there is only one row to interpolate from.
+            # The pixels between the centres of two rows of blocks; above the first and
+            # below the last there is only one row to interpolate from.
             y1 = min(row * KERNEL + HALF, stop)
             above, below = max(row - 1, 0), min(row, n_rows - 1)
             while measured < below:
@@ -104,7 +104,7 @@ def clahe(
 
 
 cdef inline Py_ssize_t reflected(Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    """Return the pixel of 0 to n - 1 that pixel `i` beyond the end mirrors, the last not twice."""
+    """Return the pixel in 0 to n - 1 that pixel `i` mirrors; the last one is not repeated."""
     if n == 1:
         return 0
     i = i % (2 * n - 2)
@@ -114,13 +114,13 @@ cdef inline Py_ssize_t reflected(Py_ssize_t i, Py_ssize_t n) noexcept nogil:
 cdef void measure(
     const unsigned char[:, ::1] bins, Py_ssize_t row, Py_ssize_t col, float *levels
 ) noexcept nogil:
-    """Fill `levels` with the map of one block from bin to equalised grey level."""
+    """Fill `levels` with one block's map from bin to equalised grey level."""
     cdef Py_ssize_t height = bins.shape[0], width = bins.shape[1]
     cdef Py_ssize_t x0 = col * KERNEL
     cdef Py_ssize_t inside = min(width - x0, KERNEL)
     cdef Py_ssize_t y, x
     cdef const unsigned char *line
-    # Neighbours are often equal; counting them apart, one need not wait for the other.
+    # Neighbours are often equal: separate counters avoid waiting for the previous increment.
     cdef int counts[4][N_BINS]
     cdef int total = 0
     memset(counts, 0, sizeof(counts))
@@ -139,7 +139,7 @@ cdef void measure(
 
 
 cdef void clip(int *counts) noexcept nogil:
-    """Cut the counts off at CLIP and spread the excess, as skimage's ``clip_histogram`` does."""
+    """Clip the counts at CLIP and redistribute the excess, as skimage's ``clip_histogram`` does."""
     cdef int excess = 0, before, share, under, step
     cdef Py_ssize_t i, first
     for i in range(N_BINS):

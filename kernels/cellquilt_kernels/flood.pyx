@@ -1,13 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Marker-controlled watershed by priority flood, first in first out among equals.
+"""Marker-controlled watershed by priority flood, first in, first out at equal height.
 
 The algorithm of `skimage.segmentation.watershed` (Soille and Ansoult, Signal Processing 20, 1990;
 Beucher and Meyer, 1993): the highest pixel at the edge of the flood gives its label to its four
-neighbours. scikit-image leaves the order of markers of equal height open; here they flood in
-raster order, so that a window of an image is flooded as the image is.
+neighbours. scikit-image does not define the order of markers of equal height; here they flood in
+raster order, so that a window of an image is flooded like the whole image.
 
-The queue is a heap of the pixels at the flood's present height and above, which is small, and
-one bin after another of those further down, which are sorted only when the flood comes to them.
+The queue is a small heap of the pixels at the flood's current height and above, and bins of lower
+pixels, which are sorted only when the flood reaches their height.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ cdef enum:
     NEVER = -2
     N_BINS = 4096
 
-cdef struct Pixel:  # together, since a flood meets pixels all over the image
+cdef struct Pixel:  # together in memory, since a flood visits pixels all over the image
     int label
     uint32_t depth
 
@@ -39,8 +39,8 @@ cdef struct Heap:
 
 
 cdef inline uint32_t depth_of(float height) noexcept nogil:
-    """Return a number that is the smaller the higher the pixel."""
-    cdef float value = height + <float>0.0  # -0.0 and 0.0 are of one height
+    """Return a number that decreases with the height of the pixel."""
+    cdef float value = height + <float>0.0  # -0.0 and 0.0 have the same height
     cdef uint32_t bits
     memcpy(&bits, &value, sizeof(bits))
     return bits if bits & 0x80000000u else ~(bits | 0x80000000u)
@@ -99,12 +99,12 @@ def watershed(
     const unsigned char[::1] certain,
     open_sides,
 ):
-    """Flood a window of a larger image downwards from markers, and tell which labels are sure.
+    """Flood a window of a larger image downwards from markers, and find which labels are certain.
 
-    What lies outside the window, and markers that may not be there, count as one more marker,
-    UNKNOWN, that floods before all others. So UNKNOWN is nowhere later than any flood from
-    outside could be, and a label that does not touch it has exactly the pixels that it has in
-    the whole image.
+    Everything outside the window, and uncertain markers, count as an additional marker, UNKNOWN,
+    that floods before all others. So UNKNOWN reaches every pixel no later than any flood from
+    outside could, and a label that does not touch it has exactly the pixels that it has in the
+    whole image.
 
     Parameters
     ----------
@@ -113,24 +113,24 @@ def watershed(
     markers : (H, W) ndarray of int32
         1 ... n; 0 elsewhere.
     threshold : float
-        Only pixels above it are flooded; markers elsewhere count for nothing.
+        Only pixels above it are flooded; markers elsewhere are ignored.
     certain : (n,) ndarray of uint8
         Whether each marker is the same in the whole image.
     open_sides : tuple of bool
-        Whether the image goes on above, below, left and right of the window.
+        Whether the image continues above, below, left and right of the window.
 
     Returns
     -------
     labels : (H, W) ndarray of int32
-        The marker that each pixel belongs to; 0 outside, -1 where that is UNKNOWN.
+        The marker that each pixel belongs to; 0 for background, -1 for UNKNOWN.
     areas : (n + 1,) ndarray of int64
         Pixels of each label.
     touched : (n + 1,) ndarray of bool
-        Labels with a pixel beside UNKNOWN.
+        Labels with a pixel adjacent to UNKNOWN.
     """
     cdef Py_ssize_t height = image.shape[0], width = image.shape[1], n = certain.shape[0]
     cdef Py_ssize_t stride = width + 2, y, x, i, index
-    # a frame of pixels that are never flooded saves every test for the window's edge
+    # a frame of pixels that are never flooded makes tests for the window's edge unnecessary
     cdef Py_ssize_t n_pixels = (height + 2) * stride
     cdef Pixel* pixels = NULL
     cdef int64_t[::1] filled = np.zeros(N_BINS + 1, np.int64)
@@ -148,7 +148,7 @@ def watershed(
     cdef Py_ssize_t n_flooded = 0, place
     cdef Heap heap
     cdef Entry entry
-    cdef uint64_t* bins = NULL  # age, and below it the index
+    cdef uint64_t* bins = NULL  # age in the high bits, index in the low ones
     heap.size, heap.room = 0, 1 << 12
     heap.entries = <Entry*>malloc(heap.room * sizeof(Entry))
     pixels = <Pixel*>malloc(n_pixels * sizeof(Pixel))
@@ -178,7 +178,7 @@ def watershed(
                         age += 1
                     pixels[index].label = label
 
-        # a pixel enters once, so each bin has as many places as pixels of its depth
+        # a pixel enters once, so the size of a bin is the number of pixels of its depth
         while n_flooded and (bottom - top) >> shift >= N_BINS:
             shift += 1
         bins = <uint64_t*>malloc((n_flooded + 1) * sizeof(uint64_t))
@@ -222,7 +222,7 @@ cdef int flood_bins(
     Pixel* pixels, const Py_ssize_t* steps, uint32_t top, int shift,
     uint64_t age, int64_t[::1] areas, unsigned char[::1] touched,
 ) except -1:
-    """Flood from what is in the heap and in the bins until both are empty."""
+    """Flood from the pixels in the heap and the bins until both are empty."""
     cdef Py_ssize_t present = -1, i, j, k, index, place
     cdef int label, other
     cdef bint free_neighbour
@@ -250,7 +250,7 @@ cdef int flood_bins(
                             touched[other] = 1
                     if label > 0:
                         areas[label] += 1
-                    if not free_neighbour:  # its turn would change nothing
+                    if not free_neighbour:  # popping it would change nothing
                         continue
                     place = (pixels[j].depth - top) >> shift
                     if place <= present:
@@ -263,7 +263,7 @@ cdef int flood_bins(
             present += 1
             if present >= N_BINS:
                 break
-            # their turn is near, and they lie anywhere in memory
+            # they are popped soon, and are scattered in memory
             for i in range(starts[present], filled[present]):
                 index = <Py_ssize_t>(bins[i] & 0xFFFFFFFFu)
                 for k in range(4):

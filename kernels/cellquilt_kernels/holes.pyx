@@ -2,8 +2,9 @@
 """Euler number and bounding box of every label, in one pass.
 
 The Euler number for 8-connected objects is a sum over all 2 x 2 squares of the image:
-(Q1 - Q3 - 2 Qd) / 4 with Q1 those of one pixel of the object, Q3 of three, Qd of two on a
-diagonal (Gray, IEEE Trans. Computers C-20, 1971), as in `skimage.measure.euler_number`.
+(Q1 - Q3 - 2 Qd) / 4, with Q1 the number of squares with one pixel of the object, Q3 with three and
+Qd with two on a diagonal (Gray, IEEE Trans. Computers C-20, 1971), as in
+`skimage.measure.euler_number`.
 """
 
 import numpy as np
@@ -15,15 +16,15 @@ def outlines(const int[:, ::1] labels, Py_ssize_t n):
     Parameters
     ----------
     labels : (H, W) ndarray of int32
-        At most `n`; 0 and below is background.
+        At most `n`; 0 and below are background.
     n : int
 
     Returns
     -------
     euler : (n + 1,) ndarray of int64
-        Number of 8-connected parts less number of holes; row 0 means nothing.
+        Number of 8-connected parts minus number of holes; row 0 is unused.
     boxes : (n + 1, 4) ndarray of int64
-        y0, y1, x0, x1; y0 >= y1 where there is no such label.
+        y0, y1, x0, x1; y0 >= y1 for a label that does not occur.
     """
     cdef Py_ssize_t height = labels.shape[0], width = labels.shape[1], y, x, i, j
     quads = np.zeros(n + 1, np.int64)
@@ -63,7 +64,7 @@ def outlines(const int[:, ::1] labels, Py_ssize_t n):
                         quad[label] -= 2
                     elif pattern != 3 and pattern != 5 and pattern != 10 and pattern != 12:
                         quad[label] -= 1
-                    # a square's pixels of the label: the box is that of the squares inside
+                    # the square's pixels with this label: the box contains the squares inside it
                     if pattern & 3 and y - 1 < boxes[label, 0]:
                         boxes[label, 0] = y - 1
                     if pattern & 12 and y < boxes[label, 0]:

@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""h-maxima by candidate flood, and the peaks that they form.
+"""h-maxima by candidate flood, and labelling of the resulting peaks.
 
 The h-maxima of f are the pixels p with f(p) - R(p) >= h, R being the morphological
 reconstruction of s = f - h under f (Soille, Morphological Image Analysis, 2003, section 6.3.5;
 `skimage.morphology.h_maxima` subtracts 2e-6 |f| more, and so does this). R(p) exceeds a level t
-below f(p) where some q with s(q) > t is joined to p by a path along which f > t. So a pixel with
-such a q next to it is no h-maximum, and that decides all but about one pixel for each cell; from
-these few, f > t is flooded until such a q is met.
+below f(p) if some q with s(q) > t is connected to p by a path along which f > t. So a pixel
+adjacent to such a q is not an h-maximum. This leaves about one candidate per cell; from these
+few, f > t is flooded until such a q is found.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ cdef inline float lowered(float f, float h) noexcept nogil:
 
 
 def disk(int radius):
-    """Return the offsets (n, 2) int64 of the pixels within `radius` of one, itself left out."""
+    """Return the offsets, (n, 2) int64, of the other pixels within `radius` of a pixel."""
     reach = np.arange(-radius, radius + 1)
     dy, dx = np.meshgrid(reach, reach, indexing="ij")
     inside = (dy**2 + dx**2 <= radius**2) & ((dy != 0) | (dx != 0))
@@ -40,20 +40,20 @@ def h_maxima(const float[:, ::1] image, float h, int radius, open_sides, Py_ssiz
     ----------
     image : (H, W) ndarray of float32
     h : float
-        Height by which a maximum stands out, above 0.
+        Minimum height of a maximum above its surroundings, above 0.
     radius : int
-        Of the disk in which pixels are neighbours, at least 1.
+        Radius of the disk-shaped neighbourhood, at least 1.
     open_sides : tuple of bool
-        Whether the image goes on above, below, left and right of the window.
+        Whether the image continues above, below, left and right of the window.
     budget : int
-        Visits for each pixel of the window, on average, before giving up.
+        Maximum number of visits, on average per pixel of the window.
 
     Returns
     -------
     (H, W) ndarray of uint8 or None
-        0 where a pixel is no h-maximum whatever lies outside the window, 1 where it is one
-        whatever lies there, 2 where that depends on it; None where the budget did not suffice,
-        which takes noise of less than `h` with long paths through it.
+        0 if a pixel is not an h-maximum whatever lies outside the window, 1 if it is one
+        whatever lies there, 2 if it depends on it; None if the budget was exceeded, which
+        happens with noise below `h` with long paths through it.
     """
     cdef Py_ssize_t height = image.shape[0], width = image.shape[1], y, x, i, n_visits = 0
     result = np.zeros((height, width), np.uint8)
@@ -96,7 +96,7 @@ def h_maxima(const float[:, ::1] image, float h, int radius, open_sides, Py_ssiz
                 f = image[y, x]
                 if f - above[x] < h or f - highest < h and f - lowest < h:
                     continue
-                # where the whole window lies above t, its highest pixel has decided
+                # if the whole window lies above t, its highest pixel is decisive
                 if f - lowest < h:
                     state[y, x] = UNCERTAIN if any_open else KEPT
                 else:
@@ -141,7 +141,7 @@ def h_maxima(const float[:, ::1] image, float h, int radius, open_sides, Py_ssiz
                             g = image[dy, dx]
                             if not f - g < h:
                                 continue
-                            # who kills a pixel at least as high as p kills p too
+                            # a q that excludes a pixel at least as high as p excludes p too
                             if f - seed[dy, dx] < h or (g >= f and state[dy, dx] == KILLED):
                                 verdict = KILLED
                                 break
@@ -151,7 +151,7 @@ def h_maxima(const float[:, ::1] image, float h, int radius, open_sides, Py_ssiz
                     n_visits += n
                     if n_visits > limit:
                         break
-                    # pixels of one height that one flood meets share their fate
+                    # pixels of equal height in the same flood get the same result
                     for i in range(n):
                         qy, qx = stack[i] // width, stack[i] % width
                         if state[qy, qx] == UNDECIDED and image[qy, qx] == f:
@@ -164,21 +164,21 @@ def h_maxima(const float[:, ::1] image, float h, int radius, open_sides, Py_ssiz
 
 
 def label_peaks(const unsigned char[:, ::1] maxima, open_sides):
-    """Number the peaks that h-maxima form, 8-connected, in raster order of their first pixels.
+    """Label the 8-connected peaks of h-maxima, in raster order of their first pixels.
 
     Parameters
     ----------
     maxima : (H, W) ndarray of uint8
         From `h_maxima`.
     open_sides : tuple of bool
-        As there.
+        As for `h_maxima`.
 
     Returns
     -------
     labels : (H, W) ndarray of int32
-        1 ... n, and 0 where there is no peak.
+        1 ... n, and 0 elsewhere.
     first : (n, 2) ndarray of int64
-        Row and column of each one's first pixel.
+        Row and column of each peak's first pixel.
     certain : (n,) ndarray of bool
         Whether the peak is the same whatever lies outside the window.
     """

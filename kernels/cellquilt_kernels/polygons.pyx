@@ -1,11 +1,12 @@
 """Outlines of the objects of a label image, along the edges of their pixels.
 
-The image passes row by row. At each point where four pixels meet, a label of which one or three of
-them are has a corner, and one of which two on a diagonal are has two. Corners are linked at once:
-a row has at most two edges open at a time (the lower sides of pixels above, the upper sides of
-those below), and so has each column. Edges run to the right along the tops of pixels, down their
-right sides, to the left along their bottoms and up their left sides. So with x to the right and y
-down an outer ring has a positive area by the shoelace formula, and a hole a negative one.
+The image is processed row by row. At each point where four pixels meet, a label has one corner if
+one or three of the pixels have it, and two corners if two on a diagonal do. Corners are linked
+immediately: a row has at most two open edges at a time (the lower sides of pixels above, the upper
+sides of those below), and so has each column. Edges run to the right along the tops of pixels,
+down their right sides, to the left along their bottoms and up their left sides. So with x to the
+right and y down an outer ring has a positive area by the shoelace formula, and a hole a negative
+one.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
@@ -17,12 +18,12 @@ import numpy as np
 cdef struct Corner:
     int32_t x
     int32_t y
-    int32_t next  # the corner at the end of the edge that leaves here
-    int32_t part  # of 4-connected pixels, as far as it was known then; ~ring when walked
+    int32_t next  # the corner at the end of the edge that starts here
+    int32_t part  # 4-connected part, as known at that row; ~ring once visited
 
 
 cdef struct Part:
-    int32_t parent  # a part that it was found to be connected with, or itself
+    int32_t parent  # a part that it is connected with, or itself
     uint32_t label
 
 
@@ -32,7 +33,7 @@ cdef struct Twins:
 
 
 cdef void *grown(void *items, Py_ssize_t n, size_t size) except NULL nogil:
-    """Return the array with room for twice `n` items; it had room for `n`."""
+    """Return the array, reallocated from `n` to 2 * `n` items."""
     cdef Py_ssize_t capacity = 2 * n if n else 1024
     cdef void *moved
     if capacity > (<Py_ssize_t>1 << 31):
@@ -46,17 +47,17 @@ cdef void *grown(void *items, Py_ssize_t n, size_t size) except NULL nogil:
 
 
 cdef inline bint full(Py_ssize_t n) noexcept nogil:
-    """Whether an array that grows by `grown` and holds `n` items has no room for another."""
+    """Return whether an array that grows by `grown` is full with `n` items."""
     return n == 0 or (n >= 1024 and n & (n - 1) == 0)
 
 
 cdef class Tracer:
-    """Gathers the corners of all objects.
+    """Collects the corners of all objects.
 
     Parameters
     ----------
     width : int
-        Of the image in pixels.
+        Width of the image in pixels.
     """
 
     cdef Corner *corners
@@ -64,10 +65,10 @@ cdef class Tracer:
     cdef Twins *twins
     cdef Py_ssize_t n_corners, n_parts, n_twins, width
     cdef int32_t y
-    # The row above and its parts, with a pixel of background on either side.
+    # The row above and its parts, with a background pixel on either side.
     cdef uint32_t[::1] above, row
     cdef int32_t[::1] above_parts, row_parts
-    # Upper corner of the edge that is open at each column, of the pixel left and right of it.
+    # Upper corner of the open edge at each column, of the pixels left and right of it.
     cdef int32_t[::1] down, up
 
     def __cinit__(self, Py_ssize_t width):
@@ -82,7 +83,7 @@ cdef class Tracer:
         free(self.twins)
 
     def add(self, const uint32_t[:, ::1] strip):
-        """Take the next rows of the image, (rows, width)."""
+        """Process the next rows of the image, (rows, width)."""
         cdef Py_ssize_t y
         if strip.shape[1] != self.width:
             raise ValueError(f"a strip is {strip.shape[1]} px wide, not {self.width}")
@@ -93,14 +94,14 @@ cdef class Tracer:
     def rings(self):
         """Close the outlines at the image's lower edge and link the corners to rings.
 
-        To be called once, after the last strip.
+        Call it once, after the last strip.
 
         Returns
         -------
         (n, 4) ndarray of int64
-            Of each ring its first corner in raster order, its number of corners, the number of
-            the 4-connected part whose ring it is, and the label. Rings are in the order of their
-            first corners, so that the first one of a part is its outer ring, the others are holes.
+            For each ring: first corner in raster order, number of corners, number of its
+            4-connected part, and label. Rings are in the order of their first corners, so that
+            the first one of a part is its outer ring and the others are holes.
         """
         cdef Py_ssize_t i, n = 0
         cdef int32_t corner, part, length
@@ -109,8 +110,8 @@ cdef class Tracer:
         cdef int64_t[:, ::1] ring
         with nogil:
             self.add_row(&beyond[0])
-            # Twins were linked as if they were of two parts, which touch in this point. Those of
-            # one part meet around a hole: it becomes a ring of its own, which touches the other.
+            # Twins were linked as if they belonged to two parts that touch at this point. Twins of
+            # one part enclose a hole: it becomes a separate ring, which touches the other.
             for i in range(self.n_twins):
                 twins = self.twins[i]
                 if self.root(self.corners[twins.first].part) == self.root(
@@ -137,14 +138,14 @@ cdef class Tracer:
         return found[:n].copy()
 
     def walk(self, const int64_t[::1] first, int32_t[:, ::1] points):
-        """Write the corners of rings one after another, each with its first corner at the end too.
+        """Write the corners of consecutive rings, each closed with its first corner.
 
         Parameters
         ----------
         first : (n,) int64
-            First corners of the rings, as from `rings`.
+            First corners of the rings, from `rings`.
         points : (m, 2) int32
-            Is filled with x and y.
+            Output: x and y.
         """
         cdef Py_ssize_t i, k = 0
         cdef int32_t corner
@@ -161,7 +162,7 @@ cdef class Tracer:
                 k += 1
 
     cdef int32_t root(self, int32_t part) noexcept nogil:
-        """Return the part that stands for all that were found to be connected with this one."""
+        """Return the representative of all parts connected with this one."""
         while self.parts[part].parent != part:
             self.parts[part].parent = self.parts[self.parts[part].parent].parent
             part = self.parts[part].parent
@@ -179,7 +180,7 @@ cdef class Tracer:
         return 0
 
     cdef int connect(self) except -1 nogil:
-        """Give each run of a label in the row the part of the pixels above it, or a new one."""
+        """Assign each run of a label in the row the part of the pixels above it, or a new one."""
         cdef Py_ssize_t start, end = 1, x
         cdef uint32_t label
         cdef int32_t part, other, last
@@ -219,7 +220,7 @@ cdef class Tracer:
         return <int32_t>(self.n_corners - 1)
 
     cdef int pair(self, int32_t first, int32_t second) except -1 nogil:
-        """Remember two corners of one label at one point."""
+        """Store two corners of one label at one point."""
         if full(self.n_twins):
             self.twins = <Twins *>grown(self.twins, self.n_twins, sizeof(Twins))
         self.twins[self.n_twins].first, self.twins[self.n_twins].second = first, second
@@ -230,7 +231,7 @@ cdef class Tracer:
         """Find and link the corners between the row and the one above it.
 
         a b
-        c d  are the pixels around a point. What ends here is linked before the next begins.
+        c d  are the pixels around a point. Edges that end here are linked before new ones start.
         """
         cdef Py_ssize_t x
         cdef uint32_t a, b, c, d
@@ -257,7 +258,7 @@ cdef class Tracer:
                 top = up[x] = new
                 if d == a:
                     self.pair(of_a, new)
-            # Three of one label.
+            # Three pixels of one label.
             if a and a == b and a == c:
                 new = self.corner(x, self.above_parts[x])
                 bottom = down[x] = new

@@ -1,13 +1,13 @@
-"""Area, moments, convex hull and sums of pixels of a label image's objects, from its runs.
+"""Area, moments, convex hull and pixel sums of a label image's objects, from its runs.
 
-A run is a stretch of one row that belongs to one object: its row in the image, its first column,
-the column after its last, and its object's label, as four int32. Runs come in raster order.
+A run is a stretch of one object in one row: row in the image, first column, column after the
+last, and the object's label, as four int32. Runs are in raster order.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 
-# Columns of what `describe` adds up; the sums are of rows and columns from the object's first pixel.
+# Columns of the sums in `describe`; rows and columns are relative to the object's first pixel.
 DESCRIPTION = (
     *("area", "first_row", "first_column", "left", "right", "bottom"),
     *("rows", "columns", "rows_rows", "rows_columns", "columns_columns"),
@@ -27,7 +27,7 @@ ctypedef fused total:
 
 
 def count(const uint32_t[:, ::1] labels):
-    """Return how many runs of objects an image of (rows, width) labels has."""
+    """Return the number of runs of objects in a label image, (rows, width)."""
     cdef Py_ssize_t y, x, n = 0, width = labels.shape[1]
     cdef uint32_t before
     with nogil:
@@ -40,7 +40,7 @@ def count(const uint32_t[:, ::1] labels):
 
 
 def encode(const uint32_t[:, ::1] labels, Py_ssize_t y0, int32_t[:, ::1] runs):
-    """Write the runs of a strip whose first row is row `y0` of the image, `count(labels)` many."""
+    """Write the `count(labels)` runs of a strip whose first row is row `y0` of the image."""
     cdef Py_ssize_t y, x, n = 0, width = labels.shape[1]
     cdef uint32_t label
     with nogil:
@@ -84,15 +84,15 @@ def describe(const int32_t[:, ::1] runs, int64_t[:, ::1] found):
 
 
 cdef inline int64_t squares(int64_t n) noexcept nogil:
-    """Return the sum of the squares up to n; its difference serves negative numbers too."""
+    """Return the sum of the squares up to n; differences of it hold for negative numbers too."""
     return n * (n + 1) * (2 * n + 1) // 6
 
 
 def add_up(const int32_t[:, ::1] runs, const pixel[:, ::1] pixels, Py_ssize_t y0, total[::1] sums):
     """Add the pixels under runs to the sums of their objects, label 1 in row 0.
 
-    `pixels` are rows of the image from `y0` on, which hold all of the runs. Integers are added
-    up as int64, exactly; others in float64, run by run, so that the strips do not matter.
+    `pixels` are rows of the image from `y0` on, which contain all runs. Integers are summed
+    exactly as int64; others in float64, run by run, so that the result does not depend on strips.
     """
     cdef Py_ssize_t i, x
     cdef const pixel *row
@@ -113,10 +113,10 @@ cdef struct Chain:
 
 
 cdef class Hulls:
-    """Pixels of the objects' convex hulls; an object is held from its first row to its last.
+    """Pixels of the objects' convex hulls; an object is in memory from its first row to its last.
 
-    The hull is that of scikit-image's `convex_hull_image`: of the middles of the pixels' edges, and
-    a pixel belongs to it if its centre does, the border included. In whole numbers, so exact.
+    The hull is that of scikit-image's `convex_hull_image`: of the midpoints of the pixels' edges; a
+    pixel belongs to it if its centre does, including the border. Integer arithmetic makes it exact.
 
     Parameters
     ----------
@@ -143,16 +143,16 @@ cdef class Hulls:
             free(self.sides)
 
     def add(self, const int32_t[:, ::1] runs, int64_t[::1] areas):
-        """Take runs; where all of an object's rows were given, set its hull's number of pixels."""
+        """Add runs; after an object's last row, set the number of pixels of its hull."""
         cdef Py_ssize_t i, own
         with nogil:
             for i in range(runs.shape[0]):
                 own = runs[i, 3] - 1
-                # The right side is a left one of a mirrored image.
+                # The right side is the left side of the mirrored image.
                 extend(&self.sides[own][0], runs[i, 0], runs[i, 1])
                 extend(&self.sides[own][1], runs[i, 0], 1 - runs[i, 2])
                 if runs[i, 0] + 1 == self.bottoms[own]:
-                    # Another run of the last row may follow, and then corrects this.
+                    # Another run of the last row may follow, and then overwrites this.
                     areas[own] = area(&self.sides[own][0], &self.sides[own][1])
             for i in range(runs.shape[0]):
                 own = runs[i, 3] - 1
@@ -167,7 +167,7 @@ cdef void release(Chain *side) noexcept nogil:
 
 
 cdef int extend(Chain *side, int32_t y, int32_t x) except -1 nogil:
-    """Add the leftmost pixel of a row; vertices that are no longer on the hull go."""
+    """Add the leftmost pixel of a row, and drop vertices that are no longer on the hull."""
     cdef int32_t (*at)[2]
     cdef void *more
     if side.n and side.at[side.n - 1][0] == y:
@@ -194,7 +194,7 @@ cdef int extend(Chain *side, int32_t y, int32_t x) except -1 nogil:
 
 cdef int64_t area(const Chain *left, const Chain *right) noexcept nogil:
     """Return the number of pixels whose centres lie between the two sides."""
-    # A pixel of row y is inside if first(left) <= x <= -first(right): add up both over the rows.
+    # A pixel of row y is inside if first(left) <= x <= -first(right): sum both over the rows.
     cdef int64_t top = left.at[0][0], bottom = left.at[left.n - 1][0]
     return (bottom - top + 1) - firsts(left) - firsts(right)
 
@@ -202,13 +202,13 @@ cdef int64_t area(const Chain *left, const Chain *right) noexcept nogil:
 cdef int64_t firsts(const Chain *side) noexcept nogil:
     """Return the sum over the rows of the first column at or right of the side.
 
-    Seen as a convex function from rows to columns, the side of the hull of the edges' middles is the
-    side through the pixels' centres plus a corner with slopes -1 and 1 over half a row each, their
-    segments sorted by slope. Lengths are doubled here, to be whole numbers.
+    As a convex function from rows to columns, the side of the hull of the edges' midpoints is the
+    side through the pixels' centres plus a corner with slopes -1 and 1 over half a row each, with
+    segments sorted by slope. Lengths are doubled here, to be integers.
     """
     cdef int64_t y = 2 * <int64_t>side.at[0][0] - 1, x = 2 * <int64_t>side.at[0][1]
     cdef int64_t row = side.at[0][0], result = 0, dy, dx, i = 1
-    cdef int corner = 0  # segments of it that were passed: of slope -1, then of slope 1
+    cdef int corner = 0  # segments of it already passed: slope -1, then slope 1
     while i < side.n or corner < 2:
         if i < side.n:
             dy = 2 * (<int64_t>side.at[i][0] - side.at[i - 1][0])
