@@ -1,6 +1,7 @@
 """Mesmer (Greenwald et al., Nat Biotechnol 40:555, 2022, https://doi.org/10.1038/s41587-021-01094-0)."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,25 +17,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cellquilt")
 
-# Those of ``Mesmer.predict`` in deepcell 0.12.10
-THRESHOLDS = {
-    "cell": Thresholds(
-        maxima_threshold=0.075,
-        interior_threshold=0.2,
-        interior_smooth=2.0,
-        small_objects_threshold=15,
-        fill_holes_threshold=15,
-        radius=2,
-    ),
-    "nucleus": Thresholds(
-        maxima_threshold=0.1,
-        interior_threshold=0.2,
-        interior_smooth=2.0,
-        small_objects_threshold=15,
-        fill_holes_threshold=15,
-        radius=2,
-    ),
-}
+# Those of ``Mesmer.predict`` in deepcell 0.12.10, which differ in one
+_WHOLE_CELL = Thresholds(
+    maxima_threshold=0.075,
+    interior_threshold=0.2,
+    interior_smooth=2.0,
+    small_objects_threshold=15,
+    fill_holes_threshold=15,
+    radius=2,
+)
+THRESHOLDS = {"cell": _WHOLE_CELL, "nucleus": replace(_WHOLE_CELL, maxima_threshold=0.1)}
 _CHANNELS = {
     "cell": ("whole-cell maxima", "whole-cell interior"),
     "nucleus": ("nuclear maxima", "nuclear interior"),
