@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn the maps of a task into the cells and nuclei that its patches own."""
+"""Label the cells and nuclei of a task's patches in its maps."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -32,7 +32,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's ``main`` with logging set up, and what a user can mend told in a line.
+    """Run a script's ``main`` with logging set up, and report in a line what a user can fix.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def run(main: Callable[[], None]) -> None:
     except DataError as error:
         _end(str(error), EXIT_DATA_ERROR)
     except (MemoryError, OSError) as error:
-        told = _of_the_machine(error)
-        if told is None:
+        ending = _of_the_machine(error)
+        if ending is None:
             raise
-        _end(*told)
+        _end(*ending)
     end = time.time()
     log.info(
         "%s: worked %.2f s from %.2f to %.2f, peak memory %.2f GB",
@@ -85,7 +85,7 @@ def _of_the_machine(error: MemoryError | OSError) -> tuple[str, int] | None:
     if error.errno == errno.EIO:
         return (
             f"the disk, or the network that it is on, fails ({found}). Run again with -resume;"
-            " if the error stays, fetch the file anew or have the disk checked.",
+            " if the error stays, fetch the file again or have the disk checked.",
             EXIT_IO_ERROR,
         )
     return None

@@ -1,4 +1,4 @@
-// Turn the raw maps of a task into the cells and nuclei that its patches own.
+// Label the cells and nuclei of a task's patches in its maps.
 process LABEL {
     tag "${meta.id}:${maps.simpleName}"
     label 'process_low'

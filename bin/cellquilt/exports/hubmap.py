@@ -33,7 +33,7 @@ def write(cells: Cells, folder: Path) -> Path:
     sample, image_mpp = cells.facts["sample"], cells.facts["image_mpp"]
     path = folder / "hubmap" / f"{sample}_mask.ome.tiff"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Equal cells are equal files: the table tells one set of masks from another.
+    # Equal cells give equal files: the table identifies the masks.
     with open(cells.path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(cells.order.tobytes())

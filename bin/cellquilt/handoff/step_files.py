@@ -120,7 +120,7 @@ def read_counts(path: Path) -> dict:
 
 
 def read_report(path: Path) -> dict:
-    """Return what DRAW tells of a sample for the report, its report.json."""
+    """Return what DRAW reports of a sample, its report.json."""
     needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
     return _read_told(path, "DRAW", needed)
 

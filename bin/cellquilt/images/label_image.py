@@ -132,7 +132,7 @@ def _keep(
 
 
 def _bands(strips: Iterable[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Cut the strips of an image anew, into ones of a tile's height but for the last."""
+    """Cut the strips of an image into strips of a tile's height, the last one shorter."""
     height, width = shape
     source, rest = iter(strips), np.zeros((0, width), np.uint32)
     for y in range(0, height, TILE):
@@ -271,7 +271,7 @@ class LabelReader:
             raise DataError(f"{self.path}: is truncated; write or copy it again.")
         if page.compression not in tiff_limits.LOSSLESS:
             codec = getattr(page.compression, "name", page.compression)
-            raise DataError(f"{self.path}: is compressed by {codec}; write it anew with zlib.")
+            raise DataError(f"{self.path}: is compressed by {codec}; write it again with zlib.")
         if not page.is_contiguous:
             tiff_limits.check_extent(page, self.path)
         size = self.path.stat().st_size

@@ -1,4 +1,4 @@
-"""The cells that a patch owns, each with the proof that it is the one of the whole image.
+"""The cells of a patch, each with the proof that it is the one of the whole image.
 
 A patch is labelled within a window, its core and a halo. A cell is certified where nothing that
 may lie outside the window could change one of its pixels:
@@ -27,7 +27,7 @@ from .watershed import CLOSED, Flood, Thresholds, clean, flood_cells, renumber, 
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells that a patch owns: those whose peak's first pixel lies in its core.
+    """The cells of a patch: those whose marker's first pixel lies in its core.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Maps:
     read : callable
         ``read(box)`` gives the maxima and interior maps of a box, each (h, w) float32.
     covers : callable
-        ``covers(box)`` tells whether there are final maps of all of it.
+        ``covers(box)`` is whether there are final maps of all of it.
     """
 
     shape: tuple[int, int]
@@ -81,7 +81,7 @@ class Maps:
 
 
 def label_patch(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> tuple[Cells, int]:
-    """Label the cells that a patch owns, with as much halo as their proof takes.
+    """Label the cells of a patch, with as much halo as their proof takes.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def label_core(
     thresholds: Thresholds,
     last: bool,
 ) -> Cells | None:
-    """Label the cells that a patch owns from one window, and certify each.
+    """Label the cells of a patch from one window, and certify each.
 
     Parameters
     ----------

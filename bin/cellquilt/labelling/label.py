@@ -1,4 +1,4 @@
-"""From the maps of a task to the cells that its patches own."""
+"""From the maps of a task to the cells of its patches: those whose markers lie in their cores."""
 
 import itertools
 import logging
@@ -73,10 +73,10 @@ def label(maps: Path, thresholds: dict[str, Thresholds], labels: Path) -> None:
         Compartment ('cell', 'nucleus') to its thresholds; only these are labelled.
     labels : Path
         Store to write: for every patch and compartment ``<patch_id>/<cell|nucleus>/labels``
-        (h, w) uint32, the cells that the patch owns, ``origin`` (2,) int64, the row and column
+        (h, w) uint32, the cells of the patch, ``origin`` (2,) int64, the row and column
         of the slide at which it starts, ``markers`` (n, 2) int64, rows and columns on the
         slide, and ``certified`` (n,) bool; all in model pixels. Its attribute ``blank_proved``
-        tells whether no cell can lie in the patches that were skipped as constant.
+        is whether no cell can lie in the patches that were skipped as constant.
     """
     with stores.read(maps) as task:
         attributes = dict(task.attrs)

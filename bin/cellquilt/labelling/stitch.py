@@ -1,6 +1,6 @@
 """From the cells of every patch to whole-slide label images.
 
-Each cell is held by one patch, the one that owns its marker, so nothing has to be merged: cells
+Each cell belongs to one patch, whose core its marker lies in, so nothing has to be merged: cells
 are numbered in raster order of their markers and painted where they lie, from the top of the
 slide down.
 """

@@ -129,9 +129,9 @@ def fetch_deepcell(folder: Path, api: str = DEEPCELL_API, md5: str = DEEPCELL_MD
             while block := stream.read(1 << 20):
                 file.write(block)
     except urllib.error.HTTPError as error:
-        mend = "renew the token at deepcell.org" if error.code in (401, 403) else "try later"
+        advice = "renew the token at deepcell.org" if error.code in (401, 403) else "try later"
         raise DataError(
-            f"deepcell.org refused the weights (HTTP {error.code}): {mend}, {GIVE_A_FILE}."
+            f"deepcell.org refused the weights (HTTP {error.code}): {advice}, {GIVE_A_FILE}."
         ) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, HTTPException) as error:
         reason = str(error).replace(token, "***")

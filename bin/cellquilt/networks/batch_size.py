@@ -22,7 +22,7 @@ def within_limits(batch_size: int) -> int:
 
 
 def free_gpu_memory() -> float | None:
-    """Return the free memory of the first GPU in GB, or None where it cannot be told."""
+    """Return the free memory of the first GPU in GB, or None where it is unknown."""
     if shutil.which("nvidia-smi") is None:
         log.warning("network: nvidia-smi not found, free GPU memory unknown; batches of 16")
         return None

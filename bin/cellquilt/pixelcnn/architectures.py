@@ -145,7 +145,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     DataError
         If the entry is of another form, or its layers do not take the field to 1 x 1 px.
     """
-    where = f"{source}, architecture {_told(name)}"
+    where = f"{source}, architecture {_quoted(name)}"
     if not isinstance(name, str) or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise DataError(f"{where}: a name has letters, digits, '-' and '_' only.")
     if not isinstance(entry, dict) or set(entry) != {"patch", "layers"}:
@@ -153,7 +153,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     patch, rows = entry["patch"], entry["layers"]
     if not _is_count(patch) or patch % 2 == 0 or patch > MAX_FIELD:
         raise DataError(
-            f"{where}: a patch of {_told(patch)} px cannot be used; its side must be odd, so that "
+            f"{where}: a patch of {_quoted(patch)} px cannot be used; its side must be odd, so that "
             f"one pixel is in the middle, and at most {MAX_FIELD}."
         )
     if not isinstance(rows, list) or not rows:
@@ -194,12 +194,12 @@ def _layer(row: object, where: str) -> Layer:
         if set(row) == {"dense"}:
             return Layer("dense", 1, row["dense"])
     raise DataError(
-        f"{where}: {_told(row)} is none of {{conv: size, filters: number}}, {{pool: size}} and "
+        f"{where}: {_quoted(row)} is none of {{conv: size, filters: number}}, {{pool: size}} and "
         f"{{dense: number}}, with whole numbers from 1 to {MAX_FILTERS}."
     )
 
 
-def _told(value: object) -> str:
+def _quoted(value: object) -> str:
     """Return what a file has in a place, cut: aliases of YAML make it longer than any memory."""
     try:
         return (value if isinstance(value, str) else _SHORT.repr(value))[:_TOLD]

@@ -192,7 +192,7 @@ def _check_weights(path: Path, expected: int) -> None:
 def load(path: Path) -> PixelNetwork:
     """Return a network that `save` wrote.
 
-    Only its card and its arrays are read: the network is built anew, so that nothing which a
+    Only its card and its arrays are read: the network is built again, so that nothing which a
     file may describe is ever run.
 
     Raises

@@ -46,11 +46,11 @@ _KEPT_ATTRIBUTES = {
     "TiffData": {"IFD", "PlaneCount", "FirstC", "FirstZ", "FirstT"},
     "UUID": {"FileName"},
 }
-_TOLD = 200  # characters of the file's own in a message
+_MAX_QUOTED = 200  # characters of the file's own in a message
 # What may come before a document type: spaces, comments and instructions
 _DOCUMENT_TYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
-MULTI_FILE_MEND = (
+MULTI_FILE_ADVICE = (
     "Cellquilt reads single files: join the set into one, for example by bfconvert (Bio-Formats)"
 )
 
@@ -103,7 +103,7 @@ def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
     if ome.binary_only is not None:
         raise DataError(
             f"{path}: part of a multi-file OME-TIFF whose metadata are in"
-            f" '{ome.binary_only.metadata_file:.{_TOLD}}'; {MULTI_FILE_MEND}"
+            f" '{ome.binary_only.metadata_file:.{_MAX_QUOTED}}'; {MULTI_FILE_ADVICE}"
         )
     if not ome.images:
         raise DataError(f"{path}: its OME-XML describes no image; export the slide again")
@@ -151,7 +151,7 @@ def _problem(error: Exception) -> str:
 
 
 def _prune(tree: etree._ElementTree) -> etree._ElementTree:
-    """Drop elements and attributes that are not needed, and mend lengths and their units."""
+    """Drop elements and attributes that are not needed, and correct lengths and their units."""
     for element in list(tree.getroot().iter(etree.Element)):
         name = etree.QName(element).localname
         for child in list(element):
@@ -165,11 +165,11 @@ def _prune(tree: etree._ElementTree) -> etree._ElementTree:
                 del element.attrib[attribute]
         if name == "Pixels":
             for axis in "XY":
-                _mend_physical_size(element.attrib, f"PhysicalSize{axis}")
+                _correct_physical_size(element.attrib, f"PhysicalSize{axis}")
     return tree
 
 
-def _mend_physical_size(attributes: etree._Attrib, key: str) -> None:
+def _correct_physical_size(attributes: etree._Attrib, key: str) -> None:
     """Make a size or unit that the schema refuses one that `image_mpp` can override."""
     try:
         usable = 0 < float(attributes.get(key, "1")) < math.inf
@@ -203,7 +203,7 @@ def _refuse_other_files(ome: OME, path: Path) -> None:
         if uuid.value.lower() != own and Path(uuid.file_name or "").name != path.name:
             raise DataError(
                 f"{path}: part of a multi-file OME-TIFF, planes are in"
-                f" '{uuid.file_name or uuid.value:.{_TOLD}}'; {MULTI_FILE_MEND}"
+                f" '{uuid.file_name or uuid.value:.{_MAX_QUOTED}}'; {MULTI_FILE_ADVICE}"
             )
 
 
@@ -258,7 +258,7 @@ def _pages(
                 rest, at[axis] = divmod(rest, sizes[axis])
             if rest or any(first[axis] >= sizes[axis] for axis in order):
                 raise DataError(
-                    f"{path}: the TiffData of its OME-XML go beyond {_told(sizes)};"
+                    f"{path}: the TiffData of its OME-XML go beyond {_named(sizes)};"
                     " export the slide again"
                 )
             pages[at["C"], at["Z"], at["T"]] = block.ifd + plane - start
@@ -267,7 +267,7 @@ def _pages(
         _refuse_missing(path, sizes, there, n_pages)
     if len(set(pages.values())) < total:
         raise DataError(
-            f"{path}: its OME-XML gives several planes ({_told(sizes)}) the same page;"
+            f"{path}: its OME-XML gives several planes ({_named(sizes)}) the same page;"
             " export the slide again"
         )
     return pages
@@ -275,13 +275,13 @@ def _pages(
 
 def _refuse_missing(path: Path, sizes: dict[str, int], there: int, n_pages: int) -> NoReturn:
     raise DataError(
-        f"{path}: its OME-XML promises {math.prod(sizes.values())} planes ({_told(sizes)}) but"
+        f"{path}: its OME-XML promises {math.prod(sizes.values())} planes ({_named(sizes)}) but"
         f" only {there} of them are in the file, which has {n_pages} page(s); copy or export it"
         " again"
     )
 
 
-def _told(sizes: dict[str, int]) -> str:
+def _named(sizes: dict[str, int]) -> str:
     return ", ".join(f"Size{axis} {size}" for axis, size in sizes.items())
 
 

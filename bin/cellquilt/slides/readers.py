@@ -102,5 +102,5 @@ def _unknown(path: Path, head: bytes) -> DataError:
     elif re.match(rb"\s*<(!doctype\s+)?html", head, re.IGNORECASE):
         hint = "it is an HTML page, which a failed download leaves behind: download it again"
     elif ome_xml.is_ome_xml(head.decode("utf-8", "replace")):
-        hint = f"it is the metadata of a multi-file OME-TIFF; {ome_xml.MULTI_FILE_MEND}"
+        hint = f"it is the metadata of a multi-file OME-TIFF; {ome_xml.MULTI_FILE_ADVICE}"
     return DataError(f"{path}: not a TIFF; {hint}")

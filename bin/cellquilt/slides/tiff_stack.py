@@ -21,7 +21,7 @@ from . import ome_xml
 
 log = logging.getLogger("cellquilt")
 
-_TOLD_IMAGES = 5
+_NAMED_IMAGES = 5
 _ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
 
 
@@ -83,8 +83,8 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
     # A level of a pyramid or a thumbnail has at most half the side, rounded up.
     rivals = [o for o in others if 3 * o.height * o.width > largest.height * largest.width]
     if rivals:
-        told = [f"{s.height} x {s.width}" for s in [largest, *rivals]]
-        sides = ", ".join([*told[:_TOLD_IMAGES], *["..."] * (len(told) > _TOLD_IMAGES)])
+        sizes = [f"{s.height} x {s.width}" for s in [largest, *rivals]]
+        sides = ", ".join([*sizes[:_NAMED_IMAGES], *["..."] * (len(sizes) > _NAMED_IMAGES)])
         raise DataError(
             f"{path}: holds several images ({sides} px) and none is clearly the slide;"
             " write each to a file of its own, for example by bfconvert -series"
@@ -159,7 +159,7 @@ def _check_type(page: tifffile.TiffPage, path: Path) -> None:
     except (ValueError, NotImplementedError) as error:
         codec = getattr(page.compression, "name", page.compression)
         raise DataError(
-            f"{path}: compression {codec} cannot be read ({error}); write it anew, for example"
+            f"{path}: compression {codec} cannot be read ({error}); write it again, for example"
             " by bfconvert -compression zlib (Bio-Formats)"
         ) from error
 

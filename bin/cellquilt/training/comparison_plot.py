@@ -21,7 +21,7 @@ from ..tiling.pixel_grid import MODEL_MPP
 from .comparison import TrainedNetwork, Truth, by_architecture
 from .scores import label_region
 
-# Okabe and Ito's, that the colour-blind tell apart
+# Okabe and Ito's, which colour-blind people can distinguish
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
 CLASS_COLOURS = {"other": "#f0f0f0", "cell": "#56b4e9", "edge": "#b33c00"}
 OUTLINE = "#ffffff"

@@ -15,7 +15,7 @@ from .examples import Fields, augmented
 
 log = logging.getLogger("cellquilt")
 
-EVALUATIONS = 40  # over all steps; of them the plateau is told
+EVALUATIONS = 40  # over all steps; patience is counted in them
 VALIDATION_FIELDS = 1536
 VALIDATION_SEED = 1_000_003  # the same fields for every network, so that curves compare
 
@@ -109,7 +109,7 @@ def train(
             )
         curve.append(point)
         losses = []
-        _tell(architecture.name, seed, point, schedule.steps, time.perf_counter() - start)
+        _log_progress(architecture.name, seed, point, schedule.steps, time.perf_counter() - start)
         if best is None or point.validation_cross_entropy < best.validation_cross_entropy:
             best, best_weights = point, model.get_weights()
         elif point.step - best.step >= schedule.patience * every:
@@ -150,7 +150,7 @@ def _evaluate(
     return float(_cross_entropy(scores, classes)), float(accuracy)
 
 
-def _tell(name: str, seed: int, point: Point, steps: int, seconds: float) -> None:
+def _log_progress(name: str, seed: int, point: Point, steps: int, seconds: float) -> None:
     log.info(
         "train: %s, seed %d: step %d/%d, cross-entropy %.3f, on validation %.3f, "
         "accuracy %.3f, %.1f steps/s, peak memory %.1f GB",

@@ -12,7 +12,7 @@ from ..tiling.pixel_grid import Grid
 
 MIN_EDGE_WIDTH = 2
 VALIDATION_SHARE = 0.15  # of an image of which nothing is held out for the test
-MIN_REGION = 32  # px along the cut axis, below which a region tells nothing
+MIN_REGION = 32  # px along the cut axis, below which a region is too small to judge by
 
 
 def on_model_grid(labels: np.ndarray, grid: Grid) -> np.ndarray:

@@ -30,7 +30,7 @@ SMALLEST_PROBABILITY = 1e-7  # below it, a cross-entropy counts no further
 def pixel_scores(
     probabilities: Iterable[np.ndarray], classes: Iterable[np.ndarray]
 ) -> dict[str, float | None]:
-    """Return how well the classes of pixels are told.
+    """Return how well pixels are classified.
 
     Parameters
     ----------

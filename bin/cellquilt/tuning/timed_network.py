@@ -1,4 +1,4 @@
-"""Segmenting tasks with a watch in hand: the part of a measurement that runs in its own process."""
+"""Timing of segmentation: the part of a measurement that runs in a process of its own."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -84,7 +84,7 @@ def segment_timed(
     dict
         ``started`` and ``ended`` by the machine's monotonic clock; seconds of reading
         (``read_s``), of waiting for the network (``network_s``) and of the rest, blending and
-        writing (``blend_s``); peak memory of this process and, where TensorFlow tells it, of the
+        writing (``blend_s``); peak memory of this process and, where TensorFlow reports it, of the
         GPU, in GB; ``batch_size_used``, smaller than asked where the device's memory ran out.
     """
     started = time.monotonic()
