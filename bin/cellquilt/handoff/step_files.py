@@ -122,16 +122,16 @@ def read_counts(path: Path) -> dict:
 def read_report(path: Path) -> dict:
     """Return what DRAW reports of a sample, its report.json."""
     needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
-    return _read_told(path, "DRAW", needed)
+    return _read_report_of(path, "DRAW", needed)
 
 
 def read_evaluation(path: Path) -> dict:
     """Return EVALUATE's score of a sample, its evaluation.json."""
     needed = {"evaluator", "quality_score", "problem", "window", "is_whole_slide"}
-    return _read_told(path, "EVALUATE", needed)
+    return _read_report_of(path, "EVALUATE", needed)
 
 
-def _read_told(path: Path, of: str, needed: set[str]) -> dict:
+def _read_report_of(path: Path, of: str, needed: set[str]) -> dict:
     found = check_sample(_read_json(path, of), path, of)
     if missing := needed - found.keys():
         names = ", ".join(sorted(missing))

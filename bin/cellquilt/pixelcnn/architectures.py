@@ -15,8 +15,8 @@ OTHER, CELL, EDGE = range(len(CLASSES))
 MAX_FIELD = 65  # what lies around a task's pixels is 32 px wide
 MAX_FILTERS = 4096  # a tile of the network would not fit most memories
 DEFAULT = ("reference", "conv5", "conv6", "conv8")
-_TOLD = 200  # characters of a file's content in a message
-_SHORT = reprlib.Repr(maxlevel=3)
+_MAX_QUOTED = 200  # characters of a file's content in a message
+_REPR = reprlib.Repr(maxlevel=3)
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     patch, rows = entry["patch"], entry["layers"]
     if not _is_count(patch) or patch % 2 == 0 or patch > MAX_FIELD:
         raise DataError(
-            f"{where}: a patch of {_quoted(patch)} px cannot be used; its side must be odd, so that "
-            f"one pixel is in the middle, and at most {MAX_FIELD}."
+            f"{where}: a patch of {_quoted(patch)} px cannot be used; its side must be odd, so "
+            f"that one pixel is in the middle, and at most {MAX_FIELD}."
         )
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{where}: 'layers' must be a list.")
@@ -202,7 +202,7 @@ def _layer(row: object, where: str) -> Layer:
 def _quoted(value: object) -> str:
     """Return what a file has in a place, cut: aliases of YAML make it longer than any memory."""
     try:
-        return (value if isinstance(value, str) else _SHORT.repr(value))[:_TOLD]
+        return (value if isinstance(value, str) else _REPR.repr(value))[:_MAX_QUOTED]
     except ValueError:  # of a whole number of thousands of digits
         return "a number too long to be shown"
 
