@@ -105,7 +105,7 @@ def test_rows_are_those_of_the_matches(codex):
     _, _, matches, path = codex
     rows = cell_table.read(path)
     for name in ("cell_label", "nucleus_label", "status", "trimmed_px", "mismatch"):
-        pd.testing.assert_series_equal(rows[name], matches[name], check_dtype=False)
+        pd.testing.assert_series_equal(rows[name], matches[name].astype(rows[name].dtype))
     np.testing.assert_allclose(rows["cell_centroid_x_um"], matches["cell_centroid_x_um"], atol=1e-4)
     assert rows["cell_id"].dropna().is_unique
     alone = rows["status"].isin(["no_nucleus", "nucleus_taken"])

@@ -51,8 +51,7 @@ def sample(tmp_path_factory) -> Path:
     """Return a sample's folder with all formats, and with the slide where MCMICRO has it."""
     folder = tmp_path_factory.mktemp("results") / SAMPLE
     tissue = generate_tissue(HEIGHT, WIDTH, seed=7, empty_width=100)
-    masks, matches = repaired(masks_of(folder), tissue.cell_truth, tissue.nucleus_truth, MPP)
-    matches.to_csv(folder / "matches.csv", index=False)
+    masks, matches = repaired(folder, tissue.cell_truth, tissue.nucleus_truth, MPP, SAMPLE)
     metadata = {"axes": "CYX", "Channel": {"Name": CHANNELS}}
     metadata |= {"PhysicalSizeX": MPP, "PhysicalSizeY": MPP}
     slide_of(folder).parent.mkdir()

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from cellquilt.cells.matching import count, match, match_table, paint
 from cellquilt.cells.objects import open_objects
 from cellquilt.cells.quantify import quantify
+from cellquilt.cells.repair import repair
 from cellquilt.compartments import PLURALS
 from cellquilt.handoff import stores
-from cellquilt.images.label_image import LabelReader, write_label_image
+from cellquilt.handoff.step_files import read_matches
+from cellquilt.images.label_image import by_name, masks_folder, write_label_image
 from cellquilt.labelling.label import label
 from cellquilt.labelling.stitch import Stitched, stitch
 from cellquilt.segmenters.mesmer import THRESHOLDS, segment_task
@@ -141,26 +142,19 @@ def label_slide(maps: list[Path], folder: Path) -> np.ndarray:
 
 
 def repaired(
-    folder: Path, cells: np.ndarray, nuclei: np.ndarray, mpp: float = 0.5
+    folder: Path, cells: np.ndarray, nuclei: np.ndarray, mpp: float = 0.5, sample: str = "sample"
 ) -> tuple[dict[str, Path], pd.DataFrame]:
-    """REPAIR two label images; return all the masks by name, and the table of matches."""
-    masks = {"cell_original": cells, "nucleus_original": nuclei}
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.ome.tif" for name in (*masks, "cell", "nucleus")}
-    for name, labels in masks.items():
-        write_label_image(paths[name], labels.astype(np.uint32), mpp, name)
-    with (
-        LabelReader(paths["cell_original"]) as cell,
-        LabelReader(paths["nucleus_original"]) as nucleus,
-    ):
-        matching = match(count(cell, nucleus))
-        painted = [strips[1:] for strips in paint(matching, cell, nucleus)]
-    for name, strips in zip(("cell", "nucleus"), zip(*painted, strict=True), strict=True):
-        write_label_image(paths[name], np.concatenate(strips), mpp, name)
-    matches = match_table(matching, mpp)
-    for name in ("cell", "nucleus"):
-        matches[f"{name}_certified"] = matches[f"{name}_label"].notna()
-    return paths, matches
+    """REPAIR two label images into a sample's folder; return all masks by name, and the matches."""
+    masks = masks_folder(folder, sample, "mesmer")
+    masks.mkdir(parents=True)
+    found = {"cell": cells, "nucleus": nuclei}
+    for name, labels in found.items():
+        path = masks / f"{name}_original.ome.tif"
+        write_label_image(path, labels.astype(np.uint32), mpp, name)
+    certified = pd.DataFrame({"compartment": [], "label": []})
+    originals = (masks / f"{name}_original.ome.tif" for name in found)
+    repair(*originals, {"sample": sample, "image_mpp": mpp}, certified, "mesmer", folder)
+    return by_name(masks.iterdir()), read_matches(folder / "matches.csv")
 
 
 def quantified(

@@ -1,11 +1,15 @@
 """The formats that cells are exported to: which there are, and which module writes each."""
 
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from ..cells.cell_table import Cells
 from ..errors import DataError
+
+log = logging.getLogger("cellquilt")
 
 # The name that a user gives, and the module whose `write(cells, folder)` writes it.
 FORMATS = {
@@ -41,3 +45,37 @@ def writer(name: str) -> Callable[[Cells, Path], Path]:
     It takes the cells and the sample's folder, and returns the file or store that it wrote.
     """
     return import_module(f".{FORMATS[name]}", __name__).write
+
+
+def export(cells: Cells, formats: Sequence[str], folder: Path) -> None:
+    """Write cells in each of the formats, one after the other.
+
+    A format that has no place for a single compartment is left out, with a warning.
+
+    Parameters
+    ----------
+    cells : Cells
+    formats : sequence of str
+        From `parse`.
+    folder : Path
+        The sample's.
+    """
+    sample = cells.facts["sample"]
+    log.info("export: %s: %d cells to %s", sample, len(cells.rows), ", ".join(formats))
+    for name in formats:
+        if name in OF_BOTH_COMPARTMENTS and len(cells.masks) < 2:
+            log.warning(
+                "export: %s: no %s, which needs cells and nuclei; segment both compartments.",
+                *(sample, name),
+            )
+            continue
+        start = time.monotonic()
+        path = writer(name)(cells, folder)
+        seconds = time.monotonic() - start
+        log.info("export: %s: %s, %.1f s, %d bytes", name, path.name, seconds, _size(path))
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
