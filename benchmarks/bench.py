@@ -1,4 +1,4 @@
-"""What a benchmark works with: workers in other environments, the pipeline's steps, rows."""
+"""Tools of the benchmarks: workers in other environments, the pipeline's steps, rows."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Clocks, memory and arrays: what the workers of every environment share (Python 3.10 on)."""
+"""Clocks, memory and arrays, shared by the workers of every environment (Python 3.10 or newer)."""
 
 import time
 from collections.abc import Callable

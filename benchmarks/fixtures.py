@@ -1,6 +1,6 @@
-"""Real images and maps: the CODEX tile, mosaics of it, and what our network makes of them.
+"""Real images and maps: the CODEX tile, mosaics of it, and the network's maps of them.
 
-Made once in a run, in the cache, by the first subject that needs them.
+Computed once per run, in the cache, by the first subject that needs them.
 The first functions run in run.py's process, those below them in workers.
 """
 

@@ -1,6 +1,6 @@
 """Labels from the same raw maps: patches against deep_watershed on the whole image, both scales.
 
-Not timed: the other subjects do that.
+Not timed; other subjects do that.
 """
 
 import csv

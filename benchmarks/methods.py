@@ -1,7 +1,7 @@
-"""Another method's speed: StarDist in Rust (cellcast) against our way from image to nuclei.
+"""Speed of another method: StarDist in Rust (cellcast) against Cellquilt from image to nuclei.
 
-It segments nuclei only and differently, so there is nothing to be equal; it is here as the speed
-that a small network of another kind reaches.
+It segments only nuclei, and differently, so equality is not checked; it shows the speed of a
+small network of another kind.
 """
 
 from pathlib import Path

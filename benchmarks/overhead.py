@@ -1,6 +1,6 @@
 """Overhead of the pipeline: wall-clock time in which no step computes.
 
-A step works from the end of its imports to the end of its main; every script says when that was.
+A step computes from the end of its imports to the end of its main; every script logs these times.
 The rest is Nextflow, starting interpreters, importing, staging and publishing.
 """
 

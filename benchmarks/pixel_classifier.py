@@ -1,7 +1,7 @@
 """A pixel classifier over a whole image: as CLASSIFY runs it, and patch by patch.
 
-The same weights and the same noise as image in every process, by their seeds. Fields are too
-slow to be run for every pixel: the time of a sample of them is scaled, which the note says.
+All processes use the same weights and the same noise image, from their seeds. Running every patch
+is too slow: the time of a sample is scaled, as the note states.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 The CODEX mosaic of 4,096 x 4,096 px with the 8 channels of the tile and Mesmer's cells in it.
 Theirs holds everything in memory; ours starts from the files. For memory the channels are repeated,
-or the mosaic downwards.
+or the mosaic vertically.
 """
 
 from pathlib import Path

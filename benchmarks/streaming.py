@@ -1,7 +1,7 @@
-"""Memory: a generated slide of 20,000 x 20,000 px through every step but the network.
+"""Memory: a generated slide of 20,000 x 20,000 px through every step except the network.
 
-The network is replaced by maps made of the generator's own truth, written as SEGMENT writes them.
-The slide is a tissue of 2,500 x 2,500 px, repeated. One process a step; LABEL once a task.
+The network's maps are replaced by maps made from the ground truth, in the format of SEGMENT. The
+slide is a tissue of 2,500 x 2,500 px, repeated. One process per step; LABEL once per task.
 """
 
 from pathlib import Path

@@ -2,8 +2,8 @@
 
     python worker.py SUBJECT FUNCTION OPTIONS.json RESULT.json
 
-The function takes the options as keywords and returns what JSON can hold. Large arrays travel as
-.npy files whose paths are among the options.
+The function takes the options as keywords and returns a result for JSON. Large arrays are passed
+as .npy files whose paths are among the options.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What all tests share: where the code is, and the real data beside the repository."""
+"""Fixtures of all tests: paths of the code, and real data next to the repository."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Repair against a second implementation, written here from its definition with sets of pixels."""
+"""Cell-nucleus matching against a second implementation of its definition, with pixel sets."""
 
 import json
 import pickle

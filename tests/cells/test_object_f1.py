@@ -1,4 +1,4 @@
-"""Object F1 against hand-made cases and published numbers."""
+"""Object F1 against constructed cases and published numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The table of cells against scikit-image's regionprops, and against itself in other forms."""
+"""The table of cells against scikit-image's regionprops, and for equal input in other forms."""
 
 import json
 import subprocess

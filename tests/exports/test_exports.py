@@ -1,4 +1,4 @@
-"""Every format read by its own reader: the same cells with the same numbers in all of them."""
+"""Every format, read with its own reader: the same cells with the same numbers in all of them."""
 
 import gzip
 import json

@@ -1,6 +1,7 @@
-"""GeoJSON of cells, read by GDAL, shapely and a strict parser.
+"""GeoJSON of cells, read with GDAL, shapely and a strict parser.
 
-QuPath itself cannot be had here; what its reader asks for (keys, UUIDs, numbers) is asserted.
+QuPath itself is not available here; the requirements of its reader (keys, UUIDs, numbers) are
+asserted.
 """
 
 import gzip

@@ -1,8 +1,8 @@
-"""Exports opened by the programs of their users: the same cells and numbers in all of them.
+"""Exports opened with the tools of their users: the same cells and numbers in all of them.
 
-The programs are in an environment of their own (tests/readers, tools/setup.sh readers), which has
-other versions than ours and nothing of this repository: anndata and squidpy, spatialdata and
-spatialdata-io, napari and its reader of OME-Zarr, the validator of OME-Zarr, GDAL by way of
+The tools are in a separate environment (tests/readers, tools/setup.sh readers), with other
+versions than Cellquilt's and without its code: anndata and squidpy, spatialdata and
+spatialdata-io, napari and its OME-Zarr reader, the OME-Zarr validator, GDAL through
 geopandas, and CellSegmentationEvaluator.
 """
 

@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of what reads files: make fuzz."""
+"""Coverage-guided fuzzing of the file readers: make fuzz."""

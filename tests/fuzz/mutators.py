@@ -1,7 +1,7 @@
-"""Changes to bytes that keep enough of a format for the change to reach the reader behind it.
+"""Mutations of bytes that preserve enough of a format for the change to reach its reader.
 
-Each mutator takes the bytes, a source of random numbers and `mutate`, which changes bytes without
-knowing what they are (libFuzzer's own), and returns other bytes.
+Each mutator takes the bytes, a random number generator and `mutate`, which changes bytes without
+knowing their format (libFuzzer's own), and returns other bytes.
 """
 
 import copy

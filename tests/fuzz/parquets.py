@@ -1,4 +1,4 @@
-"""Changes to Parquet files: to what their columns are and hold, and to the facts in them."""
+"""Mutations of Parquet files: types and contents of columns, and metadata."""
 
 import io
 import random

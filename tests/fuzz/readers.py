@@ -1,6 +1,6 @@
-"""The readers that are fuzzed: what is done with a file, what to start from, how to change it.
+"""The fuzzed readers: how each reads a file, its seed files, and its mutations.
 
-A reader is given a file. It returns, or raises `DataError`: all else is a finding.
+A reader gets a file. It returns, or raises `DataError`: everything else is a finding.
 """
 
 import itertools

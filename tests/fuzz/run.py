@@ -1,11 +1,11 @@
-"""Fuzz the readers one after the other for a bounded time, and sum up what was found.
+"""Fuzz the readers one after another for a limited time, and summarise the findings.
 
     python run.py [--minutes 10] [--reader NAME]... [--folder fuzz-findings] [--seed N]
 
-Ends with 1 where anything was found. Each reader has a folder with the files that show its
-findings (``crash-``, ``timeout-`` and ``oom-`` where it ended the process), a text beside each, the
-log, and ``corpus/``, from which the next run goes on. Findings of an earlier run are tried first,
-and go if they are mended. libFuzzer is given a seed drawn anew by each run, which the log names.
+Exits with 1 if anything was found. Each reader has a folder with the files that reproduce its
+findings (``crash-``, ``timeout-`` and ``oom-`` if it ended the process), a text next to each, the
+log, and ``corpus/``, from which the next run continues. Findings of an earlier run are tried first,
+and removed if they are fixed. libFuzzer gets a new seed in each run, which is in the log.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Small sound files of each kind to start from, made anew by each run."""
+"""Small valid files of each kind to start from, written by each run."""
 
 import io
 import json

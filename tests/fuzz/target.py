@@ -1,8 +1,8 @@
 """Fuzz one reader for a while, in this process: python target.py READER FOLDER [FLAG...].
 
-FLAG are those of libFuzzer. FOLDER is given ``corpus/``, from which the next run goes on, and, for
-each finding, the file that shows it and a text that tells of it. What Python can tell of does not
-end the run; a crash, a hang and too much memory do.
+FLAG are those of libFuzzer. FOLDER gets ``corpus/``, from which the next run continues, and, for
+each finding, the file that reproduces it and a text that describes it. Python exceptions do not end
+the run; a crash, a hang and too much memory do.
 """
 
 import hashlib

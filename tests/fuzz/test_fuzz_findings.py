@@ -1,7 +1,7 @@
-"""The readers that `make fuzz` fuzzes: what it found in those without a script of their own.
+"""The readers of `make fuzz`: findings in those without a script.
 
-Those of slides, masks and tables are in tests/hostile/found.py. A few hundred files, changed as
-the fuzzer changes them but not guided, are read here at every run of the tests.
+Findings of slides, masks and tables are in tests/hostile/found.py. Every test run also reads a few
+hundred files with the fuzzer's mutations, but without coverage guidance.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Changes to TIFFs: to tags, descriptions, tiles, and pointers from page to page."""
+"""Mutations of TIFFs: tags, descriptions, tiles, and offsets from page to page."""
 
 import random
 import struct

@@ -1,1 +1,1 @@
-"""A corpus of broken and malicious input, made anew by each run of the tests."""
+"""A corpus of broken and malicious input, written by each test run."""

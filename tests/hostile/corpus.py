@@ -1,4 +1,4 @@
-"""What a case is, where cases are kept, and how one is run and judged."""
+"""Definition of a case, where cases are stored, and how one is run and checked."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Slides whose bytes are cut or changed: headers, pages, tags, tiles, and bombs."""
+"""Slides with cut or changed bytes: headers, pages, tags, tiles, and decompression bombs."""
 
 import os
 import pickle

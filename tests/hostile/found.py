@@ -1,4 +1,4 @@
-"""What fuzzing found (make fuzz): what once ended in a traceback, or in an unclear message."""
+"""Findings of fuzzing (make fuzz) that once gave a traceback or an unclear message."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""Save networks that do more than compute: python hostile_model.py FOLDER (deepcell environment).
+"""Save networks with hostile content: python hostile_model.py FOLDER (deepcell environment).
 
-Leaves ``code``, with a layer of Python code, and ``graph``, whose graph writes a file; each would
-make a file in FOLDER.
+Writes ``code``, with a layer of Python code, and ``graph``, whose graph writes a file; each would
+create a file in FOLDER.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Label images that are none, given to REPAIR beside a good one."""
+"""Files that are not label images, given to REPAIR together with a valid one."""
 
 import json
 import os

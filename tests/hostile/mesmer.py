@@ -1,4 +1,4 @@
-"""Files that are offered as Mesmer's weights; made and run in the deepcell environment."""
+"""Files given as Mesmer's weights; written and run in the deepcell environment."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Slides whose OME-XML is malicious, absurd or only odd."""
+"""Slides with malicious, absurd or unusual OME-XML."""
 
 import re
 import socket

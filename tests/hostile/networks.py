@@ -1,4 +1,4 @@
-"""Files that are offered as pixel classifiers and are something else, or more."""
+"""Files given as pixel classifiers that are something else, or contain more."""
 
 import io
 import json

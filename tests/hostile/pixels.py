@@ -1,4 +1,4 @@
-"""Slides whose files are sound and whose pixels are not: no numbers, none at all, or too large."""
+"""Valid files with unusable pixels: not finite, constant, none, or too large."""
 
 import numpy as np
 

@@ -1,11 +1,11 @@
-"""Run scripts of bin/, each in a fork of this process, and tell what each of them did.
+"""Run scripts of bin/, each in a fork of this process, and report what each of them did.
 
     python server.py MODULE ...
 
 imports the modules once, and then reads a line of JSON for each script: ``argv``, ``cwd``,
 ``log`` (where its output goes) and ``roots`` (where it may write). The answer is a line of JSON:
-``code``, ``peak`` (bytes of memory, the imports among them), ``timed_out``, and ``forbidden``, what
-it did that no step may do. Runs in any of the environments.
+``code``, ``peak`` (bytes of memory, including imports), ``timed_out``, and ``forbidden``, actions
+that no step may do. Runs in any of the environments.
 """
 
 import importlib

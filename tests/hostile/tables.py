@@ -1,4 +1,4 @@
-"""Facts, matches and tables as another pipeline, or a damaged disk, might hand them over."""
+"""Metadata, matches and tables as another pipeline, or a damaged disk, might produce them."""
 
 import json
 import pickle

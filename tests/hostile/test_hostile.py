@@ -1,6 +1,6 @@
-"""Input that is broken, absurd or malicious: a clear error or a right result, and nothing else.
+"""Broken, absurd or malicious input gives a clear error or a correct result, and nothing else.
 
-Each case of tests/hostile/ runs a real script in a process of its own, within 2 GiB and a minute.
+Each case of tests/hostile/ runs a real script in a separate process, within 2 GiB and a minute.
 """
 
 import pytest

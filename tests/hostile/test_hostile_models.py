@@ -1,4 +1,4 @@
-"""Networks and weights that are none, or more than that: refused unread, and nothing is run."""
+"""Invalid or malicious networks and weights: rejected before loading, and no code is run."""
 
 from pathlib import Path
 

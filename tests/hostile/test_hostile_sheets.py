@@ -1,4 +1,4 @@
-"""Samplesheets as spreadsheets and people write them, and names that would do harm."""
+"""Samplesheets as spreadsheets and people write them, and malicious names."""
 
 import re
 

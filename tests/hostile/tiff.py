@@ -1,4 +1,4 @@
-"""Slides for the cases, and the bytes of a classic little-endian TIFF, to be spoilt."""
+"""Slides for the cases, and the bytes of a classic little-endian TIFF, to be damaged."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Label images: what other programs read from them, and what comes back."""
+"""Label images: what other tools read from them, and reading them back."""
 
 import numpy as np
 import ome_types

@@ -1,4 +1,4 @@
-"""Polygons against the pixels they outline: rasterised again by shapely's own geometry."""
+"""Polygons against the pixels they outline: rasterised by shapely."""
 
 from dataclasses import fields
 

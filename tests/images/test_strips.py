@@ -1,4 +1,4 @@
-"""Strips of rows, and images on disk that take no memory."""
+"""Strips of rows, and images on disk that use no memory."""
 
 import errno
 import os

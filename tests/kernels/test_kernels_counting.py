@@ -1,4 +1,4 @@
-"""Joint histogram, matching and painting against numpy, scikit-image and plain Python."""
+"""Joint histogram, matching and writing of labels against numpy, scikit-image and plain Python."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""The compiled labelling kernels against scikit-image, and against themselves in other forms."""
+"""The compiled labelling kernels against scikit-image, and for equal input in other forms."""
 
 import heapq
 import itertools

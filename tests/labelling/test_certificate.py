@@ -1,4 +1,4 @@
-"""The certificate: a cell that has it is the same in every image that its window may lie in."""
+"""Certification: a certified cell is the same in every image that can surround its window."""
 
 from dataclasses import replace
 

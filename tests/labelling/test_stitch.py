@@ -1,4 +1,4 @@
-"""Patches back to whole slides: numbering, seams, the input's grid, and what is not proved."""
+"""From patches to whole slides: numbering, seams, the input pixel grid, uncertified objects."""
 
 import json
 import subprocess

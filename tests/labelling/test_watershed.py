@@ -1,4 +1,4 @@
-"""From maps to labels: what deepcell_toolbox's deep_watershed gives, to the number."""
+"""From maps to labels: equal to deepcell_toolbox's deep_watershed, including label numbers."""
 
 import json
 from dataclasses import asdict, fields, replace

@@ -1,4 +1,4 @@
-/** The flow of a sample from the slide to its drawings, each step on what the one before found. */
+/** The steps of a sample from the slide to its drawings, each on the output of the previous one. */
 class Chain {
     static final String COUNTS = '''REPAIR.out.metrics.join(STITCH.out.summary)
         .map { meta, metrics, stitched -> [meta, [metrics, stitched]] }'''
@@ -13,12 +13,12 @@ class Chain {
         DRAW: "INGEST.out.store.join(QUANTIFY.out.table).join(STITCH.out.patches).join(STITCH.out.provenance).join(${COUNTS}).join(${MASKS}).join(GENERATE.out.truth)",
     ]
 
-    /** What a step of the flow takes. */
+    /** Inputs of a step. */
     static String inputOf(String step) {
         return "input[0] = ${INPUTS[step]}"
     }
 
-    /** Add the flow to a setup block, up to a step: `Chain.run(delegate, 'QUANTIFY')`. */
+    /** Add the steps to a setup block, up to a step: `Chain.run(delegate, 'QUANTIFY')`. */
     static void run(context, String last) {
         Steps.run(context, 'GENERATE', 'MODEL', 'INGEST', 'PATCH', 'SEGMENT', 'LABEL')
         INPUTS.keySet().takeWhile { step -> step != last }.plus(last).each { step ->

@@ -2,9 +2,9 @@ import groovy.json.JsonSlurper
 import groovy.xml.XmlSlurper
 import java.util.zip.ZipFile
 
-/** Looks into the files of the pipeline. */
+/** Reads the files of the pipeline. */
 class Read {
-    /** Rows of a CSV, each a map from column to text; no value may hold a comma or a line break. */
+    /** Rows of a CSV, each a map from column to text; no value may contain a comma or a line break. */
     static List<Map<String, String>> csv(String path) {
         def lines = new File(path).readLines()
         def columns = lines.head().split(',')
@@ -27,7 +27,7 @@ class Read {
         ]
     }
 
-    /** What a zarr archive says of its group, or of the array of that name. */
+    /** Attributes of a zarr archive's group, or of the array of that name. */
     static Map store(String path, String name = '') {
         return new ZipFile(path).withCloseable { zip ->
             def entry = zip.getEntry(name ? "${name}/zarr.json" : 'zarr.json')

@@ -4,7 +4,7 @@ class Steps {
         id: 'tissue', nuclear: 'DAPI', membrane: 'CD45;PanCK', image_mpp: '', compartment: 'both'
     ]"""
 
-    /** INGEST's facts with the true masks of the tissue, named as STITCH names those it finds; no certificates. */
+    /** INGEST's facts with the ground truth masks of the tissue, named like STITCH's; no certificates. */
     static final String FACTS_AND_TRUTH = '''INGEST.out.facts.join(
         GENERATE.out.truth.map { meta, masks ->
             [meta, masks.collect { mask ->
@@ -13,7 +13,7 @@ class Steps {
         }
     )'''
 
-    /** What QUANTIFY takes: the slide, INGEST's facts, what STITCH would tell, and REPAIR's matches and masks. */
+    /** Inputs of QUANTIFY: the slide, INGEST's facts, STITCH's files, and REPAIR's matches and masks. */
     static final String MASKS_OF_REPAIR = '''GENERATE.out.image.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.masks)
         .map { meta, image, facts, matches, masks ->
             def told = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label\\n'].collect { name, text ->
@@ -25,7 +25,7 @@ class Steps {
             [meta, image, facts, *told, matches, originals + masks]
         }'''
 
-    /** A small network for whole cells, to be trained on the tissue. */
+    /** A small network for whole cells, trained on the tissue. */
     static final String EXAMPLES = """INGEST.out.store.join(GENERATE.out.truth).map { meta, store, truth ->
         def network = [id: 'cells', compartment: 'whole-cell', architecture: 'compact', seed: 1, splits: ['train']]
         [network, store, truth.find { mask -> mask.name.startsWith('cell') }]

@@ -1,4 +1,4 @@
-"""Mesmer's weights in every form: the same network, or a word on what is wrong with them."""
+"""Mesmer's weights in every form: the same network, or an error that states what is wrong."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Fetching weights: verified, and the token in no message."""
+"""Downloading weights: verified, and the token in no message."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The batch size: from a memory report and a clock that are made up, since no GPU is at hand."""
+"""The batch size: from a simulated memory report and clock, since no GPU is available."""
 
 import os
 

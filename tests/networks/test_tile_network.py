@@ -1,4 +1,4 @@
-"""Running the network: its device, its batches, and memory that does not suffice."""
+"""Running the network: device, batches, and too little memory."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The table of architectures: what it costs to run them, and what is refused in a user's own."""
+"""The table of architectures: their cost, and errors in a user's file."""
 
 import pytest
 import yaml

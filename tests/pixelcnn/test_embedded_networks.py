@@ -1,4 +1,4 @@
-"""The networks in assets/networks on real tissue, which they have not learnt from."""
+"""The networks in assets/networks on real tissue that was not used for training."""
 
 import subprocess
 import sys

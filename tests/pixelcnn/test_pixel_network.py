@@ -1,4 +1,4 @@
-"""Pixel classifiers: the same numbers over a whole image as patch by patch, and their files."""
+"""Pixel classifiers: a whole image gives the numbers of single patches; and their files."""
 
 import json
 import pickle

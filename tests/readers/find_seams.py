@@ -1,8 +1,8 @@
-"""Look for cells that were cut at tiles, with squidpy's quality control of tiled segmentations.
+"""Find cells that were cut at tile borders, with squidpy's quality control of tiled segmentations.
 
-Runs in the readers' environment, see tests/test_readers.py. Arguments: a .npz of label images, and
-the JSON to write: of each image by its name the number of cells, the labels of the outliers, and
-the cut score of each label.
+Runs in the readers' environment, see tests/exports/test_readers.py. Arguments: a .npz of label
+images, and the JSON to write: for each image by name the number of cells, the labels of the
+outliers, and the cut score of each label.
 """
 
 import json

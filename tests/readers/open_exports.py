@@ -1,7 +1,7 @@
-"""Open a sample's exports with the programs of their users; write what each found as JSON.
+"""Open a sample's exports with the tools of their users; write what each found as JSON.
 
-Runs in the readers' environment, see tests/test_readers.py; knows nothing of this repository.
-Arguments: the sample's folder, its name, and the JSON to write.
+Runs in the readers' environment, see tests/exports/test_readers.py; uses no code of this
+repository. Arguments: the sample's folder, its name, and the JSON to write.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Have the real deepcell work on arrays: the reference that tests compare with.
+"""Run the real deepcell on arrays: the reference of the tests.
 
 Runs in the deepcell environment (Python 3.10, deepcell 0.12.10):
 

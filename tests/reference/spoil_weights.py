@@ -1,12 +1,12 @@
-"""Bring Mesmer's weights into the forms that MODEL takes, and into some that it must refuse.
+"""Convert Mesmer's weights to the forms that MODEL accepts, and to some that it must reject.
 
 Runs in the deepcell environment:
 
     python spoil_weights.py MESMER.onnx FOLDER
 
-Leaves in ``FOLDER`` a Keras SavedModel ``MultiplexSegmentation`` and a .tar.gz of it, as
-deepcell.org has them, with batch normalisations that do something; ``maps.npz``, with ``tiles``
-and the ``maps`` that this network gives; and ``errors.json``: for every other form the text of the
+Writes to ``FOLDER`` a Keras SavedModel ``MultiplexSegmentation`` and a .tar.gz of it, as
+deepcell.org has them, with batch normalisations that are not the identity; ``maps.npz``, with
+``tiles`` and this network's ``maps``; and ``errors.json``: for every other form the text of the
 error.
 """
 

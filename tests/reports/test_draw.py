@@ -1,4 +1,4 @@
-"""What is drawn of a sample: its numbers, and pictures that show the masks where they are."""
+"""DRAW's results for a sample: its numbers, and images with the masks in the right place."""
 
 import json
 import runpy

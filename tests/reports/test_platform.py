@@ -1,4 +1,4 @@
-"""What other people's platforms make of a run: launch form, reports and MultiQC."""
+"""Metadata for other platforms: launch form, reports and MultiQC."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The report of a run: one page with the numbers of its samples, whatever these are called."""
+"""The report of a run: one page with the numbers of its samples, for any sample names."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What the documents say against the schema, the configuration, the modules and real outputs."""
+"""The documents against the schema, the configuration, the modules and real outputs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What meta.yml says of modules and subworkflows, against their main.nf."""
+"""meta.yml of modules and subworkflows against their main.nf."""
 
 import re
 from pathlib import Path

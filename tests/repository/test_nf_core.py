@@ -1,4 +1,4 @@
-"""nf-core's linter on the pipeline and its subworkflow, without a network."""
+"""nf-core's linter on the pipeline and its subworkflow, without network access."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""What the pipeline is made of and what it runs: pinned, listed, and nothing that data brings.
+"""Dependencies and code: pinned, listed in SBOMs, and no code from data is run.
 
-Archives with members outside of their folder are offered in test_mesmer_weights.py, pickles as
+Archives with members outside of their folder are tested in test_weights.py, pickles as
 images, masks, tables and networks in test_hostile.py and test_pixel_network.py.
 """
 

@@ -1,4 +1,4 @@
-"""Which channels of a slide a user means."""
+"""Channel selection: which channels of a slide a user means."""
 
 import pytest
 from support.slides import names, pixels, write

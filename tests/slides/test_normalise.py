@@ -1,4 +1,4 @@
-"""What INGEST stores of a slide is what Mesmer's own preprocessing makes of the whole image."""
+"""INGEST's normalised slide equals Mesmer's preprocessing of the whole image."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""OME-XML decides which page is which channel, or is refused with the mend."""
+"""OME-XML assigns pages to channels, or gives an error with the remedy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The pixel size of a slide: as its file or its user gives it."""
+"""The pixel size of a slide, from its file or the user."""
 
 import logging
 

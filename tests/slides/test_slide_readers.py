@@ -1,4 +1,4 @@
-"""The reader of a slide is chosen by what the file is; a format is added by one row."""
+"""The reader of a slide is selected by the file's content; a format is added with one row."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Slides are read as they are, whatever the kind of TIFF."""
+"""Every kind of TIFF slide is read correctly."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""TIFFs that are no slide, or not wholly there, are refused with the mend."""
+"""TIFFs that are not slides, or incomplete, give an error with the remedy."""
 
 import logging
 

@@ -1,7 +1,7 @@
-"""Cellquilt's modules and subworkflow in a pipeline of somebody else: tests/steps/outsider.
+"""Cellquilt's modules and subworkflow in another pipeline: tests/steps/outsider.
 
-The project is put together as docs/reuse.md says, runs without this pipeline's configuration, and
-must find what this pipeline finds.
+The project is assembled as docs/reuse.md describes, runs without this pipeline's configuration, and
+must give the same results as this pipeline.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""What several tests share: small slides, steps run in a row, tables."""
+"""Helpers of several tests: small slides, steps run in sequence, tables."""

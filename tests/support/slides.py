@@ -1,4 +1,4 @@
-"""Slides of any kind for the tests: noise, OME-XML, files, and how a refusal must look."""
+"""Slides of any kind for the tests: noise, OME-XML, files, and the form of error messages."""
 
 import re
 

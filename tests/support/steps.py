@@ -1,4 +1,4 @@
-"""The steps of the pipeline in a row, as functions, for tests that look at what they give."""
+"""The steps of the pipeline in sequence, as functions, for tests of their results."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The table of cells of label images, as far as drawing and reporting read it."""
+"""The table of cells of label images, with the columns that drawing and reporting read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The generated tissue: reproducible, its truth consistent, its picture what it claims."""
+"""The generated tissue: reproducible, consistent ground truth, and an image as specified."""
 
 import subprocess
 import sys

@@ -1,7 +1,8 @@
-"""The images: built as a user builds them, and the demo run in them with next to no rights.
+"""The images: built as a user builds them, and the demo run in them with minimal rights.
 
-Every task runs as uid 1000 without capabilities, on a read-only root file system, without a
-network. The bases are stand-ins made of Debian's packages, since no registry is reached here.
+Every task runs as uid 1000 without capabilities, on a read-only root file system, without
+network access. The base images are replaced by images of Debian packages, since no registry is
+accessible here.
 """
 
 import filecmp

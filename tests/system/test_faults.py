@@ -1,7 +1,7 @@
-"""Disks that are full or fail, too little memory, files that are damaged between two steps.
+"""Full or failing disks, too little memory, and files damaged between two steps.
 
-What the user is told, how the task ends (137: tried again with more memory; 65 and 74: not), and
-that mending what was said and -resume give the results of an undisturbed run.
+Asserts the message to the user, the exit code of the task (137: retried with more memory; 65 and
+74: not), and that after the remedy -resume gives the results of an undisturbed run.
 """
 
 import os

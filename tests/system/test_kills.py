@@ -1,8 +1,8 @@
-"""kill -9 at random moments, of every step's tasks and of Nextflow: nothing half is ever a result.
+"""kill -9 at random moments, of every step's tasks and of Nextflow: no incomplete file is a result.
 
-Each scene runs twice: undisturbed, and with its tasks killed, which Nextflow tries again. Where
-files tell times, what else they say is compared. Moments are seeded; what a task is at then is
-not, since that depends on the machine.
+Each scene runs twice: undisturbed, and with its tasks killed, which Nextflow retries. For files
+that contain times, the rest is compared. Moments are seeded; the state of a task at that moment is
+not, since it depends on the machine.
 """
 
 import io

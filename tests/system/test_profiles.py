@@ -1,8 +1,8 @@
-"""Profiles: what each gives to a task, and whether docs/cloud.md tells all that one needs.
+"""Profiles: what each gives to a task, and whether docs/cloud.md lists all required settings.
 
-Clouds' executors are plugins, which are not here: their tasks are run on this machine, with the
-directives that the profile gives them. Slurm is tests/system/profiles/sbatch; a real one is in
-tests/test_slurm.py.
+Clouds' executors are plugins, which are not available here: their tasks are run on this machine,
+with the directives of the profile. Slurm is tests/system/profiles/sbatch; a real one is in
+tests/system/test_slurm.py.
 """
 
 import json

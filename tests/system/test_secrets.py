@@ -1,7 +1,7 @@
-"""The token of deepcell.org: it reaches that host alone, and nothing that a run leaves behind.
+"""The token of deepcell.org: sent only to that host, and in no file that a run leaves.
 
-A proxy of the test's own stands for the hosts, by HTTPS, as a site's would: nothing of the pipeline
-is changed but the checksum of the archive, since the real one is not to be had without a token.
+A proxy of the test stands for the hosts, with HTTPS, like a site's proxy: nothing of the pipeline
+is changed except the checksum of the archive, since the real one needs a token.
 """
 
 import base64

@@ -1,5 +1,5 @@
-// A pipeline of somebody else, with names, parameters and configuration of its own. Cellquilt's
-// modules and subworkflows lie in cellquilt/, and its scripts in bin/; see docs/reuse.md.
+// Another pipeline, with its own names, parameters and configuration. Cellquilt's modules and
+// subworkflows are in cellquilt/, and its scripts in bin/; see docs/reuse.md.
 
 include { MASKS as SEGMENT_SLIDES } from './cellquilt/subworkflows/masks/main'
 include { INGEST   } from './cellquilt/modules/ingest/main'
@@ -8,7 +8,7 @@ include { QUANTIFY } from './cellquilt/modules/quantify/main'
 include { REPAIR   } from './cellquilt/modules/repair/main'
 
 workflow {
-    // Masks of slides, by Mesmer and by networks; the keys of meta beyond Cellquilt's are our own
+    // Masks of slides, with Mesmer and pixel classifiers; meta has keys besides Cellquilt's
     def slide = file(params.slide, checkIfExists: true)
     def sample = [nuclear: 'DAPI', membrane: 'CD45;PanCK', compartment: 'both', patient: 7]
     ch_slides = channel.of(
@@ -27,7 +27,7 @@ workflow {
             .join(SEGMENT_SLIDES.out.masks)
     )
 
-    // Masks that another program made, repaired; INGEST says what is known of their slide
+    // Match masks of another tool; INGEST gives the metadata of their slide
     ch_own = channel.of([[id: 'own', nuclear: 'DAPI', segmenter: 'cellpose'], slide])
     INGEST(ch_own)
     REPAIR(INGEST.out.facts.map { meta, facts -> [meta, facts, files(params.own_masks), []] })

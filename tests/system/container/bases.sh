@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stand-ins for the base images, where no image registry is reached: Debian 13 with its own
-# Python 3.13 as localhost/base/trixie:13, and on it this machine's Python 3.10 as
+# Replacements for the base images if no image registry is accessible: Debian 13 with its Python
+# 3.13 as localhost/base/trixie:13, and based on it this machine's Python 3.10 as
 # localhost/base/python:3.10. Needs root, for debootstrap, and podman.
 set -euo pipefail
 . "$(dirname "$0")/../../../tools/common.sh"

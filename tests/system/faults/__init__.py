@@ -1,1 +1,1 @@
-"""Runs of the pipeline that are disturbed, and what they leave."""
+"""Runs of the pipeline with injected faults, and the files they leave."""

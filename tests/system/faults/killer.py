@@ -1,4 +1,4 @@
-"""Kill -9 of tasks at random moments, while a run goes on."""
+"""Kill -9 of tasks at random moments of a run."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""A run of the pipeline in a folder of its own: started, awaited, and what it left."""
+"""A run of the pipeline in a separate folder: started, awaited, and the files it left."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What is disturbed: a run for each part of the pipeline, so that every step has its turn."""
+"""The runs with faults: one for each part of the pipeline, so that every step is covered."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache

@@ -1,5 +1,5 @@
-// Tasks that write down what they are given, and end with the exit codes that they are told, one an
-// attempt. They have the names and labels of the pipeline's.
+// Tasks that write down their resources, and exit with given codes, one per attempt. Names and
+// labels are those of the pipeline's processes.
 
 def given(task) {
     def size = [cpus: task.cpus, memory: task.memory.toGiga(), hours: task.time.toHours()]

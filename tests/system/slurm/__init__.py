@@ -1,1 +1,1 @@
-"""A Slurm cluster of the tests' own, on one machine."""
+"""A Slurm cluster for the tests, on one machine."""

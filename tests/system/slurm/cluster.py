@@ -1,6 +1,6 @@
-"""A Slurm cluster of three nodes on this machine, all of it in one folder.
+"""A Slurm cluster of three nodes on this machine, with all its files in one folder.
 
-A Slurm that the machine itself has is not touched: ports, sockets, key and state are the test's.
+A Slurm installed on the machine is not touched: ports, sockets, key and state are the test's.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
-// Tasks above the limits that they ask for: DRAW has less memory than it takes, the first EXPORT less
-// time. They have the names and labels of the pipeline's.
+// Tasks that exceed their limits: DRAW requests too little memory, the first EXPORT too little
+// time. Names and labels are those of the pipeline's processes.
 
 process DRAW {
     label 'process_low'
