@@ -21,7 +21,7 @@ process SEGMENT {
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    segment.py --pixels ${pixels} --networks networks/* --compartment ${meta.compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
+    segment.py --pixels ${pixels} --networks ${networks} --compartment ${meta.compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
     """
 
     stub:
