@@ -8,7 +8,7 @@ import numpy as np
 
 from cellquilt import outputs
 from cellquilt.cells.matching import certified, count, match, match_metrics, match_table, paint
-from cellquilt.cli import Progress, log, parser, run
+from cellquilt.cli import SWITCH, Progress, log, parser, run
 from cellquilt.errors import DataError
 from cellquilt.handoff.step_files import read_facts, read_uncertified
 from cellquilt.images.label_image import (
@@ -32,7 +32,7 @@ def main() -> None:
     arguments.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     arguments.add_argument(
         "--export_pickle",
-        action="store_true",
+        **SWITCH,
         help="also write the two pickles; takes both masks into memory",
     )
     args = arguments.parse_args()
