@@ -2,7 +2,7 @@
 
 // Cellquilt: an OME-TIFF in, matched cell and nucleus masks out; or labelled images in, networks out. The flow of each mode is in workflows/.
 
-include { checkParameters } from './workflows/parameters'
+include { checkParameters } from './workflows/options'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'

@@ -21,7 +21,7 @@ def main() -> None:
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads of all tasks")
     args.add_argument("--precision", choices=["float32", "bfloat16", "tf32"], default="float32")
-    args.add_argument("--xla", action="store_true", help="compile the network")
+    args.add_argument("--xla", **cli.SWITCH, help="compile the network")
     args.add_argument(
         "--max_map_difference",
         type=float,

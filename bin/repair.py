@@ -18,7 +18,7 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     args.add_argument(
         "--export_pickle",
-        action="store_true",
+        **cli.SWITCH,
         help="also write the two pickles; takes both masks into memory",
     )
     o = args.parse_args()

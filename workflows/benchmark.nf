@@ -1,7 +1,7 @@
 // The batching study: which patch and batch size segments fastest, and in how much memory, here.
 // A slide travels as [meta, file]; meta.id names it, and meta.patch_size and so on how it is cut and run.
 
-include { generatedOf ; numbersOf ; slidesOf } from './parameters'
+include { generatedOf ; slidesOf } from './slides'
 include { recommendationOf } from './summaries'
 include { GENERATE  } from '../modules/generate/main'
 include { MODEL     } from '../modules/model/main'
@@ -22,7 +22,7 @@ workflow BENCHMARK {
     MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
 
     // Every way to cut a slide
-    ch_cuts = channel.fromList([numbersOf(options.benchmark_patch_sizes), numbersOf(options.benchmark_patches_per_task)].combinations())
+    ch_cuts = channel.fromList([options.benchmark_patch_sizes, options.benchmark_patches_per_task].combinations())
     PATCH(
         INGEST.out.store.combine(ch_cuts).map { meta, store, patch_size, patches_per_task ->
             [meta + [patch_size: patch_size, patches_per_task: patches_per_task], store]
@@ -30,7 +30,7 @@ workflow BENCHMARK {
     )
 
     // Every way to run it, once all slides are cut, since what runs beside a measurement disturbs it
-    ch_runs = channel.fromList([numbersOf(options.benchmark_batch_sizes), numbersOf(options.benchmark_tasks)].combinations())
+    ch_runs = channel.fromList([options.benchmark_batch_sizes, options.benchmark_tasks].combinations())
     ch_settings = PATCH.out.pixels
         .toList()
         .flatMap { slides -> slides }

@@ -1,7 +1,8 @@
 // Slides in; matched cell and nucleus masks, their measurements and a report out.
 // A slide travels as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
-include { modelsOf ; slidesOf } from './parameters'
+include { modelsOf } from './networks'
+include { slidesOf } from './slides'
 include { summaryOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'

@@ -1,7 +1,8 @@
 // Slides with labels in, pixel classifiers and their comparison out.
 // A slide travels as [meta, file]; meta.id names it, and meta.split what it is for.
 
-include { examplesOf ; generatedExamples ; networksOf } from './parameters'
+include { networksOf } from './networks'
+include { examplesOf ; generatedExamples } from './slides'
 include { comparisonOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { INGEST   } from '../modules/ingest/main'

@@ -31,6 +31,23 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
 
 
+def boolean(text: str) -> bool:
+    """Return the truth that ``true`` or ``false`` stands for, as Nextflow writes it.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        Of any other text.
+    """
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return text == "true"
+
+
+# Settings of an option that is false where it is missing, and true without a value
+SWITCH = {"type": boolean, "nargs": "?", "const": True, "default": False}
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script's ``main`` with logging set up, and report in a line what a user can fix.
 

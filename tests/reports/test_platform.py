@@ -88,8 +88,38 @@ def test_patterns_hold_for_the_whole_value(parameters):
 
 def test_samplesheet_schema_names_files(repo):
     row = json.loads((repo / "assets" / "schema_input.json").read_text())["items"]["properties"]
-    assert row["image"]["format"] == "file-path"
-    assert all(prop["description"] for prop in row.values())
+    files = {name for name, prop in row.items() if prop.get("format") == "file-path"}
+    assert files == {"image", "labels"} and all(row[name]["exists"] for name in files)
+    assert all(prop["title"] and prop["description"] for prop in row.values())
+
+
+SLIDE = {"sample": "a", "image": "a.tif", "nuclear": 0}
+EXAMPLE = SLIDE | {"labels": "l.tif"}
+SHEETS = [
+    ([SLIDE, SLIDE | {"membrane": "CD45", "image_mpp": 0.5}], True),
+    ([EXAMPLE, EXAMPLE | {"split": "test"}], True),
+    ([EXAMPLE, SLIDE], False),
+    ([SLIDE | {"split": "test"}], False),
+    ([EXAMPLE | {"split": "later"}], False),
+    ([SLIDE | {"image_mpp": 50}], False),
+    ([SLIDE | {"sample": "../a"}], False),
+    ([SLIDE | {"mpp": 1}], False),
+    ([{"sample": "a", "image": "a.tif"}], False),
+    ([], False),
+]
+
+
+def test_samplesheet_schema_has_slides_or_examples(repo, readers, tmp_path):
+    """As JSON Schema alone: a samplesheet is of one kind, whatever its mode is called."""
+    (tmp_path / "sheets.json").write_text(json.dumps([sheet for sheet, _ in SHEETS]))
+    script = (
+        "import json, sys, jsonschema; schema, sheets = (json.load(open(p)) for p in sys.argv[1:]);"
+        "valid = jsonschema.Draft202012Validator(schema).is_valid;"
+        "print(json.dumps([valid(sheet) for sheet in sheets]))"
+    )
+    arguments = (repo / "assets" / "schema_input.json", tmp_path / "sheets.json")
+    found = json.loads(readers("python", "-c", script, *arguments, folder=tmp_path))
+    assert found == [expected for _, expected in SHEETS]
 
 
 def test_tower_names_reports_that_there_are(repo):

@@ -239,10 +239,11 @@ def slurm(repo, command, site, tmp_path) -> Callable[[str], list[str]]:
 def test_slurm_jobs(slurm, tmp_path):
     """Partition, GPU and limits, a job array, and retries with more memory only where it helps.
 
-    Of the array, the task that fails is tried again alone.
+    Of the array, the task that fails is tried again alone. A user's own memory wins.
     """
     limits = "process.resourceLimits = [memory: 15.GB, time: 10.h]\n"
-    jobs = slurm(limits + f"params.codes = '{KILLED},{LOST}'\n")
+    own = "process { withName: 'EXPORT' { memory = '9 GB' } }\n"
+    jobs = slurm(limits + own + f"params.codes = '{KILLED},{LOST}'\n")
 
     tasks = given(tmp_path)
     tries = (1, 2, 3)
@@ -251,6 +252,7 @@ def test_slurm_jobs(slurm, tmp_path):
     }
     assert [tasks["DRAW", n]["memory"] for n in tries] == [3, 6, 6]
     assert [tasks["SEGMENT", n]["memory"] for n in tries] == [10, 15, 15]
+    assert (tasks["EXPORT", 1]["memory"], tasks["EXPORT", 1]["environment"]) == (9, "export")
     assert [tasks["DRAW", n]["hours"] for n in tries] == [4, 8, 10]
     assert [tasks["SEGMENT", n]["options"] for n in tries] == ["--nv"] * 3
     assert tasks["DRAW", 1]["options"] is None
@@ -298,7 +300,10 @@ def test_clouds_give_a_task_what_it_needs(probe, profile):
 
 
 def test_export_has_room_for_spatialdata(probe):
-    assert probe("awsbatch", "--formats", "csv,spatialdata")["EXPORT", 1]["memory"] == 12
+    """Which takes nothing of what else conf/ says of it."""
+    task = probe("awsbatch", "--formats", "csv,spatialdata")["EXPORT", 1]
+    assert (task["memory"], task["environment"]) == (12, "export")
+    assert task["args"] == "--formats csv,spatialdata --cells matched"
 
 
 @pytest.mark.parametrize("profile", list(REQUIRED))

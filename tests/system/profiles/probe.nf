@@ -5,7 +5,8 @@ def given(task) {
     def size = [cpus: task.cpus, memory: task.memory.toGiga(), hours: task.time.toHours()]
     def gpu = task.accelerator ? [task.accelerator.request, task.accelerator.type] : null
     def place = [queue: task.queue, machine: task.machineType, options: task.containerOptions]
-    return groovy.json.JsonOutput.toJson([process: task.process, attempt: task.attempt, gpu: gpu] + size + place)
+    def own = [args: task.ext.args, environment: task.ext.environment]
+    return groovy.json.JsonOutput.toJson([process: task.process, attempt: task.attempt, gpu: gpu] + size + place + own)
 }
 
 process SEGMENT {

@@ -1,0 +1,123 @@
+// What the user asked for: parameters, checked against nextflow_schema.json before anything is started.
+// Values from the command line arrive as strings on Nextflow 26, so types are settled here, once.
+
+include { architecturesOf } from './architectures'
+include { rowsOf } from './samplesheet'
+include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
+
+// The parameters by name, each of its type, and with them the slides that they name as rows
+def checkParameters(given, schemaFile) {
+    def schema = schemaOf(schemaFile)
+    if (textOf(given.help) == 'true') {
+        log.info(helpOf(schema))
+        System.exit(0)
+    }
+    def known = schema['$defs'].values().collectEntries { group -> group.properties }
+    refuse(nameProblems(given, known) + valueProblems(given, known))
+    def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property)] }
+    refuse(inputProblems(options))
+    refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
+    return options + [rows: rowsOf(options)]
+}
+
+// Nextflow adds a camelCase twin for every name with a dash
+def nameProblems(given, known) {
+    def unknown = given.keySet().findAll { name -> !known.containsKey(name) && !name.matches('.*[A-Z].*') }
+    return unknown.collect { name -> "--${name}: unknown parameter.${nearestOf(name, known.keySet())} All of them: nextflow run . --help" }
+}
+
+def nearestOf(name, known) {
+    def start = plainName(name).take(5)
+    def near = known.findAll { other -> plainName(other).startsWith(start) || start == plainName(other) }
+    return near ? " Did you mean --${near.sort().join(', --')}?" : ''
+}
+
+def plainName(name) {
+    return name.replaceAll('[-_]', '').toLowerCase()
+}
+
+def valueProblems(given, known) {
+    def texts = known.collectEntries { name, _property -> [name, textOf(given[name])] }.findAll { _name, text -> text }
+    def expected = texts.collectEntries { name, text -> [name, expectedOf(text, known[name])] }.findAll { _name, what -> what }
+    return expected.collect { name, what -> "--${name} ${texts[name]}: must be ${what}. ${known[name].description}." }
+}
+
+def inputProblems(options) {
+    def inputs = [options.input, options.image, options.demo ?: null].findAll { value -> value != null }
+    if (inputs.size() > 1 || (!inputs && options.mode != 'benchmark')) {
+        return ["Give one of --input samplesheet.csv, --image slide.ome.tif (with --nuclear), or -profile demo; ${inputs ? 'more than one is' : 'none is'} given."]
+    }
+    if (options.image && options.nuclear == null) {
+        return ["--image ${options.image} needs --nuclear, the nuclear channel's name or 0-based index."]
+    }
+    return []
+}
+
+def trainingProblems(options) {
+    def problems = []
+    if (options.input && options.labels) {
+        problems << "--labels ${options.labels}: of the slides of --input, the labels are a column of the samplesheet; leave it out."
+    }
+    if (options.image && !options.labels) {
+        problems << "--mode train --image ${options.image} needs --labels, the label image of its cells."
+    }
+    if (!options.demo && options.compartment == 'both') {
+        problems << '--mode train needs --compartment whole-cell or --compartment nuclear: what the labels are of.'
+    }
+    return problems + architectureProblems(options)
+}
+
+def architectureProblems(options) {
+    def known = architecturesOf(file("${projectDir}/bin/cellquilt/pixelcnn/architectures.yaml")).names
+    def own = options.architecture_file ? architecturesOf(file(options.architecture_file, glob: false)) : [names: []]
+    if (own.problem) {
+        return ["--architecture_file ${options.architecture_file} ${own.problem}."]
+    }
+    known += own.names
+    def unknown = options.architectures - known
+    return unknown ? ["--architectures ${unknown.join(',')}: there is no such architecture; there are ${known.join(', ')}. Others can be given in a file, see --architecture_file."] : []
+}
+
+def segmentationProblems(options) {
+    def problems = options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : []
+    if (options.segmenter != 'pixelcnn' && options.models) {
+        problems << "--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."
+    }
+    if (options.segmenter == 'pixelcnn' && options.models) {
+        problems += modelProblems(options.models)
+    }
+    return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
+}
+
+// Mesmer is not ours to use without its licence; a network trained here is free of it
+def mesmerProblems(options) {
+    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
+    return options.accept_mesmer_license ? [] : ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
+}
+
+// What Mesmer alone has
+def otherProblems(options) {
+    def problems = options.mode == 'benchmark' ? ["--mode benchmark measures Mesmer; leave out --segmenter ${options.segmenter}."] : []
+    if (options.precision != 'float32' || options.xla) {
+        problems << '--precision and --xla are for --segmenter mesmer; leave them out.'
+    }
+    return problems
+}
+
+def modelProblems(names) {
+    def files = names.collectEntries { name -> [name, file(name, glob: false)] }
+    def missing = files.findAll { _name, path -> !path.exists() }.keySet()
+    return missing.collect { name -> "--models ${name} does not exist; check the path." } +
+        repeatedOf(files.values()*.name).collect { name, count -> "--models: ${count} files are called ${name}; give every network a name of its own." }
+}
+
+def helpOf(schema) {
+    def groups = schema['$defs'].values().collect { group ->
+        def lines = group.properties.collect { name, property ->
+            def fallback = property.default == null ? '' : " [${property.default}]"
+            "  --${name.padRight(36)} ${property.description}${fallback}"
+        }
+        "${group.title}\n${lines.join('\n')}"
+    }
+    return "nextflow run . --image slide.ome.tif --nuclear DAPI --membrane 'CD45;PanCK' --accept_mesmer_license -profile local\n\n${groups.join('\n\n')}\n"
+}
