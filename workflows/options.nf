@@ -80,11 +80,8 @@ def architectureProblems(options) {
 
 def segmentationProblems(options) {
     def problems = options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : []
-    if (options.segmenter != 'pixelcnn' && options.models) {
-        problems << "--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."
-    }
-    if (options.segmenter == 'pixelcnn' && options.models) {
-        problems += modelProblems(options.models)
+    if (options.models) {
+        problems += options.segmenter == 'pixelcnn' ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
     return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
 }

@@ -247,7 +247,7 @@ def test_example_samplesheets_have_the_columns_of_their_schema(repo, kind, page)
     assert header.split(",") == columns and lines
     if kind == "slides":
         assert sheet == (repo / "assets" / "samplesheet.csv").read_text()
-        table = text[text.index("| column | must be there | rules |") :].split("\n\n")[0]
+        table = text[text.index("| column | required | rules |") :].split("\n\n")[0]
         described = re.findall(r"^\| `(\w+)` \| (yes|no) \|", table, re.MULTILINE)
         required = schema["items"]["required"]
         assert described == [(name, "yes" if name in required else "no") for name in columns]
