@@ -290,7 +290,7 @@ def test_nucleus_on_the_membrane_alone_is_rejected():
 
 def test_a_policy_of_another_name_chooses_among_the_same_pairs(conflicts, monkeypatch):
     def largest_cell(candidates, cells, nuclei):
-        """Give the nuclei in turn to the largest cell that has none, and to no other."""
+        """Choose one pair, of the largest cell with a candidate."""
         area = cells.area[cells.rows_of(first_label(candidates.keys))]
         return np.sort(np.argsort(area, kind="stable")[-1:])
 
