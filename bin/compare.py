@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare the pixel classifiers of a compartment: tables, plots, ensembles, and which to use."""
+"""Compare the pixel classifiers of a compartment: tables, plots, ensembles and a recommendation."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw the masks over the slide and sum up the sample (DRAW)."""
+"""Draw the masks over the slide and summarise the sample."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Generate a multiplexed tissue with known cells and nuclei, as OME-TIFFs (GENERATE)."""
+"""Generate a multiplexed tissue with known cells and nuclei, as OME-TIFFs."""
 
 from pathlib import Path
 

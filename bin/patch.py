@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plan a slide's patches, judge each, and write the pixels of every task."""
+"""Cut a slide into patches, assess each, and write the pixels of every task."""
 
 from pathlib import Path
 

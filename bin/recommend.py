@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Sum up the batching study: a table, plots, and the fastest choice that fits the memory."""
+"""Summarise the batching study: a table, plots, and the fastest choice that fits the memory."""
 
 from pathlib import Path
 
 from cellquilt import cli, outputs
-from cellquilt.tuning import recommend
+from cellquilt.tuning import plots, recommend
 
 
 def main() -> None:
@@ -20,11 +20,11 @@ def main() -> None:
     outputs.write_json(o.outdir / "recommendation.json", found)
     on_gpu = table["device_memory_gb"].notna().any()
     memory = "device_memory_gb" if on_gpu else "peak_memory_gb"
-    plots = {
+    drawn = {
         "throughput": ("slide_mpx_per_s", "Mpx/s of the slide, start-up included"),
         "peak_memory": (memory, f"peak {'device ' if on_gpu else ''}memory of a task, GB"),
     }
-    for name, (value, label) in plots.items():
+    for name, (value, label) in drawn.items():
         with outputs.whole(o.outdir / f"{name}.png") as path:
             plots.plot(path, table, value, label, found["recommended"])
     cli.log.info("recommend: %s", found["command"] or "nothing could be measured")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put the samples of a run on a page, and into tables for MultiQC (REPORT)."""
+"""Write the report of a run, one HTML page for all samples, and tables for MultiQC."""
 
 from pathlib import Path
 

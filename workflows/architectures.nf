@@ -3,7 +3,7 @@
 // Those of a file, or what is wrong with it
 def architecturesOf(path) {
     if (!path.isFile()) {
-        return [problem: 'is no file; check the path']
+        return [problem: 'is not a file; check the path']
     }
     try {
         def table = yamlOf(path)

@@ -1,5 +1,5 @@
 // The batching study: which patch and batch size segments fastest, and in how much memory, here.
-// A slide travels as [meta, file]; meta.id names it, and meta.patch_size and so on how it is cut and run.
+// A slide is passed as [meta, file]; meta.id names it, and meta.patch_size and so on how it is cut and run.
 
 include { generatedOf ; slidesOf } from './slides'
 include { recommendationOf } from './summaries'

@@ -86,7 +86,7 @@ def segmentationProblems(options) {
     return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
 }
 
-// Mesmer is not ours to use without its licence; a network trained here is free of it
+// Mesmer may not be used without accepting its licence; networks trained here are free of it
 def mesmerProblems(options) {
     log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
     return options.accept_mesmer_license ? [] : ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
@@ -105,7 +105,7 @@ def modelProblems(names) {
     def files = names.collectEntries { name -> [name, file(name, glob: false)] }
     def missing = files.findAll { _name, path -> !path.exists() }.keySet()
     return missing.collect { name -> "--models ${name} does not exist; check the path." } +
-        repeatedOf(files.values()*.name).collect { name, count -> "--models: ${count} files are called ${name}; give every network a name of its own." }
+        repeatedOf(files.values()*.name).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
 }
 
 def helpOf(schema) {

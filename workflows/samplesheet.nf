@@ -69,12 +69,12 @@ def headerProblems(name, rows, rules) {
         return []
     }
     def what = !rows ? 'no rows' : missing ? "no column ${missing.join(', ')}" : "unknown column ${unknown.join(', ')}"
-    return ["${name}: ${what}; a samplesheet has the columns ${known.join(',')} (${(known - rules.required).join(', ')} may be missing), and a row a slide."]
+    return ["${name}: ${what}; a samplesheet has the columns ${known.join(',')} (${(known - rules.required).join(', ')} may be missing), and one row per slide."]
 }
 
 def repeatProblems(name, rows, rules) {
     return rules.unique.collectMany { column ->
-        repeatedOf(rows*.get(column).findAll { value -> value }).collect { value, count -> "${name}: ${column} ${value} occurs ${count} times; every row needs a name of its own." }
+        repeatedOf(rows*.get(column).findAll { value -> value }).collect { value, count -> "${name}: ${column} ${value} occurs ${count} times; every row needs a unique name." }
     }
 }
 
@@ -105,7 +105,7 @@ def cellProblem(name, text, column, is_required, sheet) {
 // Something to learn from, and something for the test
 def splitProblems(splits, options) {
     if (!('train' in splits)) {
-        return ["${options.input}: no row has split 'train'; there is nothing to learn from."]
+        return ["${options.input}: no row has split 'train'; there are no training data."]
     }
     return !('test' in splits) && options.held_out == 0 ? ["--held_out ${options.held_out}: nothing is left for the test; raise it, or give a row split 'test'."] : []
 }

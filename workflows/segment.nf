@@ -1,5 +1,5 @@
 // Slides in; matched cell and nucleus masks, their measurements and a report out.
-// A slide travels as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
+// A slide is passed as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
 include { modelsOf } from './networks'
 include { slidesOf } from './slides'

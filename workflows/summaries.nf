@@ -1,4 +1,4 @@
-// What the end of a run tells.
+// The messages at the end of a run, and the table of the tasks' time and memory.
 
 def recommendationOf(path, outdir) {
     def found = new groovy.json.JsonSlurper().parseText(path.text)
@@ -42,6 +42,6 @@ def summaryOf(summaries, outdir) {
 
 // A line of usage.tsv, from what Nextflow traced of a task
 def usageOf(process, sample, trace) {
-    def told = trace.readLines().findAll { line -> line.contains('=') }.collectEntries { line -> line.tokenize('=') }
-    return [process.tokenize(':').last(), sample, told.realtime ?: '', told.'%cpu' ? told.'%cpu'.toInteger() / 10 : '', told.peak_rss ?: ''].join('\t')
+    def traced = trace.readLines().findAll { line -> line.contains('=') }.collectEntries { line -> line.tokenize('=') }
+    return [process.tokenize(':').last(), sample, traced.realtime ?: '', traced.'%cpu' ? traced.'%cpu'.toInteger() / 10 : '', traced.peak_rss ?: ''].join('\t')
 }

@@ -1,5 +1,5 @@
 // Slides with labels in, pixel classifiers and their comparison out.
-// A slide travels as [meta, file]; meta.id names it, and meta.split what it is for.
+// A slide is passed as [meta, file]; meta.id names it, and meta.split what it is for.
 
 include { networksOf } from './networks'
 include { examplesOf ; generatedExamples } from './slides'

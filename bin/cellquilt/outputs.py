@@ -1,4 +1,4 @@
-"""How results come to their names: whole, or not at all.
+"""Writing results: a file appears under its name when it is complete, or not at all.
 
 A task can be killed at any moment. What it writes has a hidden name until it is complete, so that
 nobody takes half of a result for one, and then its own by a rename, which is one step.

@@ -1,4 +1,4 @@
-// Compare the pixel classifiers of a compartment, singly and together, and say which to use.
+// Compare the pixel classifiers of a compartment, singly and as ensembles, and recommend some.
 process COMPARE {
     tag "${meta.id}"
     label 'process_low'

@@ -1,4 +1,4 @@
-// Draw the masks over the slide and sum up the sample.
+// Draw the masks over the slide and summarise the sample.
 process DRAW {
     tag "${meta.id}"
     label 'process_low'

@@ -1,5 +1,5 @@
-// Measure what the network takes on the tasks of a slide, at one batch size and so many tasks at a
-// time. A measurement alone: another beside it would slow both.
+// Measure time and memory of the network on the tasks of a slide, at one batch size and number of tasks
+// at the same time. One measurement at a time: others would slow it down.
 process MEASURE {
     tag "${meta.id}:${meta.patch_size}x${meta.patches_per_task}:${meta.batch_size}x${meta.tasks}"
     label 'process_medium'

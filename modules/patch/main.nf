@@ -1,4 +1,4 @@
-// Plan the patches of a slide, judge each, and write the pixels of every task.
+// Cut a slide into patches, assess each, and write the pixels of every task.
 process PATCH {
     tag "${meta.id}"
     label 'process_low'

@@ -1,4 +1,4 @@
-// Sum up the batching study: a table, plots, and the fastest choice that fits the memory.
+// Summarise the batching study: a table, plots, and the fastest choice that fits the memory.
 process RECOMMEND {
     label 'process_low'
     container 'cellquilt/runtime:0.1.0'

@@ -1,4 +1,4 @@
-// Put the samples of a run on a page, and into tables for MultiQC.
+// Write the report of a run, one HTML page for all samples, and tables for MultiQC.
 process REPORT {
     label 'process_low'
     container 'cellquilt/runtime:0.1.0'

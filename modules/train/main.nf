@@ -1,4 +1,4 @@
-// Train a pixel classifier from slides with labels, and score it on what it has not seen.
+// Train a pixel classifier on labelled slides, and score it on held-out parts.
 process TRAIN {
     tag "${meta.id}"
     label 'process_low'

@@ -34,5 +34,5 @@ def segmenterProblem(meta, networks) {
         return "meta.segmenter is '${name}'; give ${inputs.keySet().collect { known -> "'${known}'" }.join(' or ')}, or leave it out for 'mesmer'."
     }
     def given = networks[name]
-    return given == null || given instanceof List && !given ? "there is nothing to segment it with; give the ${inputs[name]}, beside the slides." : null
+    return given == null || given instanceof List && !given ? "no network is given for it; pass the ${inputs[name]}, beside the slides." : null
 }

@@ -1,7 +1,8 @@
 // Slides in; whole-slide masks of their cells and nuclei out, matched where both are segmented.
 // For this pipeline and for others: it reads no parameters. meta.yml has the keys of meta.
 
-include { MAPS ; segmenterProblem } from '../maps/main'
+include { MAPS   } from '../maps/main'
+include { segmenterProblem } from '../maps/main'
 include { INGEST } from '../../modules/ingest/main'
 include { PATCH  } from '../../modules/patch/main'
 include { LABEL  } from '../../modules/label/main'

@@ -304,7 +304,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         cell_table.read(Path(__file__))
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="is no table of cells"):
+    with pytest.raises(DataError, match="is not a table of cells"):
         cell_table.read_facts(tmp_path / "other.parquet")
 
 

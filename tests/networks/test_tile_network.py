@@ -90,7 +90,7 @@ def test_a_gpu_that_is_not_there_is_an_error_with_advice(repo, mesmer_savedmodel
     done = segment(repo, mesmer_savedmodel, task, maps, "--device", "gpu")
     assert done.returncode == 65
     assert done.stderr.splitlines()[-1] == (
-        "ERROR: --device gpu was asked for, but TensorFlow sees no GPU. Check the driver "
+        "ERROR: --device gpu was requested, but TensorFlow sees no GPU. Check the driver "
         "(nvidia-smi), the GPU image or wheel (tensorflow[and-cuda]) and the container's GPU "
         "option, or run with --device cpu."
     )

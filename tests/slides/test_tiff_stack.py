@@ -124,7 +124,7 @@ def test_several_images_of_like_size(path):
     refused(
         path,
         r"several images \(150 x 110, 140 x 110 px\) and none is clearly the slide;"
-        " write each to a file of its own",
+        " write each to a separate file",
     )
 
 

@@ -201,7 +201,7 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
     ]
     assert [meta["split"] for meta, *_ in found["examples"]["slides"]] == ["train", "test"]
     assert found["not examples"]["refused"] == [
-        "more.csv: scanner 1 occurs 2 times; every row needs a name of its own.",
+        "more.csv: scanner 1 occurs 2 times; every row needs a unique name.",
         "more.csv, row 2: split 'never': must be train or test, or empty for train.",
         "more.csv, row 3: scanner 'x' is not a whole number. Its number.",
     ]

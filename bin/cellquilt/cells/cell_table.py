@@ -81,7 +81,7 @@ def read_facts(path: Path) -> dict:
     with _parquet(path):
         metadata = pq.read_schema(path).metadata or {}
     if FACTS not in metadata:
-        raise DataError(f"{path}: is no table of cells; give the .parquet that QUANTIFY writes.")
+        raise DataError(f"{path}: is not a table of cells; give the .parquet that QUANTIFY writes.")
     try:
         facts = json.loads(metadata[FACTS])
     except (ValueError, RecursionError) as error:

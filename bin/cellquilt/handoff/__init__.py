@@ -1,1 +1,1 @@
-"""What travels between steps: zarr stores, JSON and CSV files, checked before they are used."""
+"""The files that steps hand to each other: zarr stores, JSON and CSV files, checked before they are used."""

@@ -1,4 +1,4 @@
-"""What a step is handed beside images: facts, provenance and tables, checked before their use.
+"""Facts, provenance and tables that a step reads beside images, checked before their use.
 
 Modules can be run by other pipelines, so that these files need not be Cellquilt's own.
 """
@@ -33,7 +33,7 @@ def check_sample(facts: object, path: Path, of: str) -> dict:
     sample = known.get("sample")
     if not isinstance(sample, str) or not _SAMPLE.fullmatch(sample):
         raise DataError(
-            f"{path}: its sample {sample!r:.99} is no name of letters, digits, '.', '_' and '-';"
+            f"{path}: its sample {sample!r:.99} is not a name of letters, digits, '.', '_' and '-';"
             f" give the file that {of} writes."
         )
     return known

@@ -1,6 +1,6 @@
 """tifffile made strict.
 
-It is forgiving: of a truncated file it returns what is left, for missing planes it returns zeros,
+tifffile is lenient: of a truncated file it returns what is left, for missing planes it returns zeros,
 and it says so in its log alone. Here each of these is an error.
 """
 

@@ -35,7 +35,7 @@ def check_pages(tif: tifffile.TiffFile, path: Path) -> None:
     if len(tif.pages) > _MAX_PAGES:
         raise DataError(
             f"{path}: has {len(tif.pages):,} pages, more than the {_MAX_PAGES:,} that are read;"
-            " write those that are needed to a file of their own"
+            " write those that are needed to a separate file"
         )
 
 

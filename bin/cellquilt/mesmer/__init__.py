@@ -1,1 +1,1 @@
-"""Mesmer's weights and the SavedModel made of them, on Python 3.10 (deepcell) too."""
+"""Mesmer's weights and its SavedModel; also runs on Python 3.10, in deepcell's environment."""

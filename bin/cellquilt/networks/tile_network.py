@@ -90,7 +90,7 @@ def select_device(device: str, cpus: int) -> str:
         return "cpu"
     if not gpus:
         raise DataError(
-            "--device gpu was asked for, but TensorFlow sees no GPU. Check the driver "
+            "--device gpu was requested, but TensorFlow sees no GPU. Check the driver "
             "(nvidia-smi), the GPU image or wheel (tensorflow[and-cuda]) and the container's GPU "
             "option, or run with --device cpu."
         )

@@ -1,1 +1,1 @@
-"""What people look at: pictures and counts of a sample, and the page of a run."""
+"""Pictures and counts of a sample, the report of a run, and MultiQC's content."""

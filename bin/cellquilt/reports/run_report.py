@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs nothing beside it.
+"""The report of a run: one self-contained HTML page.
 
 No script, font or picture comes from elsewhere, and the page forbids the browser to fetch any. All
 text is escaped by the template.

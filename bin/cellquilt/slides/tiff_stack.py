@@ -87,7 +87,7 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
         sides = ", ".join([*sizes[:_NAMED_IMAGES], *["..."] * (len(sizes) > _NAMED_IMAGES)])
         raise DataError(
             f"{path}: holds several images ({sides} px) and none is clearly the slide;"
-            " write each to a file of its own, for example by bfconvert -series"
+            " write each to a separate file, for example by bfconvert -series"
         )
     _check_planes(largest, path, size)
     return largest

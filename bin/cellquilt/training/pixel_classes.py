@@ -126,7 +126,7 @@ def check_labels(labels: np.ndarray, name: str) -> None:
     if n_cells < 2:
         what = "no cell" if n_cells == 0 else "one cell only"
         raise DataError(
-            f"{name}: holds {what}; every cell needs a number of its own, and a network needs "
+            f"{name}: holds {what}; every cell needs a unique number, and a network needs "
             "many cells. Number the cells of a mask first, for example with "
             "skimage.measure.label."
         )

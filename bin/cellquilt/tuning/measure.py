@@ -62,7 +62,7 @@ class Setting:
     batch_size : int
         Tiles at a time.
     tasks : int
-        How many run at the same time, each in a process of its own.
+        How many run at the same time, each in a separate process.
     precision : {'float32', 'bfloat16', 'tf32'}
     xla : bool
         Both as in `network.Mode`.

@@ -1,4 +1,4 @@
-"""Timing of segmentation: the part of a measurement that runs in a process of its own."""
+"""Timing of segmentation: the part of a measurement that runs in a separate process."""
 
 import time
 from collections.abc import Iterable, Iterator
