@@ -11,8 +11,12 @@ workflow MAPS {
 
     main:
     ch_tasks = ch_pixels.branch { meta, _pixels ->
-        mesmer: segmenterOf(meta) == 'mesmer'
-        pixelcnn: segmenterOf(meta) == 'pixelcnn'
+        mesmer: meta.segmenter in [null, 'mesmer']
+        pixelcnn: meta.segmenter == 'pixelcnn'
+        unknown: true
+    }
+    ch_tasks.unknown.subscribe { meta, _pixels ->
+        error("MAPS, ${meta.id}: meta.segmenter is '${meta.segmenter}'; give 'mesmer' or 'pixelcnn', or leave it out for 'mesmer'.")
     }
     SEGMENT(ch_tasks.mesmer, networks.mesmer ?: [])
     CLASSIFY(ch_tasks.pixelcnn, networks.pixelcnn ?: [])
@@ -20,19 +24,4 @@ workflow MAPS {
 
     emit:
     maps
-}
-
-def segmenterOf(meta) {
-    return meta.segmenter ?: 'mesmer'
-}
-
-// Returns why a slide cannot be segmented by its segmenter, or null
-def segmenterProblem(meta, networks) {
-    def inputs = [mesmer: 'model, by MODEL', pixelcnn: 'networks, by TRAIN']
-    def name = segmenterOf(meta)
-    if (!(name in inputs)) {
-        return "meta.segmenter is '${name}'; give ${inputs.keySet().collect { known -> "'${known}'" }.join(' or ')}, or leave it out for 'mesmer'."
-    }
-    def given = networks[name]
-    return given == null || given instanceof List && !given ? "no network is given for it; pass the ${inputs[name]}, beside the slides." : null
 }

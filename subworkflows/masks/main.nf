@@ -2,7 +2,6 @@
 // For this pipeline and for others: it reads no parameters. meta.yml has the keys of meta.
 
 include { MAPS   } from '../maps/main'
-include { segmenterProblem } from '../maps/main'
 include { INGEST } from '../../modules/ingest/main'
 include { PATCH  } from '../../modules/patch/main'
 include { LABEL  } from '../../modules/label/main'
@@ -83,9 +82,10 @@ def checked(meta, networks) {
     if (!(meta.compartment in ['whole-cell', 'nuclear', 'both'])) {
         error("MASKS, ${meta.id}: meta.compartment is '${meta.compartment}'; give 'whole-cell', 'nuclear' or 'both', and 'nuclear' where meta.membrane is empty.")
     }
-    def problem = segmenterProblem(meta, networks)
-    if (problem) {
-        error("MASKS, ${meta.id}: ${problem}")
+    def segmenter = meta.segmenter ?: 'mesmer'
+    def given = networks[segmenter]
+    if (given == null || given instanceof List && !given) {
+        error("MASKS, ${meta.id}: nothing is given for its segmenter '${segmenter}' to run; give [${segmenter}: ...] beside the slides.")
     }
     return meta
 }

@@ -121,8 +121,9 @@ def test_one_list_of_segmenters(repo):
     files = {path.stem for path in (PACKAGE / "segmenters").glob("*.py")} - {"__init__"}
     assert files == set(SEGMENTERS)
     subworkflow = (repo / "subworkflows" / "maps" / "main.nf").read_text()
-    assert set(re.findall(r"^ +(\w+): segmenterOf", subworkflow, re.M)) == set(SEGMENTERS)
-    assert set(re.findall(r"(\w+): '\w+, by [A-Z]+'", subworkflow)) == set(SEGMENTERS)
+    branches = re.findall(r"^ +(\w+): meta\.segmenter", subworkflow, re.M)
+    assert branches == list(SEGMENTERS)
+    assert all(f"'{name}'" in re.search(r"error\((.*)\)", subworkflow)[1] for name in branches)
 
 
 def test_every_path_that_a_document_names_is_there(repo):

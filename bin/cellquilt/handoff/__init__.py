@@ -1,1 +1,1 @@
-"""The files that steps hand to each other: zarr stores, JSON and CSV files, checked before they are used."""
+"""The files that steps hand to each other: zarr stores, JSON and CSV, checked before their use."""

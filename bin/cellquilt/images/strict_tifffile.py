@@ -1,7 +1,7 @@
 """tifffile made strict.
 
-tifffile is lenient: of a truncated file it returns what is left, for missing planes it returns zeros,
-and it says so in its log alone. Here each of these is an error.
+tifffile is lenient: of a truncated file it returns what is left, for missing planes zeros, and it
+says so in its log alone. Here each of these is an error.
 """
 
 import logging
