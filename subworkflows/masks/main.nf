@@ -85,7 +85,8 @@ def checked(meta, networks) {
     def segmenter = meta.segmenter ?: 'mesmer'
     def given = networks[segmenter]
     if (given == null || given instanceof List && !given) {
-        error("MASKS, ${meta.id}: nothing is given for its segmenter '${segmenter}' to run; give [${segmenter}: ...] beside the slides.")
+        def there = networks.findAll { _name, files -> files }.keySet().join(', ') ?: 'none'
+        error("MASKS, ${meta.id}: meta.segmenter is '${segmenter}', and networks are given for: ${there}; correct it, or give [${segmenter}: ...] beside the slides.")
     }
     return meta
 }
