@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cellquilt import cli, compartments
 from cellquilt.labelling.label import label, thresholds_of
-from cellquilt.labelling.watershed import Thresholds
+from cellquilt.labelling.thresholds import Thresholds
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import pytest
 
-from cellquilt.labelling.watershed import Thresholds, label_cells, smooth
+from cellquilt.labelling.thresholds import Thresholds
+from cellquilt.labelling.watershed import label_cells, smooth
 from cellquilt.segmenters import mesmer
 
 CHANGES = [

@@ -13,7 +13,7 @@ from support.steps import plan_store, write_slide
 from cellquilt import __version__, exports
 from cellquilt.cells import cell_table
 from cellquilt.compartments import PLURALS, parameter_of
-from cellquilt.labelling.watershed import Thresholds
+from cellquilt.labelling.thresholds import Thresholds
 from cellquilt.reports.summary import summarise
 from cellquilt.slides.ingest import Request, ingest
 

@@ -158,7 +158,11 @@ def test_stubs_of_what_is_handed_over_can_be_read(repo, tmp_path):
     ("written", "wrong", "message"),
     [
         ("compartment: 'both', ", "", "meta.compartment is 'null'; give 'whole-cell',"),
-        ("segmenter: 'pixelcnn'", "segmenter: 'x'", "meta.segmenter is 'x', and networks are given for: mesmer, pixelcnn; correct it"),
+        (
+            "segmenter: 'pixelcnn'",
+            "segmenter: 'x'",
+            "meta.segmenter is 'x', and networks are given for: mesmer, pixelcnn; correct it",
+        ),
     ],
 )
 def test_meta_that_cannot_be_is_refused_at_once(reuse, project, tmp_path, written, wrong, message):

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..tiling.box import Box
-from .watershed import CLOSED, Flood, Thresholds, clean, flood_cells, renumber, smooth, smooth_reach
+from .thresholds import Thresholds
+from .watershed import CLOSED, Flood, clean, flood_cells, renumber, smooth, smooth_reach
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..tiling.task_store import lattice_of, origin_of, patches_of
 from . import pixel_maps
 from .certificate import Cells, Maps, label_patch
 from .map_store import MAXIMA_INTERIOR, CompartmentMaps, declared
-from .watershed import Thresholds
+from .thresholds import Thresholds
 
 log = logging.getLogger("cellquilt")
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from .pixel_maps import interior_of
-from .watershed import Thresholds
+from .thresholds import Thresholds
 
 # The two maps of a compartment: the height of a cell's maximum and the probability of its
 # interior, as Mesmer's; or the probabilities of the classes cell and edge, as a pixel classifier's.

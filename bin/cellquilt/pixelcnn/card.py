@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..compartments import OPTIONS
 from ..errors import DataError, reason
-from ..labelling.watershed import Thresholds
+from ..labelling.thresholds import Thresholds
 
 CARD = "cellquilt.json"
 FORMAT = 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps
-from ..labelling.watershed import Thresholds
+from ..labelling.thresholds import Thresholds
 from ..mesmer.card import OUTPUT_CHANNELS, read_card
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 from . import Request

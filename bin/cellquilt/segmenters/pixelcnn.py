@@ -9,7 +9,7 @@ from ..compartments import OPTIONS
 from ..errors import DataError
 from ..handoff import stores
 from ..labelling.map_store import CLASS_PROBABILITIES, CompartmentMaps
-from ..labelling.watershed import Thresholds
+from ..labelling.thresholds import Thresholds
 from ..pixelcnn.card import read_card
 from . import Request
 

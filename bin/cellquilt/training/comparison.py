@@ -11,7 +11,7 @@ from scipy import stats
 
 from ..errors import DataError
 from ..handoff import stores
-from ..labelling.watershed import Thresholds
+from ..labelling.thresholds import Thresholds
 from ..pixelcnn import architectures
 from ..tiling.box import Box
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..cells.object_f1 import object_f1, ratio
 from ..labelling.pixel_maps import maps_of
-from ..labelling.watershed import Thresholds, label_cells, smooth
+from ..labelling.thresholds import Thresholds
+from ..labelling.watershed import label_cells, smooth
 from ..pixelcnn.architectures import CLASSES
 
 MAXIMA_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
