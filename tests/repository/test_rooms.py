@@ -56,6 +56,18 @@ def test_rooms_import_what_the_page_says(imports, documented):
     assert {room: others - {ROOT} for room, others in imports.items()} == documented
 
 
+def test_the_page_names_scripts_and_functions_that_are_there(repo):
+    page = (repo / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| [A-Z, ]+ \| `(\w+)\.py` \| `([\w.]+)` \|", page, re.MULTILINE)
+    assert len(rows) > 10
+    for script, function in rows:
+        *path, name = function.split(".")
+        file = PACKAGE.joinpath(*path)
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        assert re.search(rf"^def {name}\(", file.read_text(), re.M), function
+        assert name in (repo / "bin" / f"{script}.py").read_text(), (script, name)
+
+
 def test_no_circle_between_rooms_and_the_root_knows_none(imports):
     assert list(TopologicalSorter(imports).static_order())  # raises CycleError
     assert imports[ROOT] == set()
