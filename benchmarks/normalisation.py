@@ -59,7 +59,7 @@ def ours(folder: str) -> dict:
     def one(plane):
         top = normalise.TopValues(plane.size)
         top.add(plane)
-        channel = normalise.measure(top, plane.min(), plane.max(), plane.dtype)
+        channel = normalise.channel_of(top, plane.min(), plane.max(), plane.dtype)
         grey = normalise.grey_levels(plane, channel)
         codes = normalise.clahe_rows(grey, 0, 0, SIDE)
         return normalise.float_of_code(int(codes.min()), int(codes.max()))[codes]

@@ -158,28 +158,28 @@ def ingest(request: Request, store: Path) -> dict:
 
 
 def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
-    """Run the passes over the slide and fill the store; return what they measured."""
+    """Run the passes over the slide and fill the store; return the statistics of both channels."""
     height, width = grid.model_shape
     source.scales = _membrane_scales(source)
     limits = _limits(source) if grid.resized else None
     raw = [Scratch(store.parent, grid.model_shape, source.dtype) for _ in range(source.n_channels)]
-    channels = [_measure(source, i, grid, limits, image) for i, image in enumerate(raw)]
+    channels = [_copy_channel(source, i, grid, limits, image) for i, image in enumerate(raw)]
     lattice = plan(height, width)
     with stores.create(store, {"facts": facts}) as group:
         chunks = (1, stores.CHUNK, stores.CHUNK)
         codes = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
         lut = np.zeros((2, normalise.N_CODES), np.float32)
-        measured = []
+        statistics = []
         for index, channel in enumerate(channels):
             low, high = _equalise(raw[index], channel, codes, index)
             lut[index] = normalise.float_of_code(low, high)
-            measured.append({**asdict(channel), "code_low": low, "code_high": high})
+            statistics.append({**asdict(channel), "code_low": low, "code_high": high})
             blocks = block_statistics(raw[index], lattice)
             for name, values in blocks.items():
                 array = f"blocks/{index}/{name}"
                 stores.new_array(group, array, values.shape, "float64", values.shape)[:] = values
         stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
-    return {"channels": measured, "membrane_scales": source.scales}
+    return {"channels": statistics, "membrane_scales": source.scales}
 
 
 def _membrane_scales(source: _Source) -> list[float | None]:
@@ -208,14 +208,14 @@ def _limits(source: _Source) -> tuple[float, float]:
     return low, high
 
 
-def _measure(
+def _copy_channel(
     source: _Source,
     index: int,
     grid: Grid,
     limits: tuple[float, float] | None,
     raw: Scratch,
 ) -> normalise.Channel:
-    """Copy one image to the model's grid in `raw` and measure what is global in it."""
+    """Copy one image to the model's grid in `raw` and gather its slide-wide statistics."""
     top = normalise.TopValues(raw.shape[0] * raw.shape[1])
     low, high = np.inf, -np.inf
     progress = Progress(f"ingest: read {('nuclear', 'membrane')[index]}, rows", raw.shape[0])
@@ -225,7 +225,7 @@ def _measure(
         top.add(rows)
         low, high = min(low, rows.min()), max(high, rows.max())
         progress.add(y1 - y0, rows.size)
-    return normalise.measure(top, low, high, raw.dtype)
+    return normalise.channel_of(top, low, high, raw.dtype)
 
 
 def _equalise(raw: Scratch, channel: normalise.Channel, codes, index: int) -> tuple[int, int]:

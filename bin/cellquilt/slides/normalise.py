@@ -1,4 +1,4 @@
-"""Mesmer's normalisation, measured over the whole slide and applied strip by strip.
+"""Mesmer's normalisation, with the statistics of the whole slide, applied strip by strip.
 
 ``deepcell.applications.mesmer.mesmer_preprocess`` (0.12.10) clips each channel at the 99.9
 percentile of its non-zero pixels, rescales it to [0, 1] and equalises it (CLAHE, kernel 128).
@@ -153,7 +153,7 @@ class Channel:
         return self.percentile is None or self.low == self.high
 
 
-def measure(top: TopValues, minimum: float, maximum: float, dtype: np.dtype) -> Channel:
+def channel_of(top: TopValues, minimum: float, maximum: float, dtype: np.dtype) -> Channel:
     """Return the channel whose pixels `top` has seen, with their `minimum` and `maximum`."""
     percentile = top.value()
     if percentile is None:

@@ -114,18 +114,18 @@ def block_statistics(pixels: np.ndarray, lattice: Lattice) -> dict[str, np.ndarr
     """
     rows, cols = lattice.rows, lattice.cols
     n_cols = -(-(cols.before + cols.size) // BLOCK)
-    measured = []
+    rows_of_blocks = []
     for top in range(-rows.before, rows.size, BLOCK):
         strip = np.full((BLOCK, n_cols * BLOCK), np.nan)
         y0, y1 = max(top, 0), min(top + BLOCK, rows.size)
         if y0 < y1:
             across = slice(cols.before, cols.before + cols.size)
             strip[y0 - top : y1 - top, across] = pixels[y0:y1]
-        measured.append(_measure_blocks(strip))
-    return {name: np.stack([row[name] for row in measured]) for name in measured[0]}
+        rows_of_blocks.append(_block_row(strip))
+    return {name: np.stack([row[name] for row in rows_of_blocks]) for name in rows_of_blocks[0]}
 
 
-def _measure_blocks(strip: np.ndarray) -> dict[str, np.ndarray]:
+def _block_row(strip: np.ndarray) -> dict[str, np.ndarray]:
     """Measure one row of blocks, (32, 32 n) float64 with NaN outside the image."""
     blocks = strip.reshape(BLOCK, -1, BLOCK).swapaxes(0, 1)
     n_sub = BLOCK // SUBBLOCK
