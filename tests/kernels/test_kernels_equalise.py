@@ -10,10 +10,10 @@ from skimage.exposure._adapthist import _clahe
 from cellquilt.slides.normalise import (
     KERNEL,
     TopValues,
+    channel_of,
     clahe_context,
     clahe_rows,
     grey_levels,
-    measure,
 )
 
 SMALL_INTEGERS = ["uint8", "int8", "uint16", "int16"]
@@ -65,10 +65,10 @@ def test_table_of_grey_levels_is_scikit_images_arithmetic(dtype):
     pixels = np.arange(limits.min, limits.max + 1).astype(dtype).reshape(2, -1)
     for low, percentile in [(limits.min, limits.max - 3.3), (3, 77.7), (limits.max // 3, 1e9)]:
         top = TopValues(1)
-        channel = measure(top, low, limits.max, pixels.dtype)
+        channel = channel_of(top, low, limits.max, pixels.dtype)
         assert channel.constant
         top.value = lambda percentile=percentile: min(percentile, float(limits.max))
-        channel = measure(top, low, limits.max, pixels.dtype)
+        channel = channel_of(top, low, limits.max, pixels.dtype)
         clipped = np.minimum(pixels, pixels.dtype.type(channel.percentile)).astype(np.float32)
         levels = img_as_uint(
             rescale_intensity(clipped, in_range=(channel.low, channel.high), out_range=(0.0, 1.0))
