@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.steps import ingest_image, plan_store, segment_tasks, windows
+from support.steps import ingest_image, plan_store, segment_tasks, windows, with_blanks
 
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
@@ -220,13 +220,9 @@ def test_a_constant_tile_has_the_maps_that_it_has_among_others(mesmer_savedmodel
 
 
 def test_skipped_blank_tiles_leave_their_largest_interior_value(task, network, tmp_path):
-    with stores.read(task) as given:
-        attributes, codes, lut = dict(given.attrs), given["codes"][:], given["lut"][:]
-    attributes["blank_codes"] = pairs = [[0, 0], [16000, 9000]]
-    with stores.create(tmp_path / "blank.pixels.zip", attributes) as copy:
-        stores.new_array(copy, "codes", codes.shape, "uint16", codes.shape)[:] = codes
-        stores.new_array(copy, "lut", lut.shape, "float32", lut.shape)[:] = lut
-    (maps,) = segment_tasks([tmp_path / "blank.pixels.zip"], network)
+    pairs = [[0, 0], [16000, 9000]]
+    pixels, lut = with_blanks(task, tmp_path / "blank.pixels.zip", pairs)
+    (maps,) = segment_tasks([pixels], network)
     blanks = [np.full((256, 256, 2), lut[[0, 1], pair], np.float32) for pair in pairs]
     outputs = np.stack(list(network.run(blanks)))
     assert blank_maxima(maps) == {"cell": outputs[..., 1].max(), "nucleus": outputs[..., 3].max()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.steps import ingest_image, network_input, plan_store
+from support.steps import ingest_image, network_input, plan_store, with_blanks
 
 from cellquilt.compartments import OPTIONS, PLURALS
 from cellquilt.errors import DataError
@@ -284,13 +284,9 @@ def test_skipped_blank_tiles_leave_their_largest_interior_value(
     slide, classifier, network, tmp_path
 ):
     _, (task,) = plan_store(slide, tmp_path / "tasks", WHOLE)
-    with stores.read(task) as given:
-        attributes, codes, lut = dict(given.attrs), given["codes"][:], given["lut"][:]
-    attributes["blank_codes"] = pairs = [[0, 0], [16000, 9000]]
-    with stores.create(tmp_path / "blank.pixels.zip", attributes) as copy:
-        stores.new_array(copy, "codes", codes.shape, "uint16", codes.shape)[:] = codes
-        stores.new_array(copy, "lut", lut.shape, "float32", lut.shape)[:] = lut
-    (maps,) = run(classifier, network, [tmp_path / "blank.pixels.zip"])
+    pairs = [[0, 0], [16000, 9000]]
+    pixels, lut = with_blanks(task, tmp_path / "blank.pixels.zip", pairs)
+    (maps,) = run(classifier, network, [pixels])
     tiles = [np.full(classifier.tile_shape, lut[[0, 1], pair], np.float32) for pair in pairs]
     cell, edge = np.moveaxis(list(network.run(tiles)), -1, 0).reshape(2, 2, -1).swapaxes(0, 1)
     interior = (cell + edge / 2).max(axis=1)

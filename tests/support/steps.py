@@ -73,6 +73,17 @@ def plan_store(
     return plan_tasks(store, folder, *options), sorted(folder.glob("*.pixels.zip"))
 
 
+def with_blanks(pixels: Path, target: Path, codes: list[list[int]]) -> tuple[Path, np.ndarray]:
+    """Copy a task's pixels, with constant tiles of these codes as skipped; return copy and lut."""
+    with stores.read(pixels) as task:
+        arrays = {name: task[name][:] for name in ("codes", "lut")}
+        attributes = dict(task.attrs) | {"blank_codes": codes}
+    with stores.create(target, attributes) as copy:
+        for name, array in arrays.items():
+            stores.new_array(copy, name, array.shape, array.dtype, array.shape)[:] = array
+    return target, arrays["lut"]
+
+
 def segment_tasks(pixels: list[Path], network: "Network") -> list[Path]:
     """SEGMENT tasks; return their stores of maps."""
     maps = [path.with_name(path.name.replace("pixels", "maps")) for path in pixels]
