@@ -160,8 +160,8 @@ def test_examples_have_labels_and_a_split(results, folder):
 def test_columns_of_another_mode_are_unknown(results):
     assert results["examples to segment"]["refused"] == [
         "examples.csv: unknown column labels, split; a samplesheet has the columns"
-        " sample,image,nuclear,membrane,image_mpp (membrane, image_mpp may be missing), and a row a"
-        " slide."
+        " sample,image,nuclear,membrane,image_mpp (membrane, image_mpp may be missing), and one row"
+        " per slide."
     ]
 
 
