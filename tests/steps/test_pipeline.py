@@ -207,7 +207,7 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
         env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:SEGMENT") > 1
+    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT") > 1
     assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
     assert not list((tmp_path / "out").rglob("*.pickle"))
     tables = [
@@ -291,7 +291,7 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
     )
     assert "tissue.ome.tif" in done.stdout and "'Hoechst'" in done.stdout
     assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
-    assert "Submitted process > SEGMENTATION:MASKS:SEGMENT" not in done.stdout
+    assert "Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT" not in done.stdout
     assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:INGEST") == 1, (
         "data errors are not retried"
     )
