@@ -168,7 +168,7 @@ def pipeline(repo, hosts, tmp_path):
     program = repo / "tools" / "nextflow"
 
     def run(*options: str | Path, token: str | None = TOKEN, **env: str) -> str:
-        module = copy / "bin" / "cellquilt" / "weights.py"
+        module = copy / "bin" / "cellquilt" / "mesmer" / "weights.py"
         md5 = hashlib.md5(hosts.archive).hexdigest()
         module.write_text(module.read_text().replace(weights.DEEPCELL_MD5, md5))
         where = {"cwd": folder, "env": settings | env, "text": True}
