@@ -3,12 +3,19 @@
 // Cellquilt: an OME-TIFF in, matched cell and nucleus masks out; or labelled images in, networks out. The flow of each mode is in workflows/.
 
 include { checkParameters } from './workflows/options'
+include { addPublished ; closeRecords ; openRecords } from './workflows/published'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
 
 workflow {
     def options = checkParameters(params, file("${projectDir}/nextflow_schema.json"))
+
+    // What is published, and by which run
+    def records = openRecords(options)
+    channel.topic('published').subscribe { meta, files -> addPublished(records[meta.id], [files]) }
+    channel.topic('published_of_run').subscribe { files -> addPublished(records[''], [files]) }
+    workflow.onComplete = { closeRecords(records, workflow.success ? records.keySet() : []) }
 
     if (options.mode == 'train') {
         TRAINING(options)

@@ -8,8 +8,8 @@ process DRAW {
     tuple val(meta), path(store), path(table), path(patches), path(provenance), path(counts, stageAs: 'counts/*'), path(masks, stageAs: 'masks/*'), path(truth, stageAs: 'truth/*')
 
     output:
-    tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay
-    tuple val(meta), path("${meta.id}/summary.json"), emit: summary
+    tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay, topic: published
+    tuple val(meta), path("${meta.id}/summary.json"), emit: summary, topic: published
     tuple val(meta), path("${meta.id}/report.json"), emit: report
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage

@@ -13,7 +13,7 @@ process INGEST {
 
     output:
     tuple val(meta), path("${meta.id}/normalised.zip"), emit: store
-    tuple val(meta), path("${meta.id}/sample.json"), emit: facts
+    tuple val(meta), path("${meta.id}/sample.json"), emit: facts, topic: published
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
