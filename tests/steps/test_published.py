@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from system.faults.runs import DEMO, EVERYTHING, Run
+from system.faults.runs import DEMO, EVERYTHING, Run, kill, running, step_of
 
 BOTH = ["segmentation/mesmer-a/cell.ome.tif", "matches.csv", "zarr/a.sdata.zarr"]
 ONE = ["segmentation/mesmer-a/nucleus.ome.tif"]
@@ -277,3 +278,39 @@ def test_records_list_exactly_what_real_runs_leave(pixels):
     assert pixels.finish(*ALL, "-resume") == 0, pixels.said
     assert pixels.published() == first | {"demo/mine.txt": b"mine"}
     assert record_of(pixels.results, "demo")["files"] == found["files"]
+
+
+def kill_at(run: Run, step: str, *options: str) -> None:
+    """Resume a run, and kill Nextflow when it has submitted a step's task; wait for the orphans."""
+    before = len(run.said)
+    nextflow = run.start(*options, "-resume")
+    while not any(step_of(name) == step for name in submitted(run.said[before:])):
+        assert nextflow.poll() is None, run.said
+        time.sleep(0.2)
+    assert kill(nextflow.pid)
+    nextflow.wait()
+    while running(run.work):
+        time.sleep(0.5)
+
+
+def submitted(said: str) -> list[str]:
+    lines = [line.partition("Submitted process > ")[2] for line in said.splitlines()]
+    return [name for name in lines if name]
+
+
+@pytest.mark.slow
+def test_kills_of_nextflow_leave_no_file_of_another_run(pixels, tmp_path):
+    """Run A, B and A again with kills between; each time the files are those of a run alone."""
+    runs = {name: Run(tmp_path / name, pixels.options) for name in ("all", "few", "killed")}
+    options = {"all": ALL, "few": [*FEW, "--patch_size", "192"]}
+    for run in runs.values():
+        run.folder.mkdir()
+    for name, given in options.items():
+        assert runs[name].finish(*given) == 0, runs[name].said
+    killed = runs["killed"]
+    for name, steps in (("all", ["EXPORT"]), ("few", ["STITCH", "REPORT"]), ("all", [])):
+        for step in steps:
+            kill_at(killed, step, *options[name])
+        assert killed.finish(*options[name], "-resume") == 0, killed.said
+        assert killed.published() == runs[name].published()
+        assert record_of(killed.results, "demo")["files"] == on_disk(killed.results / "demo")
