@@ -16,9 +16,11 @@ def openRecords(options) {
     return records.collectEntries { name, record -> [name, opened(record)] }
 }
 
-// Add what a task has published to a record
+// Add what a task has published to a record. A step of a sample publishes nothing in the other modes
 def addPublished(record, files) {
-    record?.written?.addAll(files.flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) - record.prefix })
+    if (record) {
+        record.written.addAll(files.flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) - record.prefix })
+    }
 }
 
 // At the end of the run: those of `complete` have all their files; of the others only some are this run's
@@ -148,12 +150,18 @@ def filesOf(record, listed) {
         .findAll { name -> name in listed || matches(name, wanted) }
 }
 
+// Links are not followed: they may lead back, or to what is the user's
 def entriesOf(path, name) {
-    return path.isDirectory() && !name.endsWith('.zarr') ? childrenOf(path).collectMany { child -> entriesOf(child, "${name}/${plainName(child)}".toString()) } : [entryName(name)]
+    def is_folder = path.isDirectory() && !path.isLink() && !name.endsWith('.zarr')
+    return is_folder ? childrenOf(path).collectMany { child -> entriesOf(child, "${name}/${plainName(child)}".toString()) } : [entryName(name)]
 }
 
 def childrenOf(folder) {
-    return folder.isDirectory() ? folder.listFiles().toList() : []
+    def children = []
+    if (folder.isDirectory()) {
+        folder.eachFile { path -> children << path }
+    }
+    return children
 }
 
 // Buckets have a slash behind the names of folders

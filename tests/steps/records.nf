@@ -6,6 +6,7 @@ include { addPublished ; closeRecords ; openRecords } from './workflows/publishe
 def runOf(run, folder) {
     def outdir = folder.resolve('results')
     run.user.each { name, text -> write(outdir.resolve(name), text) }
+    run.links.each { name, target -> outdir.resolve(target).mklink(outdir.resolve(name)) }
     def rows = run.slides.collect { sample, image -> [sample: sample, image: folder.resolve(image)] }
     try {
         def records = openRecords([mode: run.mode ?: 'segment', outdir: outdir.toString(), overwrite: run.overwrite ?: false, rows: rows])
@@ -38,7 +39,7 @@ def write(path, text) {
 
 def treeOf(folder, prefix) {
     return folder.listFiles().toList().collectEntries { path ->
-        path.isDirectory() ? [("${prefix}${path.name}/".toString()): ''] + treeOf(path, "${prefix}${path.name}/") : [("${prefix}${path.name}".toString()): path.text]
+        path.isDirectory() && !path.isLink() ? [("${prefix}${path.name}/".toString()): ''] + treeOf(path, "${prefix}${path.name}/") : [("${prefix}${path.name}".toString()): path.isDirectory() ? 'link' : path.text]
     }
 }
 

@@ -60,6 +60,11 @@ STORIES = {
         run("C", "killed", []),
         run("D", slides={"a": "other.tif"}),
     ],
+    "links": [
+        run("A", "killed", user={"store/kept": "mine", "a/zarr/notes": "mine"}),
+        run("B", "killed", [], links={"a/qc": "a", "a/zarr/a.sdata.zarr": "store"}),
+        run("C"),
+    ],
     "samples": [
         run("A"),
         run("B", slides={"b": "one.tif"}, publishes={"b": ["sample.json"], "": ["report.html"]}),
@@ -203,6 +208,13 @@ def test_a_slide_that_never_finished_is_no_other_slide(told):
     assert record(first)["slide"]["name"] == "one.tif"
     assert record(killed)["state"] == "running"
     assert "another slide: one.tif" in refused["refused"]
+
+
+def test_links_are_removed_and_not_followed(told):
+    _, linked, last = told["links"]
+    assert files(linked)["zarr/a.sdata.zarr"] == "link"
+    assert files(last) == {"sample.json": "C", "qc": "link", "zarr/notes": "mine"}
+    assert last["store/kept"] == "mine"
 
 
 def test_other_samples_in_the_folder_are_left_alone(told):
