@@ -3,12 +3,22 @@
 // Cellquilt: an OME-TIFF in, matched cell and nucleus masks out; or labelled images in, networks out. The flow of each mode is in workflows/.
 
 include { checkParameters } from './workflows/options'
+include { addPublished ; closeRecords ; openRecords } from './workflows/published'
+include { refusedText     } from './workflows/summaries'
+include { REFUSE          } from './modules/refuse/main'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
 
 workflow {
     def options = checkParameters(params, file("${projectDir}/nextflow_schema.json"))
+
+    // What is published, and by which run
+    def records = openRecords(options)
+    channel.topic('published').subscribe { meta, files -> addPublished(records[meta.id], [files]) }
+    channel.topic('published_of_run').subscribe { files -> addPublished(records[''], [files]) }
+    def end = [:].asSynchronized()
+    workflow.onComplete = { closeRecords(records, workflow.success ? [] : end.refused) }
 
     if (options.mode == 'train') {
         TRAINING(options)
@@ -18,6 +28,15 @@ workflow {
     }
     else {
         SEGMENTATION(options)
+        REFUSE(
+            SEGMENTATION.out.refusals
+                .map { refusals ->
+                    end.refused = refusals*.sample
+                    refusals
+                }
+                .filter { refusals -> refusals }
+                .map { refusals -> refusedText(refusals, options.outdir) }
+        )
     }
 
     channel.topic('versions')

@@ -3,7 +3,7 @@
 
 include { modelsOf } from './networks'
 include { slidesOf } from './slides'
-include { refusalsFileOf ; refusalsOf ; refusedText ; summaryOf ; usageFileOf ; usageOf } from './summaries'
+include { refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { MASKS    } from '../subworkflows/masks/main'
@@ -12,7 +12,6 @@ include { EXPORT   } from '../modules/export/main'
 include { EVALUATE } from '../modules/evaluate/main'
 include { DRAW     } from '../modules/draw/main'
 include { REPORT   } from '../modules/report/main'
-include { REFUSE   } from '../modules/refuse/main'
 
 workflow SEGMENTATION {
     take:
@@ -88,10 +87,7 @@ workflow SEGMENTATION {
     REPORT.out.page
         .combine(DRAW.out.summary.map { _meta, summary -> summary }.toSortedList { a, b -> a.parent.name <=> b.parent.name })
         .subscribe { page_and_summaries -> log.info(summaryOf(page_and_summaries.tail(), options.outdir)) }
-    REFUSE(
-        ch_refusals
-            .combine(REPORT.out.page)
-            .filter { refusals, _page -> refusals }
-            .map { refusals, _page -> refusedText(refusals, options.outdir) }
-    )
+
+    emit:
+    refusals = ch_refusals.combine(REPORT.out.page).map { refusals, _page -> refusals } // once all else is done
 }

@@ -8,11 +8,11 @@ process COMPARE {
     tuple val(meta), path(cards), path(curves), path(probabilities)
 
     output:
-    tuple val(meta), path("${meta.id}/comparison.csv"), emit: table
-    tuple val(meta), path("${meta.id}/networks.csv"), emit: networks
-    tuple val(meta), path("${meta.id}/ensembles.csv"), emit: ensembles
-    tuple val(meta), path("${meta.id}/{learning_curves,probabilities,cell_sizes}.png"), emit: plots
-    tuple val(meta), path("${meta.id}/comparison.json"), emit: comparison
+    tuple val(meta), path("${meta.id}/comparison.csv"), emit: table, topic: published_of_run
+    tuple val(meta), path("${meta.id}/networks.csv"), emit: networks, topic: published_of_run
+    tuple val(meta), path("${meta.id}/ensembles.csv"), emit: ensembles, topic: published_of_run
+    tuple val(meta), path("${meta.id}/{learning_curves,probabilities,cell_sizes}.png"), emit: plots, topic: published_of_run
+    tuple val(meta), path("${meta.id}/comparison.json"), emit: comparison, topic: published_of_run
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 
     script:

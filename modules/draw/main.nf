@@ -8,8 +8,8 @@ process DRAW {
     tuple val(meta), path(store), path(table), path(patches), path(provenance), path(counts, stageAs: 'counts/*'), path(masks, stageAs: 'masks/*'), path(truth, stageAs: 'truth/*')
 
     output:
-    tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay, optional: true
-    tuple val(meta), path("${meta.id}/summary.json"), emit: summary, optional: true
+    tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/summary.json"), emit: summary, topic: published, optional: true
     tuple val(meta), path("${meta.id}/report.json"), emit: report, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions

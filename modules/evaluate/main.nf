@@ -8,7 +8,7 @@ process EVALUATE {
     tuple val(meta), path(image), path(facts), path(matches), path(metrics), path(masks, stageAs: 'masks/*')
 
     output:
-    tuple val(meta), path("${meta.id}/evaluation.json"), emit: evaluation, optional: true
+    tuple val(meta), path("${meta.id}/evaluation.json"), emit: evaluation, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage

@@ -8,12 +8,12 @@ process EXPORT {
     tuple val(meta), path(table), path(masks, stageAs: 'masks/*')
 
     output:
-    tuple val(meta), path("${meta.id}/{quantification/*.csv,markers.csv,qc/params.yml}"), emit: csv, optional: true
-    tuple val(meta), path("${meta.id}/anndata/*.h5ad"), emit: h5ad, optional: true
-    tuple val(meta), path("${meta.id}/geojson/*.geojson.gz"), emit: geojson, optional: true
-    tuple val(meta), path("${meta.id}/zarr/*.sdata.zarr"), emit: spatialdata, optional: true
-    tuple val(meta), path("${meta.id}/zarr/*.ome.zarr"), emit: ome_zarr, optional: true
-    tuple val(meta), path("${meta.id}/hubmap/*.ome.tiff"), emit: hubmap, optional: true
+    tuple val(meta), path("${meta.id}/{quantification/*.csv,markers.csv,qc/params.yml}"), emit: csv, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/anndata/*.h5ad"), emit: h5ad, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/geojson/*.geojson.gz"), emit: geojson, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/zarr/*.sdata.zarr"), emit: spatialdata, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/zarr/*.ome.zarr"), emit: ome_zarr, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/hubmap/*.ome.tiff"), emit: hubmap, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage

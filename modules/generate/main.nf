@@ -8,8 +8,8 @@ process GENERATE {
     val meta
 
     output:
-    tuple val(meta), path("${meta.id}/tissue.ome.tif"), emit: image
-    tuple val(meta), path("${meta.id}/{cell,nucleus}_truth.ome.tif"), emit: truth
+    tuple val(meta), path("${meta.id}/tissue.ome.tif"), emit: image, topic: published
+    tuple val(meta), path("${meta.id}/{cell,nucleus}_truth.ome.tif"), emit: truth, topic: published
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 

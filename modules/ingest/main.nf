@@ -13,7 +13,7 @@ process INGEST {
 
     output:
     tuple val(meta), path("${meta.id}/normalised.zip"), emit: store, optional: true
-    tuple val(meta), path("${meta.id}/sample.json"), emit: facts, optional: true
+    tuple val(meta), path("${meta.id}/sample.json"), emit: facts, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage

@@ -7,9 +7,9 @@ process RECOMMEND {
     path rows
 
     output:
-    path 'benchmark.csv', emit: table
-    path '{throughput,peak_memory}.png', emit: plots
-    path 'recommendation.json', emit: recommendation
+    path 'benchmark.csv', emit: table, topic: published_of_run
+    path '{throughput,peak_memory}.png', emit: plots, topic: published_of_run
+    path 'recommendation.json', emit: recommendation, topic: published_of_run
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 
     script:

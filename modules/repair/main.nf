@@ -8,10 +8,10 @@ process REPAIR {
     tuple val(meta), path(facts), path(masks), path(uncertified)
 
     output:
-    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, optional: true
-    tuple val(meta), path("${meta.id}/matches.csv"), emit: matches, optional: true
-    tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics, optional: true
-    tuple val(meta), path("${meta.id}/*.pickle"), emit: pickles, optional: true
+    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/matches.csv"), emit: matches, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/*.pickle"), emit: pickles, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage

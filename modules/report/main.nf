@@ -10,8 +10,8 @@ process REPORT {
     path refusals
 
     output:
-    path 'report.html', emit: page
-    path 'multiqc/*_mqc.json', emit: multiqc
+    path 'report.html', emit: page, topic: published_of_run
+    path 'multiqc/*_mqc.json', emit: multiqc, topic: published_of_run
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 
     script:

@@ -8,11 +8,11 @@ process STITCH {
     tuple val(meta), path(facts), path(patches), path(labels, stageAs: 'labels/*')
 
     output:
-    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, optional: true
-    tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches, optional: true
-    tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified, optional: true
-    tuple val(meta), path("${meta.id}/stitch.json"), emit: summary, optional: true
-    tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance, optional: true
+    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/stitch.json"), emit: summary, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage

@@ -10,9 +10,9 @@ process TRAIN {
     path architectures
 
     output:
-    tuple val(meta), path("networks/${meta.id}.keras"), emit: model
-    tuple val(meta), path("networks/${meta.id}.json"), emit: card
-    tuple val(meta), path("networks/${meta.id}.curve.csv"), emit: curve
+    tuple val(meta), path("networks/${meta.id}.keras"), emit: model, topic: published_of_run
+    tuple val(meta), path("networks/${meta.id}.json"), emit: card, topic: published_of_run
+    tuple val(meta), path("networks/${meta.id}.curve.csv"), emit: curve, topic: published_of_run
     tuple val(meta), path("networks/${meta.id}.probabilities.zip"), emit: probabilities
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 

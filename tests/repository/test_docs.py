@@ -18,8 +18,10 @@ from cellquilt.reports.summary import summarise
 from cellquilt.slides.ingest import Request, ingest
 
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
-# Of pipeline_info, which nextflow.config and main.nf name
+# What no step writes: named in nextflow.config, main.nf and workflows/published.nf
 OF_THE_RUN = {"software_versions.yml", "execution_trace.txt", "execution_report.html"}
+OF_THE_RUN |= {"files.json"}
+SOURCES = ("nextflow.config", "main.nf", "workflows/published.nf")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,7 @@ def test_every_output_is_described_and_nothing_else(results, outputs_page, repo)
     optional |= {"benchmark.csv", "throughput.png", "peak_memory.png", "recommendation.json"}
     for name in written - optional:
         assert name in tree or name.endswith(".pickle")
-    sources = "".join((repo / name).read_text() for name in ("nextflow.config", "main.nf"))
+    sources = "".join((repo / name).read_text() for name in SOURCES)
     assert all(name in sources for name in OF_THE_RUN)
 
 

@@ -58,7 +58,8 @@ class TestModules:
     def test_topics_are_the_processes(self, folder):
         lines = [line for line in declared(folder, "output") if "topic:" in line]
         found = described(folder).get("topics", {})
-        assert list(found) == [re.search(r"topic: (\w+)", line)[1] for line in lines]
+        names = [name for name, channels in found.items() for _ in channels]
+        assert names == [re.search(r"topic: (\w+)", line)[1] for line in lines]
 
     def test_all_is_told(self, folder):
         found = described(folder)

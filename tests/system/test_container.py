@@ -30,6 +30,7 @@ FORMATS = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap"
 SEALED = "--user 1000:1000 --read-only --cap-drop all --security-opt no-new-privileges"
 # What the runs themselves write: times, and where they ran
 OWN = {"report.html", "execution_report.html", "execution_trace.txt", "software_versions.yml"}
+OWN |= {"files.json"}  # names the run
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,8 @@ def test_study_recommends_what_it_measured(study, rows):
 def test_study_runs_one_measurement_at_a_time_and_publishes_nothing_else(study):
     done, folder = study
     assert {path.name for path in folder.iterdir()} == {
-        *("benchmark.csv", "recommendation.json", "throughput.png", "peak_memory.png")
+        *("benchmark.csv", "recommendation.json", "throughput.png", "peak_memory.png"),
+        "files.json",
     }
     assert {path.name for path in folder.parent.iterdir()} == {"benchmark", "pipeline_info"}
     with (folder.parent / "pipeline_info" / "execution_trace.txt").open() as file:

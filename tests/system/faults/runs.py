@@ -17,8 +17,9 @@ DEMO = ["-profile", "demo,local"]
 MESMER = ["--accept_mesmer_license"]
 EVERYTHING = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap"
 
-# What tells times and memory, in files and in columns of tables
+# What tells times and memory, in files and in columns of tables; and the run, in its records
 TIMED = {"pipeline_info", "report.html"}
+RECORD = "files.json"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Run:
         return {
             path: content
             for path, content in files_of(self.results).items()
-            if path.split("/")[0] not in TIMED
+            if path.split("/")[0] not in TIMED and Path(path).name != RECORD
         }
 
 

@@ -1,0 +1,203 @@
+// Which run the published files are of. A record, files.json, lists them: one in each sample's folder, and
+// one of the run as a whole. Once a run has all files, those of the record that it did not write are removed.
+// What is in no record is never touched: nobody but the user may know what it is.
+
+include { refuse } from './schema'
+include { slidesOf } from './slides'
+
+// The records of a run by sample, and by '' that of the run as a whole. All are on disk before the first task,
+// so that a run that is killed is seen by the next one.
+def openRecords(options) {
+    if (workflow.preview) {
+        return [:]
+    }
+    def records = placesOf(options).collectEntries { name, place -> [name, place + [before: readRecord(place.file)]] }
+    refuse(options.overwrite ? [] : records.values().findAll { record -> isOfAnotherSlide(record) }.collect { record -> slideProblem(record) })
+    return records.collectEntries { name, record -> [name, opened(record)] }
+}
+
+// Add what a task has published to a record. A step of a sample publishes nothing in the other modes
+def addPublished(record, files) {
+    if (record) {
+        record.written.addAll(files.flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) - record.prefix })
+    }
+}
+
+// At the end of the run, with the samples that it refused, or null if it did not come to its end
+def closeRecords(records, refused) {
+    records.each { name, record ->
+        if (refused == null || name in refused && !record.written) {
+            interrupted(record)
+        }
+        else {
+            name in refused ? completed(record, 'refused', null) : completed(record, 'complete', record.slide)
+        }
+    }
+}
+
+// Of each record: its file, the folder of what it lists, the names that this can have, and the slide
+def placesOf(options) {
+    def outdir = file(options.outdir, glob: false)
+    def names = new groovy.json.JsonSlurper().parseText(file("${projectDir}/assets/published.json").text)
+    if (options.mode != 'segment') {
+        def folder = outdir.resolve(options.mode == 'train' ? 'training' : 'benchmark')
+        return ['': [file: folder.resolve('files.json'), folder: folder, prefix: '', names: names[options.mode]]]
+    }
+    def slides = slidesOf(options).collectEntries { slide -> slide instanceof Map ? [slide.id, [name: 'the generated tissue']] : [slide[0].id, slideOf(slide[1])] }
+    def samples = slides.collectEntries { sample, slide ->
+        def folder = outdir.resolve(sample)
+        def own = names.sample.collect { name -> name.replace('<sample>', sample) }
+        [sample, [file: folder.resolve('files.json'), folder: folder, prefix: "${sample}/", names: own, sample: sample, slide: slide]]
+    }
+    return samples + ['': [file: outdir.resolve('pipeline_info/files.json'), folder: outdir, prefix: '', names: names.segment]]
+}
+
+def slideOf(image) {
+    return [name: image.name, bytes: image.size()]
+}
+
+def isOfAnotherSlide(record) {
+    return record.before?.slide && record.before.slide != record.slide
+}
+
+def slideProblem(record) {
+    def slides = [record.before.slide, record.slide].collect { slide -> slide.bytes == null ? slide.name : "${slide.name} (${slide.bytes} bytes)" }
+    return "${record.folder.toUriString()} has the results of another slide: ${slides[0]}, and sample ${record.sample} is ${slides[1]}. Give another --outdir, name the sample differently, or replace them with --overwrite."
+}
+
+// A record on disk, or null. What it lists may be removed, so it must be below its folder
+def readRecord(path) {
+    if (!path.exists()) {
+        return null
+    }
+    try {
+        def record = new groovy.json.JsonSlurper().parseText(path.text)
+        if (record instanceof Map && record.files instanceof List && record.files.every { name -> isBelow(name) }) {
+            return record
+        }
+    }
+    catch (Exception _failure) {
+        // said below
+    }
+    refuse(["${path.toUriString()}: is no list of published files; move it away, then what is beside it stays as it is."])
+}
+
+def isBelow(name) {
+    return name instanceof String && name && !name.startsWith('/') && !('..' in name.tokenize('/'))
+}
+
+// Until the run is over, the files of the earlier one are kept, and with them the slide that they show.
+// Files that have a name of the pipeline's but are in no list are foreign
+def opened(record) {
+    def files = earlierFiles(record)
+    def foreign = filesOf(record, []) - files
+    def slide = isOfAnotherSlide(record) ? null : record.before?.slide
+    writeRecord(record.file, 'running', slide, files, foreign)
+    return record + [files: files, foreign: foreign, earlier_slide: slide, written: [].asSynchronized()]
+}
+
+// Of a run that did not finish, what it published is in no list
+def earlierFiles(record) {
+    def before = record.before
+    return !before ? [] : before.state in ['complete', 'refused'] ? before.files : filesOf(record, before.files) - (before.foreign ?: [])
+}
+
+// The slide is that of complete results, which are not to be replaced by another's
+def completed(record, state, slide) {
+    def written = record.written.toSet()
+    (record.files - written).each { name -> remove(record.folder, name) }
+    writeRecord(record.file, state, slide, written, [])
+}
+
+// The earlier run's files stay, since they may be all that there is
+def interrupted(record) {
+    def found = filesOf(record, record.files) - record.foreign
+    if (record.written || found.toSet() != record.files.toSet()) {
+        writeRecord(record.file, 'incomplete', record.earlier_slide, found, record.foreign)
+    }
+    else if (record.before) {
+        writeJson(record.file, record.before)
+    }
+    else {
+        record.file.delete()
+        removeEmpty(record.file.parent)
+    }
+}
+
+def writeRecord(path, state, slide, files, foreign) {
+    def content = [run: workflow.runName, session: workflow.sessionId.toString(), state: state, slide: slide, files: files.sort(false)]
+    writeJson(path, foreign ? content + [foreign: foreign.sort(false)] : content)
+}
+
+// Whole, or not at all
+def writeJson(path, content) {
+    def partial = path.resolveSibling("${path.name}.partial")
+    path.parent.mkdirs()
+    partial.text = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(content)) + '\n'
+    partial.moveTo(path)
+}
+
+// The path of an output in its task's folder
+def nameOf(path) {
+    return entryName(path.toString().replaceFirst('^.*/[0-9a-f]{2}/[0-9a-f]{30}/', ''))
+}
+
+// A Zarr store is one entry, whatever is in it
+def entryName(name) {
+    return name.endsWith('.zarr') ? "${name}/".toString() : name
+}
+
+// What is on disk of the names of a record, and of those listed
+def filesOf(record, listed) {
+    def wanted = matchersOf(record.names)
+    def heads = matchersOf(record.names.collect { name -> name.tokenize('/').head() })
+    def listed_heads = listed.collect { name -> name.tokenize('/').head() }
+    return childrenOf(record.folder)
+        .findAll { child -> plainName(child) in listed_heads || matches(plainName(child), heads) }
+        .collectMany { child -> entriesOf(child, plainName(child)) }
+        .findAll { name -> name in listed || matches(name, wanted) }
+}
+
+// Links are not followed: they may lead back, or to what is the user's
+def entriesOf(path, name) {
+    def is_folder = path.isDirectory() && !path.isLink() && !name.endsWith('.zarr')
+    return is_folder ? childrenOf(path).collectMany { child -> entriesOf(child, "${name}/${plainName(child)}".toString()) } : [entryName(name)]
+}
+
+def childrenOf(folder) {
+    def children = []
+    if (folder.isDirectory()) {
+        folder.eachFile { path -> children << path }
+    }
+    return children
+}
+
+// Buckets have a slash behind the names of folders
+def plainName(path) {
+    return path.name - ~'/$'
+}
+
+def matchersOf(globs) {
+    return globs.collect { glob -> java.nio.file.FileSystems.getDefault().getPathMatcher("glob:${glob}") }
+}
+
+def matches(name, matchers) {
+    return matchers.any { matcher -> matcher.matches(java.nio.file.Path.of(name)) }
+}
+
+// A published link is removed, not what it points to
+def remove(folder, name) {
+    def path = folder.resolve(name)
+    def is_removed = path.isDirectory() && !path.isLink() ? path.deleteDir() : path.delete()
+    if (!is_removed && path.exists()) {
+        log.warn("${path.toUriString()} is of an earlier run and cannot be removed; remove it.")
+    }
+    def parts = name.tokenize('/').init()
+    parts.indices.reverse().each { index -> removeEmpty(folder.resolve(parts.take(index + 1).join('/'))) }
+}
+
+def removeEmpty(folder) {
+    if (folder.isDirectory() && !childrenOf(folder)) {
+        folder.delete()
+    }
+}
