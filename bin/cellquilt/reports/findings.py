@@ -7,8 +7,8 @@ from ..compartments import PLURALS
 # Of cells with a nucleus, or of nuclei with a cell; where Mesmer works well it is above 0.9.
 LOW_MATCHED = 0.7
 # Notices of what a user may well want so; all others may make masks or measurements wrong.
-_MINOR = {"channel_names_made_up", "channel_names_duplicated", "no_membrane_channel"}
-_MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution"}
+MINOR = {"channel_names_made_up", "channel_names_duplicated", "no_membrane_channel"}
+MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _n_patches(patches: dict) -> int:
 
 def _notices(summary: dict) -> list[Finding]:
     notices = summary.get("notices", [])
-    return [Finding(notice["code"] not in _MINOR, notice["text"]) for notice in notices]
+    return [Finding(notice["code"] not in MINOR, notice["text"]) for notice in notices]
 
 
 def _certificate(sample: dict) -> list[Finding]:
