@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from cellquilt import cli, outputs
+from cellquilt.cells import cell_table
 from cellquilt.handoff import stores
 from cellquilt.handoff.step_files import read_counts, read_patches, read_provenance
 from cellquilt.images.label_image import by_name
@@ -39,6 +40,7 @@ def main() -> None:
     counts = {key: n for path in o.counts for key, n in read_counts(path).items()}
     rows = sample_report.read_cells(o.table, facts["sample"])
     found = summary.summarise(facts, counts, masks, truth, OVERLAY)
+    found["notices"] += cell_table.read_facts(o.table).get("notices", [])
     patches, provenance = read_patches(o.patches, "STITCH"), read_provenance(o.provenance)
     report = sample_report.describe(o.store, masks, rows, patches, counts, found, provenance)
 

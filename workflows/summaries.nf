@@ -35,6 +35,7 @@ def summaryOf(summaries, outdir) {
         if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
             log.warn("${summary.sample}: no cells were found; its masks are empty.")
         }
+        summary.notices?.each { notice -> log.warn("${summary.sample}: ${notice.text}") }
         "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
     }
     return lines ? "Cellquilt is done; ${outdir}/report.html shows it\n${lines.join('\n')}" : "No slide was segmented; ${outdir}/report.html has the reasons"

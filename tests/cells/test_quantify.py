@@ -1,6 +1,7 @@
 """The table of cells against scikit-image's regionprops, and for equal input in other forms."""
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -17,10 +18,11 @@ from support.steps import quantified, repaired
 
 from cellquilt.cells import cell_table
 from cellquilt.cells.objects import check_masks, open_objects
+from cellquilt.cells.quantify import quantify
 from cellquilt.errors import DataError
 from cellquilt.images.label_image import LabelReader, write_label_image
 from cellquilt.slides.ingest import Request, ingest
-from cellquilt.slides.readers import reopen_slide
+from cellquilt.slides.readers import open_slide, reopen_slide
 
 SHAPES = {
     "area_px": "area",
@@ -235,7 +237,11 @@ def test_tables_of_any_slide_have_the_same_columns(tmp_path):
     assert schemas["none"].field("status").type in (pa.string(), pa.large_string())
 
 
-def test_a_nucleus_that_fills_its_cell_leaves_no_cytoplasm(tmp_path, caplog):
+def notices_of(table):
+    return [(notice["code"], notice["text"]) for notice in cell_table.read_facts(table)["notices"]]
+
+
+def test_a_nucleus_that_fills_its_cell_leaves_no_cytoplasm(tmp_path):
     full = np.ones((9, 9), np.uint32)  # beyond the image's edge nothing is missing
     slide = write_slide(tmp_path / "s.ome.tif", full[None].astype(np.uint16), ["a"])
     masks, matches = repaired(tmp_path / "masks", full, full)
@@ -244,10 +250,11 @@ def test_a_nucleus_that_fills_its_cell_leaves_no_cytoplasm(tmp_path, caplog):
         [0, 1, 1]
     ]
     assert rows["cytoplasm_mean_a"].isna().all()
-    assert not caplog.text
+    ((code, text),) = notices_of(tmp_path / "s.parquet")
+    assert code == "constant_channel" and "same value in all pixels: 0 ('a')" in text
 
 
-def test_pixels_that_are_not_finite_spoil_only_what_they_are_in(tmp_path, caplog):
+def test_pixels_that_are_not_finite_spoil_only_what_they_are_in(tmp_path):
     cells = np.zeros((20, 40), np.uint32)
     cells[2:18, 2:18], cells[2:18, 22:38] = 1, 2
     nuclei = np.where(np.pad(np.ones((8, 8)), ((6, 6), (6, 26))) > 0, 1, 0).astype(np.uint32)
@@ -261,7 +268,28 @@ def test_pixels_that_are_not_finite_spoil_only_what_they_are_in(tmp_path, caplog
     assert rows["cell_mean_bad"].isna().tolist() == [True, False]
     assert rows["cytoplasm_mean_bad"].tolist() == [1, 1]
     assert rows["cell_mean_good"].tolist() == [1, 1]
-    assert "channel 0 ('bad') has pixels that are not finite" in caplog.text
+    text = dict(notices_of(tmp_path / "s.parquet"))["pixels_not_finite"]
+    assert "in channel 0 ('bad', 1 means of the cell), 0 ('bad', 1 means of the nucleus)" in text
+
+
+def test_channels_that_are_measured_only_are_looked_at_too(tmp_path):
+    cells = np.zeros((60, 80), np.uint32)
+    cells[5:50, 5:70] = 1
+    noise = np.random.default_rng(1).integers(1, 4000, (5, 60, 80)).astype(np.uint16)
+    noise[[0, 2]] = 7
+    noise[[1, 3]] = np.minimum(noise[[1, 3]], 3000)
+    slide = write_slide(tmp_path / "s.ome.tif", noise, ["DAPI", "CD45", "blank", "hot", "CD3"])
+    table = tmp_path / "s.parquet"
+    with open_slide(slide) as image, ExitStack() as files:
+        write_label_image(tmp_path / "cell.ome.tif", cells, 0.5, "cell")
+        objects = open_objects(files, {"cell": tmp_path / "cell.ome.tif"}, None, None)
+        facts = {"sample": "s", "image": {"name": "a.tif", "height": 60, "width": 80}}
+        facts |= {"image_mpp": 0.5, "nuclear": {"index": 0}, "membrane": [{"index": 1}]}
+        quantify(image, objects, facts, "mesmer", [], table)
+    assert [(code, re.findall(r"\d \('\w+'\)", text)) for code, text in notices_of(table)] == [
+        ("constant_channel", ["2 ('blank')"]),
+        ("saturated_channel", ["3 ('hot')"]),
+    ]
 
 
 def test_masks_of_another_run_are_refused(codex, tmp_path):

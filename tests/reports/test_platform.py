@@ -144,6 +144,9 @@ def sample(name: str, both: bool = True, scale: int = 1) -> dict:
         "matched_fraction": 0.8125 if both else None,
         "n_uncertified_cells": 19 * scale if both else None,
         "n_uncertified_nuclei": 0,
+        "cell_matched_fraction": 0.9 if both else None,
+        "nucleus_matched_fraction": 0.9 if both else None,
+        "notices": [{"code": "label_image", "text": "a.tif: <b>labels</b>"}] if scale == 2 else [],
     }
     statuses = dict.fromkeys(multiqc.STATUSES, 10 * scale) | {"matched": 850 * scale}
     return {
@@ -151,6 +154,10 @@ def sample(name: str, both: bool = True, scale: int = 1) -> dict:
         "density_per_mm2": 3210.5,
         "summary": summary,
         "n_by_status": statuses if both else None,
+        "n_disputed_px": 0,
+        "patches": {
+            state: {"n": state == "segmented"} for state in ("segmented", "empty", "skipped")
+        },
         "distributions": {"nucleus_area_um2": area} | ({"cell_area_um2": area} if both else {}),
     }
 
@@ -161,7 +168,7 @@ def multiqc_data(readers, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("multiqc")
     samples = [sample("tonsil"), sample("spleen", scale=2), sample("nuclei", both=False)]
     paths = multiqc.write(samples, folder / "content")
-    assert len(paths) == 4
+    assert len(paths) == 5
     said = readers("multiqc", "--strict", "--no-ansi", "-o", folder / "out", folder / "content")
     assert "MultiQC complete" in said
     told = [line for line in said.splitlines() if "Strict mode specified" not in line]
@@ -200,6 +207,13 @@ def test_multiqc_shows_a_section_for_each_plot(multiqc_data):
     assert points == [[2.5, 0], [7.5, 10], [12.5, 60], [17.5, 20], [22.5, 10]]
 
 
+def test_multiqc_shows_what_needs_attention(multiqc_data):
+    rows = rows_of(multiqc_data / "multiqc_cellquilt_attention_table.txt")
+    assert set(rows) == {"tonsil", "spleen", "nuclei"}
+    assert "38 cells are not certified" in rows["spleen"]["What was found"]
+    assert "a.tif: &lt;b&gt;labels&lt;/b&gt;" in rows["spleen"]["What was found"]
+
+
 def test_multiqc_has_every_status():
     assert tuple(multiqc.STATUSES) == step_files.STATUSES
 
@@ -213,6 +227,7 @@ def test_multiqc_gets_nothing_of_samples_without_objects(tmp_path):
     paths = multiqc.write([empty], tmp_path)
     assert [path.name for path in paths] == [
         "cellquilt_general_mqc.json",
+        "cellquilt_attention_mqc.json",
         "cellquilt_status_mqc.json",
     ]
     row = json.loads(paths[0].read_text())["data"]["glass"]

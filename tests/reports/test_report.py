@@ -295,6 +295,16 @@ def test_what_is_urgent_comes_first(samples):
         ({"n_nuclei": 0}, True, "No nuclei were found."),
         ({"n_nuclei": 0, "n_cells": 0}, True, "Nothing was found: the masks are empty."),
         ({"skipped": 1}, False, "1 of 3 patches (20.0% of the slide) was skipped without"),
+        (
+            {"notices": [{"code": "pixel_size_contradicts_file", "text": "a.tif: wrong"}]},
+            True,
+            "a.tif: wrong",
+        ),
+        (
+            {"notices": [{"code": "channel_names_made_up", "text": "a.tif: odd"}]},
+            False,
+            "a.tif: odd",
+        ),
         ({"empty": 2}, False, "2 of 4 patches (20.0% of the slide) were skipped as empty"),
     ],
 )

@@ -14,6 +14,7 @@ from cellquilt import __version__, exports
 from cellquilt.cells import cell_table
 from cellquilt.compartments import PLURALS, parameter_of
 from cellquilt.labelling.thresholds import Thresholds
+from cellquilt.reports.findings import MINOR
 from cellquilt.reports.summary import summarise
 from cellquilt.slides.ingest import Request, ingest
 
@@ -223,6 +224,16 @@ def test_every_status_reason_and_count_is_described(outputs_page, results):
     facts = json.loads((results / "sample.json").read_text())
     for field in summarise(facts, counts, masks, {}, "overlay.png"):
         assert f"`{field}`" in outputs_page
+
+
+def test_every_notice_is_described(repo, outputs_page):
+    python = "".join(path.read_text() for path in (repo / "bin" / "cellquilt").rglob("*.py"))
+    codes = set(re.findall(r"Notice\(\s*\"(\w+)\"", python))
+    codes |= set(re.findall(r"\"(\w+)\": \(ChannelContent", python))
+    table = outputs_page[outputs_page.index("| `code` | what was noticed |") :].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` ?(\*?)Q? \|", table, re.MULTILINE)
+    assert {code for code, _ in rows} == codes
+    assert {code for code, star in rows if star} == MINOR
 
 
 def test_messages_in_the_usage_are_the_programs(repo):

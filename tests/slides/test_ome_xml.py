@@ -51,6 +51,24 @@ def test_forms_of_tiffdata(path, inside):
             np.testing.assert_array_equal(slide.read(channel, 0, 150), data[channel])
 
 
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        ['FirstC="0" IFD="1"', 'FirstC="2" IFD="2"', 'FirstC="1"'],
+        ['FirstC="0" IFD="1"', 'FirstC="1" IFD="0"', 'FirstC="2" IFD="2"', ""],
+        ['FirstC="0" IFD="1" PlaneCount="1"', 'FirstC="1" IFD="0"', 'FirstC="0" PlaneCount="3"'],
+        ['FirstC="1"', 'FirstC="0" IFD="1"', 'FirstC="2" IFD="2"'],
+    ],
+)
+def test_blocks_with_an_ifd_win_over_those_without(path, blocks):
+    data = pixels()
+    inside = "".join(f"<TiffData {block}/>" for block in blocks)
+    write(path, data, ome_xml(3, inside=inside))
+    with open_slide(path) as slide:
+        for channel, page in enumerate((1, 0, 2)):
+            np.testing.assert_array_equal(slide.read(channel, 0, 150), data[page])
+
+
 def test_pages_in_another_order(path):
     data = pixels()
     inside = "".join(f'<TiffData FirstC="{c}" IFD="{2 - c}"/>' for c in (2, 1, 0))

@@ -1,12 +1,11 @@
 """Every kind of TIFF slide is read correctly."""
 
-import logging
 import shutil
 
 import numpy as np
 import pytest
 import tifffile
-from support.slides import LAYOUTS, forget_tiles, ome_xml, pixels, refused, write
+from support.slides import LAYOUTS, forget_tiles, names, ome_xml, pixels, refused, write
 
 from cellquilt.errors import DataError
 from cellquilt.slides.channel_choice import resolve_channel, resolve_channels
@@ -146,14 +145,19 @@ def test_strips_from_the_top_decode_each_tile_once(path, layout):
             assert decoded == [(0, 1)]
 
 
-def test_unwritten_tiles_read_as_zeros_with_a_warning(path, caplog):
+def codes_of(slide):
+    return [notice.code for notice in slide.notices]
+
+
+def test_unwritten_tiles_read_as_zeros_with_a_notice(path):
     data = pixels((1, 128, 128))
     write(path, data, tile=(64, 64), compression="zlib")
     forget_tiles(path, {0, 1})
     data[0, :64] = 0
-    with caplog.at_level(logging.WARNING, "cellquilt"), open_slide(path) as slide:
+    with open_slide(path) as slide:
         np.testing.assert_array_equal(slide.read(0, 0, 128), data[0])
-    assert "2 tiles or strips were never written" in caplog.text
+    assert codes_of(slide) == ["unwritten_tiles"]
+    assert "slide.ome.tif: 2 tiles or strips were never written" in slide.notices[0].text
 
 
 def test_a_window_outside_the_slide_is_a_mistake_of_the_caller(path):
@@ -215,14 +219,94 @@ def test_plain_tiff_of_one_channel(tmp_path):
         np.testing.assert_array_equal(slide.read(0, 0, 40), data)
 
 
-def test_pages_without_named_axis_are_channels_with_a_warning(tmp_path, caplog):
+def test_pages_without_named_axis_are_channels_with_a_notice(tmp_path):
     path = tmp_path / "pages.tif"
     data = pixels((4, 40, 50), "float32")
     tifffile.imwrite(path, data, metadata=None, photometric="minisblack")
-    with caplog.at_level(logging.WARNING, "cellquilt"), open_slide(path) as slide:
+    with open_slide(path) as slide:
         assert len(slide.channels) == 4
         np.testing.assert_array_equal(slide.read(3, 0, 40), data[3])
-    assert "no named axis; each is taken as a channel" in caplog.text
+    assert codes_of(slide) == ["pages_taken_as_channels", "channel_names_made_up"]
+    assert "no named axis; each of 4 is taken as a channel" in slide.notices[0].text
+
+
+def pages_of(path, tags):
+    """Write a page for each (description, PageName)."""
+    with tifffile.TiffWriter(path) as tif:
+        for page, (description, name) in zip(pixels((len(tags), 40, 50)), tags, strict=True):
+            extra = [] if name is None else [(285, "s", 0, name, True)]
+            tif.write(page, description=description, extratags=extra, metadata=None)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ([("", "DAPI"), ("", "CD45")], ["DAPI", "CD45"]),
+        ([('{"channel.target": "HH3"}', "HH3 (90)"), ("{", "CD3 (1)")], ["HH3", "CD3 (1)"]),
+        ([('{"channel.target": 7}', None), ("[" * 9999, None)], ["Channel 0", "Channel 1"]),
+    ],
+)
+def test_names_of_pages(tmp_path, tags, expected):
+    with open_slide(pages_of(tmp_path / "pages.tif", tags)) as slide:
+        assert [channel.name for channel in slide.channels] == expected
+
+
+def test_names_that_are_missing_or_shared_are_noticed(path):
+    write(path, pixels((4, 20, 30)), metadata=names("DNA", "", "DNA", "CD45"))
+    with open_slide(path) as slide:
+        assert codes_of(slide) == ["channel_names_made_up", "channel_names_duplicated"]
+    made_up, shared = [notice.text for notice in slide.notices]
+    assert "names for 3 of 4 channels" in made_up and "'Channel 1'" in made_up
+    assert "'DNA' (0, 2)" in shared
+
+
+# Channels along Z or T
+
+
+def stack(path, labels, axes="ZYX"):
+    metadata = {"axes": axes, "Labels": labels}
+    shape = (len(labels), 40, 50) if axes == "ZYX" else (2, len(labels) // 2, 40, 50)
+    tifffile.imwrite(path, pixels(shape), imagej=True, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "like"),
+    [
+        (["HH3.tif", "ECAD.tif", "CD45.tif", "CD3.tif"], True),
+        (["slide 1", "slide 2", "slide 3"], False),
+        (["z:1/3 - a.czi", "z:2/3 - a.czi", "z:3/3 - a.czi"], False),
+        (["DAPI", "DAPI", "CD45"], False),
+    ],
+)
+def test_channels_along_z_are_suspected_by_their_names(tmp_path, labels, like):
+    path = stack(tmp_path / "a.tif", labels)
+    suggestion = (
+        r"as their names suggest \(HH3.tif, ECAD.tif, CD45.tif, ...\), make them so in Fiji"
+    )
+    plain = rf"if they are channels, make them so in Fiji: .* Channels \(c\) {len(labels)}"
+    refused(path, rf"planes along Z, .*--z \(0 to .*{suggestion if like else plain}")
+    with open_slide(path, z=1) as slide:
+        assert slide.channels == (Channel(0, "Channel 0"),)
+        assert codes_of(slide) == (["planes_look_like_channels"] if like else [])
+
+
+@pytest.mark.parametrize("name", ["channels_as_slices.tif", "channels_as_time.ome.tif"])
+def test_reported_channels_along_z_or_t(shared_data, name):
+    refused(shared_data / "reported" / name, r"as their names suggest .* in Fiji: Image > Prop")
+
+
+def test_no_channel_is_named_after_a_slice(tmp_path):
+    labels = [f"c:{c}/3 z:{z}/2 - slide.czi" for z in (1, 2) for c in (1, 2, 3)]
+    other = [f"{c}-{z}" for z in (1, 2) for c in "abc"]
+    for given in (labels, other):
+        with open_slide(stack(tmp_path / "a.tif", given, "ZCYX"), z=0) as slide:
+            assert [channel.name for channel in slide.channels] == [
+                "Channel 0",
+                "Channel 1",
+                "Channel 2",
+            ]
 
 
 def test_axes_of_unknown_meaning(tmp_path):

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError
+from ..errors import DataError, reason
 from ..images.label_image import LabelReader
 from ..slides.slide import Slide
 from ..tiling.box import Box
@@ -205,7 +205,7 @@ def evaluate(image: np.ndarray, cell: np.ndarray, nucleus: np.ndarray, image_mpp
             metrics = single_method_eval(pixels, {"img": None, "data": masks}, model, None, **size)
     except (ValueError, IndexError, ZeroDivisionError) as error:
         # Such as where no foreground is left outside the cells, or a channel is constant.
-        return report | none | {"problem": f"{PACKAGE} failed: {error}"}
+        return report | none | {"problem": f"{PACKAGE} failed: {reason(error)}"}
     score = metrics.pop("QualityScore")
     return report | {
         "quality_score": _finite(score),

@@ -4,8 +4,8 @@ Memory holds a strip of the slide and some hundred bytes a cell, whatever the nu
 the slide's size: label images and means wait on disk. Each channel is decoded once.
 """
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,13 @@ from ..cli import Progress
 from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
-from ..slides.slide import Slide
+from ..slides.channel_content import ChannelContent, notices_of_others
+from ..slides.notice import Notice
+from ..slides.slide import Slide, listed
 from . import cell_table
 from .cell_table import intensity_column, unique_names
 from .object_shapes import Runs, pixel_sums
 from .objects import Objects
-
-log = logging.getLogger("cellquilt")
 
 _BATCH = 1 << 16  # rows that are written at once
 _LENGTHS = ("major_axis", "minor_axis")
@@ -75,8 +75,10 @@ def quantify(
     compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
     columns = [intensity_column(part, name) for part in compartments for name in names]
     means = _Columns(table.parent, len(columns), len(rows))
+    contents = [ChannelContent() for _ in names]
+    not_finite = []
     for k, name in enumerate(names):
-        sums = _channel_sums(slide, k, strips, runs)
+        sums = _channel_sums(slide, k, strips, runs, contents[k])
         slide.release(k)
         for compartment in compartments:
             area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
@@ -84,11 +86,8 @@ def quantify(
             mean = sums[compartment] / area
             means.put(columns.index(intensity_column(compartment, name)), mean)
             if odd := np.count_nonzero(~np.isfinite(mean) & ~np.isnan(area)):
-                log.warning(
-                    "%s: channel %d ('%s') has pixels that are not finite, so %d means over "
-                    "the %s are neither",
-                    *(slide.path, k, slide.channels[k].name, odd, compartment),
-                )
+                stated = f"{k} ('{slide.channels[k].name:.99}', {odd} means of the {compartment})"
+                not_finite.append(stated)
         progress.add(pixels=shape[0] * shape[1])
     channels = [
         {"index": channel.index, "name": channel.name, "column": name}
@@ -102,6 +101,7 @@ def quantify(
         "image_mpp": facts["image_mpp"],
         "provenance": [*steps, provenance.of_step("QUANTIFY")],
         "channels": channels,
+        "notices": [asdict(notice) for notice in _notices(slide, contents, not_finite, facts)],
     }
     _write(table, rows, columns, means, known)
 
@@ -121,16 +121,46 @@ def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict
 
 
 def _channel_sums(
-    slide: Slide, channel: int, strips: list[tuple[int, int]], runs: Mapping[str, Runs]
+    slide: Slide,
+    channel: int,
+    strips: list[tuple[int, int]],
+    runs: Mapping[str, Runs],
+    content: ChannelContent,
 ) -> dict[str, np.ndarray]:
-    """Return the sums of a channel over the compartments of each row."""
-    pixels = (slide.read(channel, y0, y1) for y0, y1 in strips)
+    """Return the sums of a channel over the compartments of each row; count its pixels."""
+    pixels = _counted(slide, channel, strips, content)
     if "outer" not in runs:
         (name,) = runs
         return {name: pixel_sums([runs[name]], pixels)[0]}
     inner, outer = pixel_sums([runs["nucleus"], runs["outer"]], pixels)
     # Added, not subtracted: a value out of all bounds in the nucleus leaves the cytoplasm alone.
     return {"cell": inner + outer, "nucleus": inner, "cytoplasm": outer}
+
+
+def _counted(
+    slide: Slide, channel: int, strips: list[tuple[int, int]], content: ChannelContent
+) -> Iterator[np.ndarray]:
+    for y0, y1 in strips:
+        rows = slide.read(channel, y0, y1)
+        content.add(rows, y0)
+        yield rows
+
+
+def _notices(
+    slide: Slide, contents: Sequence[ChannelContent], not_finite: list[str], facts: dict
+) -> Iterator[Notice]:
+    """Yield what is to be known of the channels, but for what INGEST said of its own."""
+    segmented = [facts.get("nuclear", {}), *facts.get("membrane", [])]
+    said = {channel.get("index") for channel in segmented}
+    counted = zip(slide.channels, contents, strict=True)
+    others = [(channel, content) for channel, content in counted if channel.index not in said]
+    yield from notices_of_others(others, facts["image"]["name"])
+    if not_finite:
+        yield Notice(
+            "pixels_not_finite",
+            f"{facts['image']['name']}: pixels that are not finite, so that means are missing or"
+            f" infinite, in channel {listed(not_finite)}; replace such pixels.",
+        )
 
 
 def _measured(objects: Objects, runs: Mapping[str, Runs], mpp: float) -> dict[str, pd.Series]:

@@ -28,7 +28,10 @@ _MATCHES = {
 
 
 def check_sample(facts: object, path: Path, of: str) -> dict:
-    """Return `facts` if they name a sample; raise `DataError` as `check_facts` does."""
+    """Return `facts` if they name a sample; raise `DataError` as `check_facts` does.
+
+    If they have notices, these are checked too.
+    """
     known = facts if isinstance(facts, dict) else {}
     sample = known.get("sample")
     if not isinstance(sample, str) or not _SAMPLE.fullmatch(sample):
@@ -36,7 +39,20 @@ def check_sample(facts: object, path: Path, of: str) -> dict:
             f"{path}: its sample {sample!r:.99} is not a name of letters, digits, '.', '_' and '-';"
             f" give the file that {of} writes."
         )
+    if not _are_notices(known.get("notices", [])):
+        raise DataError(
+            f"{path}: its notices are no list of codes and texts; give the file that {of} writes."
+        )
     return known
+
+
+def _are_notices(notices: object) -> bool:
+    return isinstance(notices, list) and all(
+        isinstance(notice, dict)
+        and isinstance(notice.get("code"), str)
+        and isinstance(notice.get("text"), str)
+        for notice in notices
+    )
 
 
 def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:

@@ -6,6 +6,9 @@ from ..compartments import PLURALS
 
 # Of cells with a nucleus, or of nuclei with a cell; where Mesmer works well it is above 0.9.
 LOW_MATCHED = 0.7
+# Notices of what a user may well want so; all others may make masks or measurements wrong.
+MINOR = {"channel_names_made_up", "channel_names_duplicated", "no_membrane_channel"}
+MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution"}
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,23 @@ def findings(sample: dict) -> list[Finding]:
         found = [Finding(True, "Nothing was found: the masks are empty.")]
     else:
         found = [Finding(True, f"No {name} were found.") for name, n in counts.items() if n == 0]
-    found += _certificate(sample) + _matching(summary) + _skipped(patches) + _evaluation(sample)
+    found += (
+        _notices(summary)
+        + _certificate(sample)
+        + _matching(summary)
+        + _skipped(patches)
+        + _evaluation(sample)
+    )
     return sorted(found, key=lambda finding: not finding.urgent)
 
 
 def _n_patches(patches: dict) -> int:
     return sum(state["n"] for state in patches.values())
+
+
+def _notices(summary: dict) -> list[Finding]:
+    notices = summary.get("notices", [])
+    return [Finding(notice["code"] not in MINOR, notice["text"]) for notice in notices]
 
 
 def _certificate(sample: dict) -> list[Finding]:

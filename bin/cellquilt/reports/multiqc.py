@@ -3,11 +3,13 @@
 See its documentation, "Custom content". Nothing of MultiQC is needed to write them.
 """
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 
 from .. import outputs
 from ..compartments import PLURALS
+from .findings import findings
 from .measures import MEASURES
 
 PARENT = {
@@ -32,8 +34,8 @@ def write(samples: Sequence[dict], refusals: Sequence[dict], folder: Path) -> li
     ----------
     samples : sequence of dict
         Contents of each sample's report.json: of it ``sample``, ``summary``, ``n_by_status``,
-        ``density_per_mm2``, ``objects`` and ``distributions``; and as ``evaluation`` those of its
-        evaluation.json where it has one.
+        ``density_per_mm2``, ``objects``, ``distributions`` and what `findings` needs; and as
+        ``evaluation`` those of its evaluation.json where it has one.
     refusals : sequence of dict
         See `run_report.render`.
     folder : Path
@@ -44,9 +46,9 @@ def write(samples: Sequence[dict], refusals: Sequence[dict], folder: Path) -> li
     list of Path
         Files ending in ``_mqc.json``, those that have anything to show.
     """
-    contents = {"general": general_statistics(samples), "status": status_counts(samples)}
+    contents = {"general": general_statistics(samples), "refused": refused_slides(refusals)}
+    contents |= {"attention": attention(samples), "status": status_counts(samples)}
     contents |= {f"{name}_area": areas(samples, name) for name in PLURALS}
-    contents["refused"] = refused_slides(refusals)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, content in contents.items():
@@ -130,8 +132,37 @@ def refused_slides(refusals: Sequence[dict]) -> dict:
         },
         "headers": {"step": {"title": "Step"}, "message": {"title": "Reason"}},
         "data": {
-            sample: {key: "; ".join(r[key] for r in found) for key in ("step", "message")}
+            sample: {
+                key: html.escape("; ".join(refusal[key] for refusal in found))
+                for key in ("step", "message")
+            }
             for sample, found in reasons.items()
+        },
+    }
+
+
+def attention(samples: Sequence[dict]) -> dict:
+    """Return what needs attention in the samples that have any of it, a row a sample.
+
+    MultiQC takes text for HTML, and texts quote the names of files and channels.
+    """
+    found = {sample["sample"]: findings(sample) for sample in samples}
+    return {
+        "section_name": "What needs attention",
+        "description": "What to check before the masks are used.",
+        "plot_type": "table",
+        "pconfig": {"id": "cellquilt_attention_table", "title": "Cellquilt: attention"},
+        "headers": {
+            "n_urgent": {"title": "Urgent", "format": "{:,.0f}", "scale": "Reds", "min": 0},
+            "text": {"title": "What was found"},
+        },
+        "data": {
+            name: {
+                "n_urgent": sum(finding.urgent for finding in listed),
+                "text": html.escape(" ".join(finding.text for finding in listed)),
+            }
+            for name, listed in found.items()
+            if listed
         },
     }
 

@@ -50,7 +50,7 @@ def summarise(
     -------
     dict
         Counts and fractions that do not apply are None; ``f1_cell`` and ``f1_nucleus``, at an
-        intersection over union of 0.5, are there with their truth only.
+        intersection over union of 0.5, are there with their truth only. ``notices`` are INGEST's.
 
     Raises
     ------
@@ -77,6 +77,7 @@ def summarise(
         **{name: counts.get(name) for name in COUNTS},
         "segmentation": f"segmentation/{counts.get('segmenter', DEFAULT)}-{sample}",
         "overlay": overlay,
+        "notices": list(facts.get("notices", [])),
     }
     for compartment in PLURALS:
         mask, true = found(masks, compartment), truth.get(f"{compartment}_truth")

@@ -1,7 +1,7 @@
 """From a slide's channels to the normalised two-channel store and the facts about it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from ..tiling.patches import block_statistics
 from ..tiling.pixel_grid import MODEL_MPP, Grid
 from . import normalise
 from .channel_choice import refuse_shared_channel, resolve_channel, resolve_channels
+from .channel_content import ChannelContent, notices_of
+from .notice import Notice
 from .pixel_size import resolve_image_mpp
 from .readers import open_slide
 from .slide import Channel, Slide, check_finite
@@ -49,6 +51,7 @@ class _Source:
     membrane: list[Channel]
     combine: str
     scales: list[float | None] = field(default_factory=list)
+    contents: dict[int, ChannelContent] = field(default_factory=dict)
 
     @property
     def n_channels(self) -> int:
@@ -83,7 +86,15 @@ class _Source:
         rows = self.slide.read(channel.index, y0, y1)
         if rows.dtype.kind == "f":
             check_finite(rows, self.slide, channel, y0)
+        self.contents.setdefault(channel.index, ChannelContent()).add(rows, y0)
         return rows
+
+    def notices(self, statistics: Sequence[normalise.Channel]) -> Iterator[Notice]:
+        """Yield what is to be known of the channels, after all of them were read."""
+        for channel in [self.nuclear, *self.membrane]:
+            role = "nuclear" if channel == self.nuclear else "membrane"
+            blank = statistics[role == "membrane"].constant
+            yield from notices_of(self.contents[channel.index], self.slide, channel, role, blank)
 
 
 def ingest(request: Request, store: Path) -> dict:
@@ -119,7 +130,8 @@ def ingest(request: Request, store: Path) -> dict:
                 f"too small to be segmented at {MODEL_MPP} um/px; check the pixel size."
             )
         if not membrane:
-            log.warning("ingest: %s: no membrane channel, nuclear only", request.sample)
+            text = f"{slide.path.name}: no membrane channel is given: nuclei alone are segmented."
+            slide.notices.append(Notice("no_membrane_channel", text))
         source = _Source(slide, nuclear, membrane, request.combine)
         facts = {
             "sample": request.sample,
@@ -164,6 +176,10 @@ def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
     limits = _limits(source) if grid.resized else None
     raw = [Scratch(store.parent, grid.model_shape, source.dtype) for _ in range(source.n_channels)]
     channels = [_copy_channel(source, i, grid, limits, image) for i, image in enumerate(raw)]
+    source.slide.notices += source.notices(channels)
+    for notice in source.slide.notices:
+        log.warning("ingest: %s", notice.text)
+    facts["notices"] = [asdict(notice) for notice in source.slide.notices]
     lattice = plan(height, width)
     with stores.create(store, {"facts": facts}) as group:
         chunks = (1, stores.CHUNK, stores.CHUNK)

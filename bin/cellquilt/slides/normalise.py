@@ -40,14 +40,14 @@ class TopValues:
     def __init__(self, n_pixels: int, percentile: float = PERCENTILE):
         self.percentile = percentile
         self._keep = math.ceil(n_pixels * (1 - percentile / 100)) + 2
-        self._seen: _Histogram | _Largest | None = None
+        self._seen: Histogram | _Largest | None = None
 
     def add(self, strip: np.ndarray) -> None:
         """Count the non-zero pixels of `strip`, any shape; one dtype for all strips."""
         strip = _native(strip)
         if self._seen is None:
-            counted = _is_small(strip.dtype)
-            self._seen = _Histogram(strip.dtype) if counted else _Largest(self._keep)
+            counted = is_small(strip.dtype)
+            self._seen = Histogram(strip.dtype) if counted else _Largest(self._keep)
         self._seen.add(strip)
 
     def value(self) -> float | None:
@@ -67,7 +67,7 @@ class TopValues:
         return float(b) - step * (1 - part) if part >= 0.5 else float(a) + step * part
 
 
-class _Histogram:
+class Histogram:
     """Counts of the non-zero values of an integer type of up to 16 bits."""
 
     def __init__(self, dtype: np.dtype):
@@ -76,9 +76,17 @@ class _Histogram:
 
     @property
     def n_nonzero(self) -> int:
+        """Number of pixels that are not zero."""
         return int(self._counts[1:].sum())
 
+    def levels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values that there are, in order, and how many pixels have each."""
+        order = np.argsort(self._values)
+        order = order[self._counts[order] > 0]
+        return self._values[order], self._counts[order]
+
     def add(self, strip: np.ndarray) -> None:
+        """Count the pixels of a contiguous strip."""
         equalise.histogram(_as_unsigned(strip), self._counts)
 
     def ranked(self, ranks: list[int]) -> np.ndarray:
@@ -117,7 +125,8 @@ def _native(strip: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(strip, strip.dtype.newbyteorder("="))
 
 
-def _is_small(dtype: np.dtype) -> bool:
+def is_small(dtype: np.dtype) -> bool:
+    """Return whether `Histogram` can count pixels of a type."""
     return dtype.kind in "iu" and dtype.itemsize <= 2
 
 
@@ -181,7 +190,7 @@ def grey_levels(strip: np.ndarray, channel: Channel) -> np.ndarray:
     (rows, width) ndarray of uint8
     """
     strip = _native(strip)
-    if _is_small(strip.dtype):
+    if is_small(strip.dtype):
         indices, table = _as_unsigned(strip), _bin_table(strip.dtype, channel)
     else:
         indices, table = _uint16_levels(strip, channel).reshape(-1), _BIN_OF_UINT16

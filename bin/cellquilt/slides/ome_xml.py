@@ -13,22 +13,9 @@ from ome_types.model import OME, Pixels, TiffData, UnitsLength
 from pydantic import ValidationError
 
 from ..errors import DataError, reason
-from .pixel_size import differ
+from .pixel_size import square, unit_of
 
 MICRON = UnitsLength.MICROMETER.value
-_SI_PREFIXES = {
-    **{"Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1},
-    **{"": 0, "d": -1, "c": -2, "m": -3, "µ": -6, "n": -9, "p": -12, "f": -15, "a": -18},
-    **{"z": -21, "y": -24},
-}
-# Every unit of the OME schema that is a length, in um; "pixel" and "reference frame" are not.
-UM_PER_UNIT = {
-    **{f"{prefix}m": 10.0 ** (power + 6) for prefix, power in _SI_PREFIXES.items()},
-    **{"Å": 1e-4, "thou": 25.4, "li": 25.4e3 / 12, "in": 25.4e3, "ft": 304.8e3, "yd": 914.4e3},
-    **{"mi": 1.609344e9, "pt": 25.4e3 / 72},
-    **{"ua": 1.495978707e17, "ly": 9.4607304725808e21, "pc": 3.0856775814913673e22},
-}
-_MICRON_MISSPELT = {"um", "μm", "micron", "microns", "micrometer", "micrometre"}  # Greek mu
 
 _KEPT_ELEMENTS = {
     "OME": {"Image", "BinaryOnly"},
@@ -69,10 +56,8 @@ class OmeImage:
         Channel names, None where there is none.
     pages : dict of (int, int, int) to int
         Page (IFD) of the plane (c, z, t).
-    mpp : float or None
-        Pixel size (um/px); None where absent or unusable.
-    mpp_problem : str or None
-        Why the pixel size in the file cannot be used.
+    mpp, mpp_problem : (float or None), (str or None)
+        Pixel size (um/px), and why it cannot be used; see `pixel_size.square`.
     """
 
     height: int
@@ -178,10 +163,7 @@ def _correct_physical_size(attributes: etree._Attrib, key: str) -> None:
     if not usable:
         del attributes[key]
     unit = attributes.get(f"{key}Unit", MICRON)
-    if unit in _MICRON_MISSPELT:
-        attributes[f"{key}Unit"] = MICRON
-    elif unit not in UM_PER_UNIT:
-        attributes[f"{key}Unit"] = unit if unit == "pixel" else "reference frame"
+    attributes[f"{key}Unit"] = unit_of(unit) or (unit if unit == "pixel" else "reference frame")
 
 
 def _refuse_other_files(ome: OME, path: Path) -> None:
@@ -238,19 +220,20 @@ def _pages(
 
     Source: OME-TIFF specification, "The TiffData element": a block starts at plane FirstC,
     FirstZ, FirstT and page IFD (0 where absent) and goes on in DimensionOrder for
-    PlaneCount planes: 1 where only IFD is given, else as many as the file has pages.
+    PlaneCount planes: 1 where only IFD is given, else as many as the file has pages. Where
+    blocks contradict each other, those with an IFD win: some writers leave out an IFD of 0.
     """
     order = pixels.dimension_order.value[2:]
     total = math.prod(sizes.values())
     pages: dict[tuple[int, int, int], int] = {}
-    for block in pixels.tiff_data_blocks or [TiffData()]:
+    for block in sorted(pixels.tiff_data_blocks or [TiffData()], key=_has_ifd):
         first = {"C": block.first_c, "Z": block.first_z, "T": block.first_t}
         start = first[order[0]] + sizes[order[0]] * (
             first[order[1]] + sizes[order[1]] * first[order[2]]
         )
         count = block.plane_count
         if count is None:
-            count = 1 if "ifd" in block.model_fields_set else min(n_pages, total - start)
+            count = 1 if _has_ifd(block) else min(n_pages, total - start)
         for plane in range(start, start + count):
             at: dict[str, int] = {}
             rest = plane
@@ -273,6 +256,10 @@ def _pages(
     return pages
 
 
+def _has_ifd(block: TiffData) -> bool:
+    return "ifd" in block.model_fields_set
+
+
 def _refuse_missing(path: Path, sizes: dict[str, int], there: int, n_pages: int) -> NoReturn:
     raise DataError(
         f"{path}: its OME-XML promises {math.prod(sizes.values())} planes ({_named(sizes)}) but"
@@ -286,21 +273,6 @@ def _named(sizes: dict[str, int]) -> str:
 
 
 def _pixel_size(pixels: Pixels) -> tuple[float | None, str | None]:
-    """Return the pixel size (um/px) or, where it cannot be used, what is wrong with it."""
-    given = {
-        "X": (pixels.physical_size_x, pixels.physical_size_x_unit.value),
-        "Y": (pixels.physical_size_y, pixels.physical_size_y_unit.value),
-    }
-    sizes: dict[str, float] = {}
-    for axis, (size, unit) in given.items():
-        if size is None:
-            continue
-        if unit not in UM_PER_UNIT:
-            return None, f"PhysicalSize{axis} is {size:g} '{unit}', which is no length"
-        sizes[axis] = size * UM_PER_UNIT[unit]
-    if len(sizes) == 2 and differ(sizes["X"], sizes["Y"]):
-        return None, (
-            f"PhysicalSizeX ({sizes['X']:g} um) and PhysicalSizeY ({sizes['Y']:g} um) differ by"
-            " more than 1 %"
-        )
-    return sizes.get("X", sizes.get("Y")), None
+    x = pixels.physical_size_x, pixels.physical_size_x_unit.value
+    y = pixels.physical_size_y, pixels.physical_size_y_unit.value
+    return square({"PhysicalSizeX": x, "PhysicalSizeY": y})

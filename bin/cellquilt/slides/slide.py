@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from ..errors import DataError
+from .notice import Notice
 
 _LARGEST = 1e37  # of a float, whose sums and differences are finite in 32 bits
 
@@ -43,6 +44,8 @@ class Slide(ABC):
         0-based plane that is read, see `choose_plane`.
     image_mpp, image_mpp_problem, image_mpp_source
         See the attributes.
+    notices : iterable of Notice
+        What the reader noticed; what all readers share is noticed here.
 
     Attributes
     ----------
@@ -55,12 +58,12 @@ class Slide(ABC):
     channels : tuple of Channel
     z, t : int
         0-based plane that is read; 0 along an axis with one plane only.
-    image_mpp : float or None
-        Pixel size in the file (um/px); None where absent or unusable.
-    image_mpp_problem : str or None
-        Why the pixel size in the file is unusable.
+    image_mpp, image_mpp_problem : (float or None), (str or None)
+        Pixel size in the file (um/px), and why it cannot be used; see `pixel_size.square`.
     image_mpp_source : str
-        Where `image_mpp` is from: 'ome-xml' or 'qptiff'.
+        Where `image_mpp` is from: 'ome-xml', 'qptiff', 'imagej' or 'tiff'.
+    notices : list of Notice
+        What a person should read of this slide; steps add to it.
     """
 
     def __init__(
@@ -76,14 +79,16 @@ class Slide(ABC):
         image_mpp: float | None = None,
         image_mpp_problem: str | None = None,
         image_mpp_source: str = "ome-xml",
+        notices: Iterable[Notice] = (),
     ):
         self.path, self.size_bytes = path, size_bytes
         self.height, self.width = shape
         self.dtype = np.dtype(dtype).newbyteorder("=")
+        given = [_one_line(name) for name in names]
         self.channels = tuple(
-            Channel(index, _one_line(name) or f"Channel {index}")
-            for index, name in enumerate(names)
+            Channel(index, name or f"Channel {index}") for index, name in enumerate(given)
         )
+        self.notices = [*notices, *_notices_of_names(path, given)]
         self.z, self.t = z, t
         self.image_mpp, self.image_mpp_problem = image_mpp, image_mpp_problem
         self.image_mpp_source = image_mpp_source
@@ -166,8 +171,40 @@ def _one_line(name: str | None) -> str:
     return " ".join(re.split(r"[\s\x00-\x1f\x7f-\x9f]+", name or "")).strip()
 
 
+def _notices_of_names(path: Path, given: Sequence[str]) -> Iterator[Notice]:
+    """Yield what is to be known of channels without a name, and of those that share one."""
+    unnamed = [index for index, name in enumerate(given) if not name]
+    if unnamed and len(given) > 1:
+        yield Notice(
+            "channel_names_made_up",
+            f"{path.name}: the file has names for {len(given) - len(unnamed)} of {len(given)}"
+            f" channels; those without are called by their index, as 'Channel {unnamed[0]}'. Check"
+            " that their order is the one you expect.",
+        )
+    places: dict[str, list[str]] = {}
+    for index, name in enumerate(given):
+        places.setdefault(name, []).append(str(index))
+    shared = {name: indices for name, indices in places.items() if name and len(indices) > 1}
+    if shared:
+        yield Notice(
+            "channel_names_duplicated",
+            f"{path.name}: several channels have one name:"
+            f" {listed([f"'{name:.99}' ({', '.join(n[:9])})" for name, n in shared.items()])}."
+            " In tables the second and later ones get a number; check which is which.",
+        )
+
+
+def listed(items: Sequence[str], most: int = 3) -> str:
+    """Return the first `most` items for a message, with an ellipsis where there are more."""
+    return ", ".join([*items[:most], *["..."] * (len(items) > most)])
+
+
 def choose_plane(
-    path: Path, sizes: Mapping[str, int], z: int | None, t: int | None
+    path: Path,
+    sizes: Mapping[str, int],
+    z: int | None,
+    t: int | None,
+    names: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Return the 0-based plane along Z and T that is to be read.
 
@@ -179,28 +216,50 @@ def choose_plane(
         Number of planes along Z and T.
     z, t : int or None
         As a user gives them.
+    names : sequence of str
+        Of the planes, where they look like names of channels, see `channel_like`.
 
     Raises
     ------
     DataError
         No such plane, or none given where there are several.
     """
-    return _index_along("z", z, sizes["Z"], path), _index_along("t", t, sizes["T"], path)
+    given = {"Z": z, "T": t}
+    return tuple(_index_along(axis, given[axis], sizes, path, names) for axis in "ZT")
 
 
-def _index_along(axis: str, index: int | None, size: int, path: Path) -> int:
+def _index_along(
+    axis: str, index: int | None, sizes: Mapping[str, int], path: Path, names: Sequence[str]
+) -> int:
+    size, option = sizes[axis], axis.lower()
     if index is None and size == 1:
         return 0
     if index is None:
         raise DataError(
-            f"{path}: holds {size} planes along {axis.upper()}, Cellquilt segments one:"
-            f" choose it with --{axis} (0 to {size - 1})"
+            f"{path}: holds {size} planes along {axis}, Cellquilt segments one:"
+            f" choose it with --{option} (0 to {size - 1})"
+            + (f"; {as_channels(size, names)}" if sizes.get("C") == 1 else "")
         )
     if not 0 <= index < size:
-        raise DataError(
-            f"{path}: no plane {index} along {axis.upper()}; --{axis} may be 0 to {size - 1}"
-        )
+        raise DataError(f"{path}: no plane {index} along {axis}; --{option} may be 0 to {size - 1}")
     return index
+
+
+def as_channels(size: int, names: Sequence[str]) -> str:
+    """Return how to correct a file whose channels lie along Z or T, for a message."""
+    suggest = f", as their names suggest ({listed([f'{name:.30}' for name in names])})"
+    return (
+        f"if they are channels{suggest if names else ''}, make them so in Fiji: Image > Properties,"
+        f" Channels (c) {size}, Slices (z) 1, Frames (t) 1; save as TIFF"
+    )
+
+
+def channel_like(names: Sequence[str | None]) -> bool:
+    """Return whether planes along Z or T have names as channels do: no two alike, not numbered."""
+    given = [_one_line(name) for name in names]
+    if len(given) < 2 or not all(given) or len(set(given)) < len(given):
+        return False
+    return len({re.sub(r"\d+", "", name) for name in given}) > 1
 
 
 def check_finite(strip: np.ndarray, slide: Slide, channel: Channel, y0: int) -> None:

@@ -12,7 +12,8 @@ import tifffile
 
 from ..images.strict_tifffile import strict_tifffile
 from ..images.tiff_limits import check_claim
-from .slide import Slide, choose_plane
+from .notice import Notice
+from .slide import Slide, as_channels, choose_plane
 
 if TYPE_CHECKING:
     from .tiff_stack import Plane, Stack
@@ -41,6 +42,7 @@ class TiffSlide(Slide):
             image_mpp=stack.mpp,
             image_mpp_problem=stack.mpp_problem,
             image_mpp_source=stack.mpp_source,
+            notices=stack.notices,
         )
 
     @staticmethod
@@ -58,9 +60,15 @@ class TiffSlide(Slide):
             with strict_tifffile(path):
                 tif = on_error.enter_context(tifffile.TiffFile(path))
                 stack = find_stack(tif, path, size)
-            z, t = choose_plane(path, stack.sizes, z, t)
+            z, t = choose_plane(path, stack.sizes, z, t, stack.plane_names)
             on_error.pop_all()
-        return cls(path, size, tif, stack, z, t)
+        slide = cls(path, size, tif, stack, z, t)
+        if stack.plane_names:
+            n = len(stack.plane_names)
+            text = f"{path.name}: plane {max(z, t)} of {n} alone is segmented; "
+            text += f"{as_channels(n, stack.plane_names)}."
+            slide.notices.append(Notice("planes_look_like_channels", text))
+        return slide
 
     def close(self) -> None:
         """Close the file and free what is kept of it."""

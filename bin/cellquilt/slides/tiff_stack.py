@@ -4,9 +4,11 @@ What tifffile passes over in silence, such as planes that are missing, is an err
 """
 
 import itertools
-import logging
+import json
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -14,14 +16,19 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from ..errors import DataError
+from ..errors import DataError, reason
 from ..images import tiff_limits
 from ..images.strict_tifffile import DAMAGED
 from . import ome_xml
-
-log = logging.getLogger("cellquilt")
+from .notice import Notice
+from .pixel_size import MPP_RANGE, square
+from .slide import channel_like
 
 _NAMED_IMAGES = 5
+# Of the tag ResolutionUnit; 1 is none.
+_UNIT_OF_RESOLUTION = {2: "in", 3: "cm", 4: "mm", 5: "µm"}
+# What Bio-Formats' importer labels a slice with in ImageJ: "c:1/3 z:1/2 - slide.czi"
+_SLICE_LABEL = re.compile(r"[czt]:\d+/\d+([ ;][czt]:\d+/\d+)*( - .*)?")
 _ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
 
 
@@ -34,7 +41,10 @@ class Plane(NamedTuple):
 
 @dataclass(frozen=True)
 class Stack:
-    """An image of a TIFF: planes (c, z, t) of one size, its channels' names, its pixel size."""
+    """An image of a TIFF: planes (c, z, t) of one size, its channels' names, its pixel size.
+
+    `plane_names` are those of its planes along Z or T, where they look like names of channels.
+    """
 
     height: int
     width: int
@@ -44,6 +54,8 @@ class Stack:
     mpp: float | None = None
     mpp_problem: str | None = None
     mpp_source: str = "ome-xml"
+    plane_names: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -72,7 +84,7 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
         images = ome_xml.parse(pages[0].description, path, len(pages))
         stacks = [_ome_stack(image, pages) for image in images]
     else:
-        stacks = [_plain_stack(series.levels[0], tif, path) for series in tif.series]
+        stacks = [_plain_stack(series.levels[0], tif, pages, path) for series in tif.series]
     grey = [stack for stack in stacks if stack.samples == 1]
     if not grey:
         raise DataError(
@@ -89,8 +101,8 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
             f"{path}: holds several images ({sides} px) and none is clearly the slide;"
             " write each to a separate file, for example by bfconvert -series"
         )
-    _check_planes(largest, path, size)
-    return largest
+    unwritten = _check_planes(largest, path, size)
+    return replace(largest, notices=(*largest.notices, *unwritten))
 
 
 def _check_complete(page: tifffile.TiffPage, index: int, path: Path, size: int) -> None:
@@ -115,8 +127,8 @@ def _refuse_truncated(path: Path, size: int, end: int) -> None:
         )
 
 
-def _check_planes(stack: Stack, path: Path, size: int) -> None:
-    """Refuse pages whose pixels cannot be had, or cannot be intensities."""
+def _check_planes(stack: Stack, path: Path, size: int) -> list[Notice]:
+    """Refuse pages whose pixels cannot be had, or cannot be intensities; notice missing tiles."""
     planes = stack.planes.values()
     dtypes = {str(plane.page.dtype) for plane in planes}
     if len(dtypes) > 1:
@@ -142,8 +154,10 @@ def _check_planes(stack: Stack, path: Path, size: int) -> None:
         if empty_here == len(page.databytecounts):
             raise DataError(f"{path}: page {page.index} has no pixels; {DAMAGED}")
         empty += empty_here
-    if empty:
-        log.warning("%s: %d tiles or strips were never written and read as zeros", path, empty)
+    if not empty:
+        return []
+    text = f"{empty} tiles or strips were never written and are read as zeros, without cells"
+    return [Notice("unwritten_tiles", f"{path.name}: {text}; export it again if that is wrong.")]
 
 
 def _check_type(page: tifffile.TiffPage, path: Path) -> None:
@@ -157,9 +171,9 @@ def _check_type(page: tifffile.TiffPage, path: Path) -> None:
         tiff_limits.check_compression(page)
         page.decode(None, 0)  # makes the decoder without reading
     except (ValueError, NotImplementedError) as error:
-        codec = getattr(page.compression, "name", page.compression)
+        codec, why = getattr(page.compression, "name", page.compression), reason(error)
         raise DataError(
-            f"{path}: compression {codec} cannot be read ({error}); write it again, for example"
+            f"{path}: compression {codec} cannot be read ({why}); write it again, for example"
             " by bfconvert -compression zlib (Bio-Formats)"
         ) from error
 
@@ -178,16 +192,27 @@ def _ome_stack(image: ome_xml.OmeImage, pages: list[tifffile.TiffPage]) -> Stack
         planes={where: _plane(pages[index]) for where, index in image.pages.items()},
         mpp=image.mpp,
         mpp_problem=image.mpp_problem,
+        plane_names=_names_along(
+            image.sizes, {at: _page_name(pages[index]) for at, index in image.pages.items()}
+        ),
     )
 
 
-def _plain_stack(series: tifffile.TiffPageSeries, tif: tifffile.TiffFile, path: Path) -> Stack:
+def _plain_stack(
+    series: tifffile.TiffPageSeries,
+    tif: tifffile.TiffFile,
+    pages: list[tifffile.TiffPage],
+    path: Path,
+) -> Stack:
     """Return a series of a TIFF without OME-XML: ImageJ's, QPTIFF's, or pages in a row."""
     lead = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1]
     lead = [(axis, n) for axis, n in lead if axis not in "YXS"]
+    notices = []
     if [axis for axis, _ in lead] in (["I"], ["Q"]):
-        log.warning("%s: its pages have no named axis; each is taken as a channel", path)
         lead = [("C", lead[0][1])]
+        text = f"{path.name}: its pages have no named axis; each of {lead[0][1]} is taken as a"
+        text += " channel. If they are planes along Z or T, write it as OME-TIFF."
+        notices.append(Notice("pages_taken_as_channels", text))
     sizes = {"C": 1, "Z": 1, "T": 1} | dict(lead)
     if len(sizes) > 3:
         raise DataError(
@@ -195,8 +220,6 @@ def _plain_stack(series: tifffile.TiffPageSeries, tif: tifffile.TiffFile, path: 
             " OME-TIFF with the axes CYX"
         )
     page, first = series.keyframe, series.dataoffset
-    labels = _labels(tif, math.prod(sizes.values()))
-    names: list[str | None] = [None] * sizes["C"]
     planes: dict[tuple[int, int, int], Plane] = {}
     for number, where in enumerate(itertools.product(*(range(n) for _, n in lead))):
         at = {"C": 0, "Z": 0, "T": 0} | {
@@ -206,31 +229,87 @@ def _plain_stack(series: tifffile.TiffPageSeries, tif: tifffile.TiffFile, path: 
         planes[at["C"], at["Z"], at["T"]] = (
             Plane(page, first + number * page.nbytes) if first else _plane(series[number].aspage())
         )
-        names[at["C"]] = names[at["C"]] or labels[number]
+    own = [pages[part.index] for part in series.pages if part is not None]
+    labels = dict(zip(planes, _labels(tif, own, len(planes)), strict=True))
+    mpp, problem, source = _resolution(page, tif)
     return Stack(
         height=page.imagelength,
         width=page.imagewidth,
         sizes=sizes,
-        names=tuple(names),
+        names=tuple(_channel_name(labels, channel) for channel in range(sizes["C"])),
         planes=planes,
-        mpp=_qptiff_mpp(page) if tif.is_qpi else None,
-        mpp_source="qptiff" if tif.is_qpi else "ome-xml",
+        mpp=mpp,
+        mpp_problem=problem,
+        mpp_source=source,
+        plane_names=_names_along(sizes, labels),
+        notices=tuple(notices),
     )
 
 
-def _labels(tif: tifffile.TiffFile, n_planes: int) -> list[str | None]:
-    """Return the name of each plane from ImageJ's labels or QPTIFF's XML, None without."""
+def _channel_name(labels: Mapping[tuple[int, int, int], str | None], channel: int) -> str | None:
+    """Return what the labels of all planes of a channel agree on; others name slices."""
+    found = {label for (c, _, _), label in labels.items() if c == channel and label}
+    return found.pop() if len(found) == 1 else None
+
+
+def _names_along(
+    sizes: Mapping[str, int], labels: Mapping[tuple[int, int, int], str | None]
+) -> tuple[str, ...]:
+    """Return the labels of planes along Z or T, of one channel, that look like its channels."""
+    names = tuple(labels[at] for at in sorted(labels))
+    one_axis = sizes["C"] == 1 and min(sizes["Z"], sizes["T"]) == 1
+    return names if one_axis and channel_like(names) else ()
+
+
+def _labels(
+    tif: tifffile.TiffFile, pages: list[tifffile.TiffPage], n_planes: int
+) -> list[str | None]:
+    """Return the name of each plane: ImageJ's label, QPTIFF's, or that of its page; else None."""
     found: list[str | None] = []
     if tif.is_imagej:
         labels = (tif.imagej_metadata or {}).get("Labels", [])
         found = [label.strip().partition("\n")[0] or None for label in labels]
+        found = [None if label and _SLICE_LABEL.fullmatch(label) else label for label in found]
     elif tif.is_qpi:
-        for page in tif.pages[:n_planes]:
+        for page in pages:
             xml = ElementTree.fromstring(page.description)
             found.append(xml.findtext("Biomarker") or xml.findtext("Name"))
+    else:
+        found = [_page_name(page) for page in pages]
     return found if len(found) == n_planes else [None] * n_planes
 
 
-def _qptiff_mpp(page: tifffile.TiffPage) -> float | None:
-    per_um = page.get_resolution(unit="MICROMETER")[0]
-    return 1 / per_um if per_um > 0 else None
+def _page_name(page: tifffile.TiffPage) -> str | None:
+    """Return the target of a MIBI page's JSON, or the tag PageName; None without."""
+    try:
+        name = json.loads(page.description)["channel.target"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        name = page.tags.valueof(285)
+    return name if isinstance(name, str) else None
+
+
+def _resolution(
+    page: tifffile.TiffPage, tif: tifffile.TiffFile
+) -> tuple[float | None, str | None, str]:
+    """Return pixel size, problem and source of a TIFF without OME-XML; see `pixel_size.square`.
+
+    ImageJ states the unit of the resolution beside it. Without, it is the tag's; and then it is
+    that of a print unless it can be a microscope's.
+    """
+    metadata = tif.imagej_metadata or {}
+    tagged = _UNIT_OF_RESOLUTION.get(page.tags.valueof(296, default=2))
+    units = [metadata.get("unit"), metadata.get("yunit", metadata.get("unit"))]
+    sizes = {}
+    for axis, code, unit in zip("XY", (282, 283), units, strict=True):
+        try:
+            pixels, length = page.tags.valueof(code, default=(0, 1))
+            size = length / pixels if pixels else None
+        except (TypeError, ValueError):
+            size = None
+        unit = tagged if unit is None else str(unit)
+        sizes[f"pixel size along {axis}"] = (None if unit is None else size, unit or "")
+    mpp, problem = square(sizes)
+    source = "qptiff" if tif.is_qpi else "tiff" if units[0] is None else "imagej"
+    if source == "tiff" and mpp is not None and not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
+        return None, None, source
+    return mpp, problem, source
