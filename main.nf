@@ -11,7 +11,7 @@ include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
 
 workflow {
-    def options = checkParameters(params, file("${projectDir}/nextflow_schema.json"))
+    def options = checkParameters(params, workflow.commandLine, file("${projectDir}/nextflow_schema.json"))
 
     // What is published, and by which run
     def records = openRecords(options)

@@ -2,43 +2,71 @@
 // Values from the command line arrive as strings on Nextflow 26, so types are settled here, once.
 
 include { architecturesOf } from './architectures'
+include { helpOf } from './help'
 include { rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
+include { writtenNames } from './sources'
+include { nearestOf ; plainName } from './spelling'
 
 // The parameters by name, each of its type, and with them the slides that they name as rows
-def checkParameters(given, schemaFile) {
+def checkParameters(given, commandLine, schemaFile) {
     def schema = schemaOf(schemaFile)
-    if (textOf(given.help) == 'true') {
-        log.info(helpOf(schema))
-        System.exit(0)
+    if (!(textOf(given.help) in ['', 'false'])) {
+        showHelp(textOf(given.help), schema)
     }
     def known = schema['$defs'].values().collectEntries { group -> group.properties }
-    refuse(nameProblems(given, known) + valueProblems(given, known))
+    refuse(nameProblems(given, known, commandLine) + valueProblems(given, known))
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property)] }
     refuse(inputProblems(options))
     refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
     return options + [rows: rowsOf(options)]
 }
 
-// Nextflow adds a camelCase twin for every name with a dash
-def nameProblems(given, known) {
-    def unknown = given.keySet().findAll { name -> !known.containsKey(name) && !name.matches('.*[A-Z].*') }
-    return unknown.collect { name -> "--${name}: unknown parameter.${nearestOf(name, known.keySet())} All of them: nextflow run . --help" }
+def showHelp(topic, schema) {
+    def help = helpOf(topic, schema)
+    refuse(help ? [] : ["--help ${topic}: no parameter has such a name. All of them: nextflow run . --help full"])
+    log.info(help)
+    System.exit(0)
 }
 
-def nearestOf(name, known) {
-    def start = plainName(name).take(5)
-    def near = known.findAll { other -> plainName(other).startsWith(start) || start == plainName(other) }
-    return near ? " Did you mean --${near.sort().join(', --')}?" : ''
+// Names that a person wrote are refused. Those of configuration files may be meant for other pipelines
+def nameProblems(given, known, commandLine) {
+    def unknown = given.keySet().findAll { name -> !known.containsKey(name) }
+    if (!unknown) {
+        return []
+    }
+    def written = writtenNames(commandLine)
+    def configured = unknown.findAll { name -> !written.containsKey(name) }
+    if (configured) {
+        def hints = configured.collect { name -> "${name}${meantBy(name, known).collect { meant -> " (did you mean ${meant}?)" }.join()}" }
+        log.warn("Configuration files set parameters that Cellquilt does not have; they are ignored: ${hints.join(', ')}.")
+    }
+    return (unknown - configured)
+        .collectMany { name -> leavesOf(written[name].tokenize('.').first(), given[name]) }
+        .unique()
+        .collect { name ->
+            def meant = meantBy(name.tokenize('.').last(), known).collect { option -> " Did you mean --${option}?" }
+            "--${name}: unknown parameter.${meant.join() ?: ' All of them: nextflow run . --help full'}"
+        }
 }
 
-def plainName(name) {
-    return name.replaceAll('[-_]', '').toLowerCase()
+// The names in a parameter's value where it is a group of others
+def leavesOf(name, value) {
+    return value instanceof Map && value ? value.collectMany { key, part -> leavesOf("${name}.${key}".toString(), part) } : [name]
+}
+
+// What a mistyped name may stand for, as the end of a question, or nothing
+def meantBy(name, known) {
+    def switched_off = known.keySet().findAll { other -> known[other].type == 'boolean' && plainName(name) == "no${plainName(other)}" }
+    def near = switched_off ? switched_off.collect { other -> "${other} false" } : nearestOf(name, known.keySet())
+    return near ? [near.take(4).join(', --')] : []
 }
 
 def valueProblems(given, known) {
     def texts = known.collectEntries { name, _property -> [name, textOf(given[name])] }.findAll { _name, text -> text }
-    def expected = texts.collectEntries { name, text -> [name, expectedOf(text, known[name])] }.findAll { _name, what -> what }
+    def expected = texts
+        .collectEntries { name, text -> [name, given[name] instanceof Map || given[name] instanceof Collection ? 'a single value' : expectedOf(text, known[name])] }
+        .findAll { _name, what -> what }
     return expected.collect { name, what -> "--${name} ${texts[name]}: must be ${what}. ${known[name].description}." }
 }
 
@@ -106,15 +134,4 @@ def modelProblems(names) {
     def missing = files.findAll { _name, path -> !path.exists() }.keySet()
     return missing.collect { name -> "--models ${name} does not exist; check the path." } +
         repeatedOf(files.values()*.name).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
-}
-
-def helpOf(schema) {
-    def groups = schema['$defs'].values().collect { group ->
-        def lines = group.properties.collect { name, property ->
-            def fallback = property.default == null ? '' : " [${property.default}]"
-            "  --${name.padRight(36)} ${property.description}${fallback}"
-        }
-        "${group.title}\n${lines.join('\n')}"
-    }
-    return "nextflow run . --image slide.ome.tif --nuclear DAPI --membrane 'CD45;PanCK' --accept_mesmer_license -profile local\n\n${groups.join('\n\n')}\n"
 }

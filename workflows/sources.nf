@@ -1,0 +1,34 @@
+// Where a parameter was given: on the command line or in a params file, or else in a configuration file.
+
+include { yamlOf } from './architectures'
+include { schemaOf } from './schema'
+
+// What was written on the command line and in the params file, by the name that Nextflow makes of it
+def writtenNames(commandLine) {
+    def words = argumentsOf(commandLine)
+    def of_command = words.findAll { word -> word ==~ /(?s)--[a-zA-Z\d].*/ }.collect { word -> word.substring(2).replaceAll(/(?s)=.*/, '') }
+    def option = words.findLastIndexOf { word -> word == '-params-file' }
+    def path = option < 0 ? System.getenv('NXF_PARAMS_FILE') : words[option + 1]
+    return of_command.collectEntries { name -> [handedOn(name), name] } + (path ? namesInFile(path).collectEntries { name -> [camelCase(name), name] } : [:])
+}
+
+// The arguments of workflow.commandLine. Nextflow puts one in single quotes if it has special characters,
+// or escapes each of them by a backslash if one of them is a single quote
+def argumentsOf(commandLine) {
+    return commandLine.findAll(/(?s)'[^']*'|(?:\\.|[^\\ ])+/).collect { word -> word.startsWith("'") ? word[1..<-1] : word.replaceAll(/(?s)\\(.)/, '$1') }
+}
+
+def namesInFile(name) {
+    def path = file(name, glob: false)
+    return (path.extension == 'json' ? schemaOf(path) : yamlOf(path)).keySet()*.toString()
+}
+
+// --a.b is entry b of a; Nextflow leaves the a of it as it is
+def handedOn(name) {
+    def group = name.replaceAll(/(?s)(?<!\\)\..*/, '')
+    return group == name ? camelCase(name.replace('\\.', '.')) : group
+}
+
+def camelCase(name) {
+    return name.replaceAll(/-+(.?)/) { _match, letter -> letter.toUpperCase() }
+}
