@@ -23,5 +23,6 @@ workflow {
     channel.topic('versions')
         .map { process, tool, version -> "${process.tokenize(':').last()}:\n  ${tool}: '${version}'" }
         .unique()
-        .collectFile(name: 'software_versions.yml', storeDir: "${options.outdir}/pipeline_info", newLine: true, sort: true)
+        .toSortedList()
+        .subscribe { versions -> file("${options.outdir}/pipeline_info/software_versions.yml").text = versions.join('\n') + '\n' }
 }

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from cellquilt import cli, outputs
-from cellquilt.handoff.step_files import read_evaluation, read_report
+from cellquilt.handoff.step_files import read_evaluation, read_refusals, read_report
 from cellquilt.reports import multiqc, run_report, usage
 
 
@@ -12,12 +12,13 @@ def main() -> None:
     """Write report.html, and what MultiQC reads into the folder multiqc."""
     args = cli.parser(__doc__)
     args.add_argument(
-        "--samples", type=Path, nargs="+", required=True, help="report.json of each sample, of DRAW"
+        "--samples", type=Path, nargs="+", default=[], help="report.json of each sample, of DRAW"
     )
     args.add_argument("--usage", type=Path, help="table of the tasks' time and memory")
     args.add_argument(
         "--evaluations", type=Path, nargs="+", default=[], help="evaluation.json of some samples"
     )
+    args.add_argument("--refusals", type=Path, help="slides that were refused, as JSON")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the run's results")
     o = args.parse_args()
 
@@ -25,11 +26,12 @@ def main() -> None:
     samples = [s | {"evaluation": scores.get(s["sample"])} for s in map(read_report, o.samples)]
     mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
     steps = usage.read(o.usage, mpx) if o.usage else None
+    refusals = read_refusals(o.refusals) if o.refusals else []
     page = o.outdir / "report.html"
     o.outdir.mkdir(parents=True, exist_ok=True)
-    outputs.write_text(page, run_report.render(samples, steps))
+    outputs.write_text(page, run_report.render(samples, steps, refusals))
     (o.outdir / "multiqc").mkdir(exist_ok=True)
-    multiqc.write(samples, o.outdir / "multiqc")
+    multiqc.write(samples, refusals, o.outdir / "multiqc")
     cli.log.info("report: %d samples: %s", len(samples), page)
 
 

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from cellquilt import cli, compartments, segmenters
+from cellquilt.errors import SlideError
 
 
 def main() -> None:
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, refused=SlideError)

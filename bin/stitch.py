@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from cellquilt import cli, compartments, segmenters
+from cellquilt.errors import SlideError
 from cellquilt.handoff.step_files import read_facts, read_patches
 from cellquilt.labelling.slide_masks import write_masks
 
@@ -22,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, refused=SlideError)

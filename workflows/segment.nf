@@ -3,7 +3,7 @@
 
 include { modelsOf } from './networks'
 include { slidesOf } from './slides'
-include { summaryOf ; usageOf } from './summaries'
+include { refusalsFileOf ; refusalsOf ; refusedText ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { MASKS    } from '../subworkflows/masks/main'
@@ -12,6 +12,7 @@ include { EXPORT   } from '../modules/export/main'
 include { EVALUATE } from '../modules/evaluate/main'
 include { DRAW     } from '../modules/draw/main'
 include { REPORT   } from '../modules/report/main'
+include { REFUSE   } from '../modules/refuse/main'
 
 workflow SEGMENTATION {
     take:
@@ -58,21 +59,39 @@ workflow SEGMENTATION {
         .join(MASKS.out.counts)
         .join(MASKS.out.masks)
     DRAW(options.demo ? ch_found.join(GENERATE.out.truth) : ch_found.map { sample -> sample + [[]] })
+
+    // The slides that a step refused, or of which a task failed, while the others went on
+    ch_unfinished = ch_slides
+        .map { meta, _image -> [meta.id] }
+        .join(DRAW.out.summary.map { meta, summary -> [meta.id, summary] }, remainder: true)
+        .filter { _sample, summary -> !summary }
+        .map { sample, _summary -> [sample, null, null] }
+    ch_refusals = channel.topic('refused')
+        .map { meta, process, reason -> [meta.id, process, reason] }
+        .mix(ch_unfinished)
+        .toList()
+        .map { found -> [refusalsOf(found)] }
     REPORT(
         DRAW.out.report
             .map { _meta, report -> report }
-            .toSortedList { a, b -> a.parent.name <=> b.parent.name }
-            .filter { reports -> reports },
+            .toSortedList { a, b -> a.parent.name <=> b.parent.name },
         channel.topic('usage')
             .map { process, sample, trace -> usageOf(process, sample, trace) }
-            .collectFile(name: 'usage.tsv', seed: 'step\tsample\trealtime_ms\tcpu_percent\tpeak_rss_kb', newLine: true, sort: true)
-            .ifEmpty([]),
+            .toSortedList()
+            .map { lines -> usageFileOf(lines) },
         EVALUATE.out.evaluation
             .map { _meta, evaluation -> evaluation }
-            .toSortedList { a, b -> a.parent.name <=> b.parent.name }
+            .toSortedList { a, b -> a.parent.name <=> b.parent.name },
+        ch_refusals.map { refusals -> refusalsFileOf(refusals[0]) }
     )
 
     REPORT.out.page
         .combine(DRAW.out.summary.map { _meta, summary -> summary }.toSortedList { a, b -> a.parent.name <=> b.parent.name })
         .subscribe { page_and_summaries -> log.info(summaryOf(page_and_summaries.tail(), options.outdir)) }
+    REFUSE(
+        ch_refusals
+            .combine(REPORT.out.page)
+            .filter { refusals, _page -> refusals }
+            .map { refusals, _page -> refusedText(refusals, options.outdir) }
+    )
 }

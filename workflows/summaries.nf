@@ -1,4 +1,4 @@
-// The messages at the end of a run, and the table of the tasks' time and memory.
+// The messages at the end of a run, and the tables of tasks and refused slides for its report.
 
 def recommendationOf(path, outdir) {
     def found = new groovy.json.JsonSlurper().parseText(path.text)
@@ -37,7 +37,44 @@ def summaryOf(summaries, outdir) {
         }
         "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
     }
-    return "Cellquilt is done; ${outdir}/report.html shows it\n${lines.join('\n')}"
+    return lines ? "Cellquilt is done; ${outdir}/report.html shows it\n${lines.join('\n')}" : "No slide was segmented; ${outdir}/report.html has the reasons"
+}
+
+// Why slides were not segmented, from [sample, process, reason]; without the two where the slide has just no end
+def refusalsOf(found) {
+    def refused = found
+        .findAll { _sample, process, _reason -> process }
+        .collect { sample, process, reason -> [sample: sample, step: process.tokenize(':').last(), message: reason.text.trim()] }
+    def lost = (found*.first() - refused*.sample).collect { sample ->
+        [sample: sample, step: '', message: 'was not finished, since a task of it failed; .nextflow.log has the reason.']
+    }
+    return (refused + lost).unique().sort { refusal -> "${refusal.sample} ${refusal.step}" }
+}
+
+def refusedText(refusals, outdir) {
+    def lines = refusals.collect { refusal -> "  ${[refusal.sample, refusal.step].findAll { name -> name }.join(', ')}: ${refusal.message}" }
+    def n_slides = refusals*.sample.toSet().size()
+    return "${n_slides == 1 ? 'One slide was' : "${n_slides} slides were"} refused; what the others gave is in ${outdir}.\n${lines.join('\n')}\n" +
+        'Correct them or leave them out, and run again with -resume: what is done is not done again.'
+}
+
+def refusalsFileOf(refusals) {
+    return refusals ? stored('refusals.json', groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(refusals)) + '\n') : []
+}
+
+def usageFileOf(lines) {
+    return lines ? stored('usage.tsv', (['step\tsample\trealtime_ms\tcpu_percent\tpeak_rss_kb'] + lines).join('\n') + '\n') : []
+}
+
+// A file to pass to a task, which stays as it is while its text does, for -resume. Unlike
+// collectFile it writes nothing while tasks run, which a failure of one would interrupt
+def stored(name, text) {
+    def path = workflow.workDir.resolve("collected/${text.md5()}/${name}")
+    if (!path.exists() || path.text != text) {
+        path.parent.mkdirs()
+        path.text = text
+    }
+    return path
 }
 
 // A line of usage.tsv, from what Nextflow traced of a task

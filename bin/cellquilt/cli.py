@@ -22,13 +22,23 @@ EXIT_MEMORY = 137  # as of a task that the kernel or a scheduler killed: tried a
 log = logging.getLogger("cellquilt")
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """Return an argument parser that shows defaults and refuses abbreviations."""
-    return argparse.ArgumentParser(
+def parser(description: str, **settings: bool) -> argparse.ArgumentParser:
+    """Return an argument parser that shows defaults and refuses abbreviations.
+
+    Its option ``--refusal`` is for `run`.
+    """
+    found = argparse.ArgumentParser(
         description=description,
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        **settings,
     )
+    found.add_argument(
+        "--refusal",
+        type=Path,
+        help="file for the reason why a slide is refused, which is then no failure",
+    )
+    return found
 
 
 def boolean(text: str) -> bool:
@@ -48,8 +58,16 @@ def boolean(text: str) -> bool:
 SWITCH = {"type": boolean, "nargs": "?", "const": True, "default": False}
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], refused: type[DataError] = DataError) -> None:
     """Run a script's ``main`` with logging set up, and report in a line what a user can fix.
+
+    Parameters
+    ----------
+    main : callable
+    refused : type
+        Of the errors that are about one slide. With ``--refusal FILE`` on the command line their
+        message goes to that file, and the script ends with code 0: the other slides of a run are
+        to go on. Without it they are errors as any other.
 
     Raises
     ------
@@ -62,7 +80,11 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except DataError as error:
-        _end(str(error), EXIT_DATA_ERROR)
+        asked, _ = parser("", add_help=False).parse_known_args()
+        if asked.refusal is None or not isinstance(error, refused):
+            _end(str(error), EXIT_DATA_ERROR)
+        outputs.write_text(asked.refusal, _printable(str(error)) + "\n")
+        log.warning("refused: %s", _printable(str(error)))
     except (MemoryError, OSError) as error:
         ending = _of_the_machine(error)
         if ending is None:

@@ -10,6 +10,10 @@ class DataError(Exception):
     """
 
 
+class SlideError(DataError):
+    """One slide's data cannot be used, in a step whose other errors concern all slides."""
+
+
 def reason(error: BaseException | str, length: int = 200) -> str:
     """Return the text of an error, or of a library's complaint, in one line for a message.
 

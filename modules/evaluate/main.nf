@@ -8,14 +8,16 @@ process EVALUATE {
     tuple val(meta), path(image), path(facts), path(matches), path(metrics), path(masks, stageAs: 'masks/*')
 
     output:
-    tuple val(meta), path("${meta.id}/evaluation.json"), emit: evaluation
+    tuple val(meta), path("${meta.id}/evaluation.json"), emit: evaluation, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    evaluate.py --image ${image} --facts ${facts} --cell masks/cell_original.ome.tif --nucleus masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${args}
+    evaluate.py --image ${image} --facts ${facts} --cell masks/cell_original.ome.tif --nucleus masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -14,13 +14,15 @@ process EXPORT {
     tuple val(meta), path("${meta.id}/zarr/*.sdata.zarr"), emit: spatialdata, optional: true
     tuple val(meta), path("${meta.id}/zarr/*.ome.zarr"), emit: ome_zarr, optional: true
     tuple val(meta), path("${meta.id}/hubmap/*.ome.tiff"), emit: hubmap, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    export.py --table ${table} --masks masks/* --outdir ${meta.id} ${args}
+    export.py --table ${table} --masks masks/* --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -12,17 +12,19 @@ process INGEST {
     tuple val(meta), path(image)
 
     output:
-    tuple val(meta), path("${meta.id}/normalised.zip"), emit: store
-    tuple val(meta), path("${meta.id}/sample.json"), emit: facts
+    tuple val(meta), path("${meta.id}/normalised.zip"), emit: store, optional: true
+    tuple val(meta), path("${meta.id}/sample.json"), emit: facts, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def membrane = meta.membrane?.toString() ? "--membrane ${quote(meta.membrane)}" : ''
     def image_mpp = meta.image_mpp ? "--image_mpp ${meta.image_mpp}" : ''
     """
-    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} --outdir ${meta.id} ${args}
+    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -8,16 +8,18 @@ process QUANTIFY {
     tuple val(meta), path(image), path(facts), path(provenance), path(uncertified), path(matches), path(masks, stageAs: 'masks/*')
 
     output:
-    tuple val(meta), path("${meta.id}/quantification/${meta.id}.parquet"), emit: table
+    tuple val(meta), path("${meta.id}/quantification/${meta.id}.parquet"), emit: table, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def pairs = matches ? "--matches ${matches}" : ''
     """
-    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} --masks masks/* ${pairs} ${segmenter} --outdir ${meta.id} ${args}
+    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} --masks masks/* ${pairs} ${segmenter} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -8,19 +8,21 @@ process REPAIR {
     tuple val(meta), path(facts), path(masks), path(uncertified)
 
     output:
-    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks
-    tuple val(meta), path("${meta.id}/matches.csv"), emit: matches
-    tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics
+    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, optional: true
+    tuple val(meta), path("${meta.id}/matches.csv"), emit: matches, optional: true
+    tuple val(meta), path("${meta.id}/repair_metrics.json"), emit: metrics, optional: true
     tuple val(meta), path("${meta.id}/*.pickle"), emit: pickles, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def certificates = uncertified ? "--uncertified ${uncertified}" : ''
     """
-    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --outdir ${meta.id} ${args}
+    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

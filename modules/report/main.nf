@@ -7,6 +7,7 @@ process REPORT {
     path samples, stageAs: 'samples/?/*'
     path usage
     path evaluations, stageAs: 'evaluations/?/*'
+    path refusals
 
     output:
     path 'report.html', emit: page
@@ -17,8 +18,10 @@ process REPORT {
     def args = task.ext.args ?: ''
     def times = usage ? "--usage ${usage}" : ''
     def scores = evaluations ? '--evaluations evaluations/*/*' : ''
+    def slides = samples ? '--samples samples/*/*' : ''
+    def refused = refusals ? "--refusals ${refusals}" : ''
     """
-    report.py --samples samples/*/* ${times} ${scores} --outdir . ${args}
+    report.py ${slides} ${times} ${scores} ${refused} --outdir . ${args}
     """
 
     stub:

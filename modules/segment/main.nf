@@ -10,18 +10,20 @@ process SEGMENT {
     path networks, stageAs: 'networks/*'
 
     output:
-    tuple val(meta), path("${pixels.simpleName}.maps.zip"), emit: maps
+    tuple val(meta), path("${pixels.simpleName}.maps.zip"), emit: maps, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def device = task.accelerator ? 'gpu' : 'cpu'
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    segment.py --pixels ${pixels} --networks ${networks} --compartment ${meta.compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${args}
+    segment.py --pixels ${pixels} --networks ${networks} --compartment ${meta.compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --maps ${pixels.simpleName}.maps.zip ${refusal} ${args}
     """
 
     stub:

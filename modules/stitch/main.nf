@@ -8,19 +8,21 @@ process STITCH {
     tuple val(meta), path(facts), path(patches), path(labels, stageAs: 'labels/*')
 
     output:
-    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks
-    tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches
-    tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified
-    tuple val(meta), path("${meta.id}/stitch.json"), emit: summary
-    tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance
+    tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, optional: true
+    tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches, optional: true
+    tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified, optional: true
+    tuple val(meta), path("${meta.id}/stitch.json"), emit: summary, optional: true
+    tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance, optional: true
+    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
+    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     """
-    stitch.py --facts ${facts} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} ${segmenter} --outdir ${meta.id} ${args}
+    stitch.py --facts ${facts} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} ${segmenter} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

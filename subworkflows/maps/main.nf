@@ -20,8 +20,7 @@ workflow MAPS {
     }
     SEGMENT(ch_tasks.mesmer, networks.mesmer ?: [])
     CLASSIFY(ch_tasks.pixelcnn, networks.pixelcnn ?: [])
-    maps = SEGMENT.out.maps.mix(CLASSIFY.out.maps)
 
     emit:
-    maps
+    maps = SEGMENT.out.maps.mix(CLASSIFY.out.maps)
 }

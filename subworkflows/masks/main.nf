@@ -25,9 +25,10 @@ workflow MASKS {
     MAPS(ch_tasks, networks)
     LABEL(MAPS.out.maps)
 
-    // Fan in; a slide without informative patches comes with no labels
+    // Fan in; a slide without informative patches comes with no labels. One of which a task failed
+    // comes with some, and is refused
     ch_labels = LABEL.out.labels
-        .groupTuple(sort: { a, b -> a.name <=> b.name })
+        .groupTuple(remainder: true, sort: { a, b -> a.name <=> b.name })
         .map { key, labels -> [key.target, labels] }
     STITCH(
         INGEST.out.facts
@@ -55,6 +56,8 @@ workflow MASKS {
         .join(REPAIR.out.matches)
         .join(REPAIR.out.metrics)
         .mix(ch_stitched.single.map { slide -> slide + [[], [], []] })
+
+    emit:
     masks = ch_all.map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched].flatten()] }
     matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches] }
     counts = ch_all.map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
@@ -64,17 +67,6 @@ workflow MASKS {
     uncertified = STITCH.out.uncertified
     provenance = STITCH.out.provenance
     metrics = REPAIR.out.metrics
-
-    emit:
-    masks
-    matches
-    counts
-    store
-    facts
-    patches
-    uncertified
-    provenance
-    metrics
 }
 
 // Without these the steps fail much later, or take what was not meant

@@ -153,11 +153,10 @@ def test_nextflow_killed_again_and_again_redoes_only_what_was_unfinished(undistu
     run = Run(tmp_path, (*PLAIN, "--formats", "csv", "--evaluate"))
     dice = random.Random(SEED)
     share = sum(undisturbed["mesmer"].seconds.values()) / 4
-    n_killed, submitted, alive = 0, [], 0.0
+    n_killed, submitted, finished = 0, [], set()
     while True:
         before = len(run.said) if submitted else 0
-        # what ends later, or as an orphan, Nextflow has not noted
-        finished = finished_before(run.work, alive - 3)
+        started = alive = time.time()
         nextflow = run.start("-resume")
         moment = dice.uniform(6, 6 + share)
         if n_killed < 4:
@@ -170,6 +169,8 @@ def test_nextflow_killed_again_and_again_redoes_only_what_was_unfinished(undistu
         now = [line.partition("process > ")[2] for line in said.splitlines() if "Submitted" in line]
         submitted += now
         assert finished.isdisjoint(now), "what was finished is done again"
+        # what ends later Nextflow has not noted
+        finished |= finished_between(run.work, started, alive - 3)
         if code == 0:
             break
         assert code == -9, run.said
@@ -192,13 +193,17 @@ def kill_only(nextflow) -> bool:
     return nextflow.poll() is None and kill(nextflow.pid)
 
 
-def finished_before(work: Path, moment: float) -> set[str]:
-    """Return the names of the tasks that ended well before a moment."""
+def finished_between(work: Path, started: float, ended: float) -> set[str]:
+    """Return the names of the tasks that one run of Nextflow started, and that ended in time.
+
+    Not those that a killed run left behind, whose end no Nextflow notes.
+    """
     found = set()
     for path in work.glob("*/*/.exitcode"):
-        if path.stat().st_mtime < moment and path.read_text() == "0":
-            head = path.with_name(".command.run").read_text()
-            found.add(head.partition("### name: '")[2].partition("'\n")[0])
+        head = path.with_name(".command.run")
+        ours = head.stat().st_mtime >= started and path.stat().st_mtime < ended
+        if ours and path.read_text() == "0":
+            found.add(head.read_text().partition("### name: '")[2].partition("'\n")[0])
     return found
 
 

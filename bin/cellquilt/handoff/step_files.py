@@ -131,6 +131,15 @@ def read_evaluation(path: Path) -> dict:
     return _read_report_of(path, "EVALUATE", needed)
 
 
+def read_refusals(path: Path) -> list[dict[str, str]]:
+    """Return the refused slides of a run: ``sample``, ``step`` and ``message`` of each."""
+    found = _read_json(path, "the workflow")
+    keys = {"sample", "step", "message"}
+    if not isinstance(found, list) or not all(isinstance(r, dict) and keys <= {*r} for r in found):
+        raise DataError(f"{path}: must be a list of objects with {', '.join(sorted(keys))}.")
+    return found
+
+
 def _read_report_of(path: Path, of: str, needed: set[str]) -> dict:
     found = check_sample(_read_json(path, of), path, of)
     if missing := needed - found.keys():

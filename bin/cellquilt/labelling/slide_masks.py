@@ -12,7 +12,7 @@ from ..images.label_image import masks_folder, write_label_image, write_label_st
 from ..images.label_rows import boundary_rows
 from ..images.strips import strip_rows
 from ..tiling.pixel_grid import Grid
-from .stitch import add_counts, blank_proved, stitch, uncertified
+from .stitch import add_counts, blank_proved, refuse_missing, stitch, uncertified
 
 log = logging.getLogger("cellquilt")
 
@@ -41,8 +41,14 @@ def write_masks(
     outdir : Path
         The sample's folder, for ``segmentation/<segmenter>-<sample>/*.ome.tif``,
         ``patches_metadata.csv``, ``uncertified.csv``, ``stitch.json`` and ``provenance.json``.
+
+    Raises
+    ------
+    SlideError
+        If the labels of an informative patch are missing: masks without them would be partial.
     """
     sample, grid = facts["sample"], Grid.of(facts)
+    refuse_missing(sample, labels, patches)
     summary: dict = {"sample": sample, "segmenter": segmenter}
     masks = masks_folder(outdir, sample, segmenter)
     masks.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..cli import Progress
 from ..compartments import PLURALS
+from ..errors import SlideError
 from ..handoff import stores
 from ..images.strips import Scratch, strip_rows
 from ..tiling.pixel_grid import Grid
@@ -167,6 +168,36 @@ class _Painter:
             self.n_disputed_px += disputed
             own[taken] = 0
         target |= own
+
+
+def refuse_missing(sample: str, paths: list[Path], table: pd.DataFrame) -> None:
+    """Refuse to stitch a slide some of whose patches are not there.
+
+    Parameters
+    ----------
+    sample : str
+    paths : list of Path
+        Label stores of the slide.
+    table : DataFrame
+        Of PATCH.
+
+    Raises
+    ------
+    SlideError
+        If an informative patch is in no store.
+    """
+    there: set[int] = set()
+    for path in paths:
+        with stores.read(path) as store:
+            there |= {patch["patch_id"] for patch in store.attrs["patches"]}
+    expected = set(table.loc[table["is_informative"], "patch_id"])
+    if missing := sorted(expected - there):
+        some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise SlideError(
+            f"{sample}: the labels of {len(missing)} of {len(expected)} patches did not come"
+            f" (patch_id {some}), since a task of SEGMENT or LABEL failed; masks without them would"
+            " be partial. Correct what that task says, and run again with -resume."
+        )
 
 
 def blank_proved(paths: list[Path]) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import SlideError
 
 if TYPE_CHECKING:
     from .tile_network import TileNetwork
@@ -38,7 +38,7 @@ def map_difference(
 
     Raises
     ------
-    DataError
+    SlideError
         If the difference is over the limit, or not a number.
     """
     if network.mode.exact:
@@ -49,7 +49,7 @@ def map_difference(
     asked = f"--precision {network.mode.precision}{' --xla' if network.mode.xla else ''}"
     log.info("segment: %s changes the maps by up to %.2g on %d tiles", asked, found, len(tiles))
     if not found <= limit:
-        raise DataError(
+        raise SlideError(
             f"{asked} changes the maps of this slide by up to {found:.2g}, more than "
             f"{limit:g} allow. Leave it out, or raise --max_map_difference."
         )

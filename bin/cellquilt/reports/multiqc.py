@@ -25,7 +25,7 @@ STATUSES = {
 }
 
 
-def write(samples: Sequence[dict], folder: Path) -> list[Path]:
+def write(samples: Sequence[dict], refusals: Sequence[dict], folder: Path) -> list[Path]:
     """Write the files of a run.
 
     Parameters
@@ -34,6 +34,8 @@ def write(samples: Sequence[dict], folder: Path) -> list[Path]:
         Contents of each sample's report.json: of it ``sample``, ``summary``, ``n_by_status``,
         ``density_per_mm2``, ``objects`` and ``distributions``; and as ``evaluation`` those of its
         evaluation.json where it has one.
+    refusals : sequence of dict
+        See `run_report.render`.
     folder : Path
         Is made where it is not there.
 
@@ -44,6 +46,7 @@ def write(samples: Sequence[dict], folder: Path) -> list[Path]:
     """
     contents = {"general": general_statistics(samples), "status": status_counts(samples)}
     contents |= {f"{name}_area": areas(samples, name) for name in PLURALS}
+    contents["refused"] = refused_slides(refusals)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, content in contents.items():
@@ -109,6 +112,28 @@ def _statistics(sample: dict) -> dict[str, float]:
 
 def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
+
+
+def refused_slides(refusals: Sequence[dict]) -> dict:
+    """Return a table of the slides that were refused, with the step and its message."""
+    reasons: dict[str, list[dict]] = {}
+    for refusal in refusals:
+        reasons.setdefault(refusal["sample"], []).append(refusal)
+    return {
+        "section_name": "Refused slides",
+        "description": "Slides that could not be used as they are. The others went on.",
+        "plot_type": "table",
+        "pconfig": {
+            "id": "cellquilt_refused_table",
+            "title": "Cellquilt: refused slides",
+            "col1_header": "Slide",
+        },
+        "headers": {"step": {"title": "Step"}, "message": {"title": "Reason"}},
+        "data": {
+            sample: {key: "; ".join(r[key] for r in found) for key in ("step", "message")}
+            for sample, found in reasons.items()
+        },
+    }
 
 
 def status_counts(samples: Sequence[dict]) -> dict:

@@ -22,7 +22,11 @@ from .usage import Step
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
+def render(
+    samples: Sequence[dict],
+    steps: Sequence[Step] | None = None,
+    refusals: Sequence[dict] = (),
+) -> str:
     """Return the page.
 
     Parameters
@@ -32,6 +36,8 @@ def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
         where it has one.
     steps : list of Step, optional
         What each step took; None where it was not traced.
+    refusals : sequence of dict, optional
+        Slides that were refused: ``sample``, ``step`` ('' where a task failed) and ``message``.
     """
     samples = sorted(samples, key=lambda sample: sample["sample"])
     axes = {
@@ -69,6 +75,7 @@ def render(samples: Sequence[dict], steps: Sequence[Step] | None = None) -> str:
         outline=outline,
         n_beyond=n_beyond,
         steps=steps,
+        refusals=refusals,
         unit_um=OUTLINE_UM,
         line_colours=LINE_COLOURS,
         signal_colours={role: _hex(colour) for role, colour in SIGNAL_COLOURS.items()},

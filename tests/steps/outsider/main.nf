@@ -35,5 +35,6 @@ workflow {
     channel.topic('versions')
         .map { process, tool, version -> "${process.tokenize(':').last()}: ${tool}: ${version}" }
         .unique()
-        .collectFile(name: 'versions.txt', storeDir: params.results, newLine: true, sort: true)
+        .toSortedList()
+        .subscribe { versions -> file("${params.results}/versions.txt").text = versions.join('\n') + '\n' }
 }

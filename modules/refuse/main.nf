@@ -1,0 +1,15 @@
+// End a run of which slides were refused with an error that names them, once all else is done.
+// An error in an operator would stop what is being published.
+process REFUSE {
+    executor 'local'
+    errorStrategy 'finish'
+
+    input:
+    val message
+
+    exec:
+    throw new Exception(message)
+
+    stub:
+    throw new Exception(message)
+}
