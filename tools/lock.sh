@@ -29,6 +29,8 @@ lock 3.13 containers/evaluate/requirements.lock requirements.in --excludes exclu
 lock 3.13 containers/evaluate/build.lock build.in --constraint requirements.lock
 lock 3.13 tests/fuzz/fuzz.lock fuzz.in --constraint ../../containers/runtime/requirements-cpu.lock
 lock 3.13 tests/readers/readers.lock readers.in --excludes excludes.txt
+lock 3.13 tests/readers/anndata-0.10.lock anndata-0.10.in
+lock 3.13 tests/readers/anndata-0.11.lock anndata-0.11.in
 lock 3.13 tests/readers/build.lock build.in --constraint readers.lock
 lock 3.13 kernels/build.lock build.in
 lock 3.13 tools/audit.lock audit.in

@@ -5,7 +5,8 @@
 #   export    EXPORT (Python 3.13, the libraries of the formats, the kernels)
 #   deepcell  MODEL (Python 3.10, deepcell)
 #   dev       runtime, and the dependencies of tests and checks
-#   readers   the programs that open Cellquilt's outputs, for the tests (Python 3.13)
+#   readers   the programs that open Cellquilt's outputs, for the tests, and two older anndata in
+#             environments of their own (Python 3.13)
 #   nextflow  Nextflow, if PATH has none that is recent enough
 #   all       all of the above (the default)
 #   evaluate  EVALUATE, which is optional and not in all (Python 3.13)
@@ -40,7 +41,12 @@ setup_evaluate() {
         "$EVALUATE/build.lock"
 }
 setup_readers() {
+    local anndata
     install_in_cache envs/readers build_from_source "$READERS/readers.lock" "$READERS/build.lock"
+    for anndata in anndata-0.10 anndata-0.11; do
+        install_in_cache "envs/$anndata" build_from_source "$READERS/$anndata.lock" \
+            "$READERS/build.lock"
+    done
 }
 setup_nextflow() {
     find_nextflow

@@ -254,7 +254,7 @@ def test_h5ad_holds_all_that_is_known(sample):
     table, rows, name = h5ad_of(sample), sample.rows(), sample.compartment
     TableModel().validate(table)
     n_channels = len(sample.image)
-    assert table.obs_names.tolist() == [str(label) for label in rows.index]
+    assert table.obs_names.tolist() == [f"{SAMPLE}_{label}" for label in rows.index]
     assert table.X.dtype == np.float32
     columns = ["DAPI", "CD4", "CD4_2", 'a, "b"', "µ/ü", "Area"][:n_channels]
     assert table.var_names.tolist() == columns

@@ -1,5 +1,6 @@
 """DRAW's results for a sample: its numbers, and images with the masks in the right place."""
 
+import itertools
 import json
 import runpy
 import sys
@@ -311,6 +312,22 @@ def test_crops_stay_inside_slides_of_any_size(extent):
         assert crop.side == min(100, *extent)
         assert 0 <= crop.y <= extent[0] - crop.side and 0 <= crop.x <= extent[1] - crop.side
         assert crop.n_objects > 0
+
+
+@pytest.mark.parametrize("extent", [(380.5, 507.3), (640.0, 230.1), (99.5, 731.7)])
+def test_no_square_holds_more_than_the_densest(extent):
+    """Also where the last squares are moved back to the edge of the slide."""
+    rng = np.random.default_rng(8)
+    for lean in (0.2, 0.5, 2):  # to the far corner, and from it
+        centres = rng.uniform(0, 1, (400, 2)) ** lean * extent
+        densest, *others = choose_crops(centres, extent)
+        steps = [np.append(np.arange(0, n - densest.side, 50), n - densest.side) for n in extent]
+        counts = [
+            ((centres >= corner) & (centres < np.add(corner, densest.side))).all(axis=1).sum()
+            for corner in itertools.product(*steps)
+        ]
+        assert densest.n_objects == max(counts)
+        assert all(crop.n_objects < max(counts) for crop in others)
 
 
 def test_no_objects_no_crops():

@@ -105,7 +105,7 @@ def test_formats_have_the_cells_of_the_masks(sheet_run, sample):
         rows = list(csv.DictReader(file))
     assert [row["CellID"] for row in rows] == ids
     table = anndata.read_h5ad(folder / "anndata" / f"{sample}.h5ad")
-    assert table.obs_names.tolist() == ids
+    assert table.obs_names.tolist() == [f"{sample}_{label}" for label in ids]
     assert table.var_names.tolist()[:3] == ["DAPI", "CD45", "PanCK"]
     with gzip.open(folder / "geojson" / f"{sample}.cells.geojson.gz") as file:
         features = json.load(file)["features"]

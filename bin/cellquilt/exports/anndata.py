@@ -1,6 +1,7 @@
 """AnnData: the table that scanpy, squidpy, SpatialData and TissUUmaps read."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import anndata
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__, outputs
-from ..cells.cell_table import Cells
+from ..cells.cell_table import Cells, unique_names
 
 INSTANCE_KEY = "cell_id"
 REGION_KEY = "region"
@@ -36,24 +37,20 @@ def table(cells: Cells) -> anndata.AnnData:
     AnnData
         ``X`` : (cells, channels) float32, means in the cell; ``layers`` nucleus and cytoplasm,
         where both compartments were segmented. ``obs`` : all else that is known of each cell,
-        with the id as name. ``var`` : channels by unique name. ``obsm["spatial"]`` : (cells, 2)
-        float64, x and y of the centroid in pixels, from the centre of the first pixel.
+        which is named after sample and id, so that no two samples share a name. ``var`` :
+        channels by unique name. ``obsm["spatial"]`` : (cells, 2) float64, x and y of the centroid
+        in pixels, from the centre of the first pixel.
         ``uns["spatialdata_attrs"]`` : what links it to labels named as `region` says.
         ``uns["cellquilt"]`` : sample, segmenter, pixel size, version, and provenance as JSON.
     """
     facts, of = cells.facts, cells.compartment
-    index = cells.rows[INSTANCE_KEY].astype(str).astype(object).to_numpy()
-    obs = pd.DataFrame({name: _plain(column) for name, column in cells.rows.items()})
-    for name, value in (("sample", facts["sample"]), (REGION_KEY, region(of))):
-        codes = np.zeros(len(obs), np.int8)
-        obs[name] = pd.Categorical.from_codes(codes, pd.Index([value], dtype=object))
-    obs.index = pd.Index(index, dtype=object)
+    names = facts["sample"] + "_" + cells.rows[INSTANCE_KEY].astype(str)
+    obs = cells.rows.assign(sample=facts["sample"], **{REGION_KEY: region(of)})
     var = pd.DataFrame(
         {
-            "name": np.array([channel["name"] for channel in facts["channels"]], object),
-            "channel_index": np.array([channel["index"] for channel in facts["channels"]], int),
-        },
-        index=pd.Index(cells.channels, dtype=object),
+            "name": [channel["name"] for channel in facts["channels"]],
+            "channel_index": [channel["index"] for channel in facts["channels"]],
+        }
     )
     uns: dict = {
         "cellquilt": {
@@ -69,20 +66,41 @@ def table(cells: Cells) -> anndata.AnnData:
         uns["spatialdata_attrs"] = {"region": region(of), **keys}
     return anndata.AnnData(
         X=cells.means(of).astype(np.float32),
-        obs=obs,
-        var=var,
+        obs=plain(obs, names),
+        var=plain(var, cells.channels),
         layers={name: cells.means(name).astype(np.float32) for name in cells.compartments[1:]},
         obsm={"spatial": obs[[f"{of}_centroid_x_px", f"{of}_centroid_y_px"]].to_numpy(float)},
         uns=uns,
     )
 
 
-def _plain(column: pd.Series) -> pd.Series:
-    """Return a column of a type that old readers know, where no value is missing."""
-    if isinstance(column.dtype, pd.StringDtype):
-        found = pd.Categorical(column.astype(object))
-        # of objects: pandas' own strings are written in a way that readers before 2025 refuse
-        return pd.Series(found.rename_categories(found.categories.astype(object)))
-    if pd.api.types.is_extension_array_dtype(column.dtype) and not column.isna().any():
-        return column.astype(column.dtype.numpy_dtype)
-    return column
+def plain(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return a frame of types that AnnData's readers have known since version 0.10.
+
+    pandas 3 makes any text a nullable string, which readers before anndata 0.11 and R's anndataR
+    refuse. Here text is categorical, and categories and names are Python objects. Numbers and
+    truth values are nullable only where one is missing; what else a column holds becomes text. A
+    slash in a column's name, which would be a folder in the file, becomes ``_``.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    names : iterable of str
+        Of the rows.
+    """
+    columns = unique_names([str(name).replace("/", "_") for name in frame])
+    values = {
+        name: _plain(column) for name, (_, column) in zip(columns, frame.items(), strict=True)
+    }
+    return pd.DataFrame(values, index=pd.Index(list(names), dtype=object))
+
+
+def _plain(column: pd.Series) -> np.ndarray | pd.api.extensions.ExtensionArray:
+    if not pd.api.types.is_numeric_dtype(column.dtype):  # which truth values are, too
+        found = pd.Categorical(column.astype("string").astype(object))
+        return found.rename_categories(found.categories.astype(object))
+    if not pd.api.types.is_extension_array_dtype(column.dtype):
+        return column.to_numpy()
+    if pd.api.types.is_float_dtype(column.dtype) or not column.isna().any():
+        return column.to_numpy(column.dtype.numpy_dtype, na_value=np.nan)
+    return column.array

@@ -31,7 +31,9 @@ def write(cells: Cells, folder: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image_mpp = cells.facts["image_mpp"]
     to_um = {"global": Scale([image_mpp, image_mpp], axes=("x", "y"))}
-    elements = {"table": TableModel.parse(anndata.table(cells))}
+    table = anndata.table(cells)
+    spatialdata.sanitize_table(table)  # a user's own columns may have any names
+    elements = {"table": TableModel.parse(table)}
     for name, mask in cells.masks.items():
         factors = [2] * (len(pyramid_steps(mask.shape, CHUNK[0])) - 1)
         elements[anndata.region(name)] = Labels2DModel.parse(
@@ -45,7 +47,9 @@ def write(cells: Cells, folder: Path) -> Path:
     data = spatialdata.SpatialData.init_from_elements(elements, attrs=attrs)
     # Pixels that are zero take no place; the others follow row by row, and shapes one by one.
     with outputs.whole(path) as partial:
-        data.write(partial, raster_compressor={"zstd": 3})
+        data.write(partial, raster_compressor={"zstd": 3}, consolidate_metadata=False)
+        # An empty `raw` is of a type that anndata before 0.12 does not know.
+        del zarr.open_group(partial / "tables" / "table", mode="r+")["raw"]
         for name, mask in cells.masks.items():
             group = zarr.open_group(partial / "labels" / anndata.region(name), mode="r+")
             datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
@@ -56,4 +60,5 @@ def write(cells: Cells, folder: Path) -> Path:
                 data[f"{name}_shapes"] = ShapesModel.parse(shapes, transformations=to_um)
                 data.write_element(f"{name}_shapes")
                 del data[f"{name}_shapes"]
+        data.write_consolidated_metadata()
     return path

@@ -49,17 +49,23 @@ class _Grid:
 
     def __init__(self, extent: tuple[float, float], side: float):
         self.extent, self.side = extent, min(side, *extent)
-        # Each square is four cells of a grid of half its side.
-        n_steps = [int(np.ceil(2 * length / self.side - 1e-9)) for length in extent]
-        self._edges = [np.append(np.arange(n) * self.side / 2, np.inf) for n in n_steps]
-        starts = (edges[:-2] for edges in self._edges)
-        corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2)
-        self.corners = np.minimum(corners, np.subtract(extent, self.side))
+        n_steps = [int(np.ceil(2 * length / self.side - 1e-9)) - 1 for length in extent]
+        # The last ones are moved into the slide, and then counted where they are shown.
+        starts = [
+            np.minimum(np.arange(n) * self.side / 2, length - self.side)
+            for n, length in zip(n_steps, extent, strict=True)
+        ]
+        self.corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2)
+        # Start and end of each, in turn, and where they are among the borders of all.
+        spans = [np.column_stack([first, first + self.side]).ravel() for first in starts]
+        self._edges = [np.append(np.unique(span), np.inf) for span in spans]
+        self._spans = [*map(np.searchsorted, self._edges, spans)]
 
     def sums(self, places: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Return the number, or the sum of the weights, of the objects in each square."""
         fine = np.histogram2d(*places.T, self._edges, weights=weights)[0]
-        return (fine[1:, 1:] + fine[1:, :-1] + fine[:-1, 1:] + fine[:-1, :-1]).ravel()
+        rows = np.add.reduceat(fine, self._spans[0], axis=0)[::2]
+        return np.add.reduceat(rows, self._spans[1], axis=1)[:, ::2].ravel()
 
     def crop(self, title: str, corner: np.ndarray, places: np.ndarray) -> Crop:
         inside = ((places >= corner) & (places < corner + self.side)).all(axis=1)
