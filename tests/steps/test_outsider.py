@@ -16,6 +16,7 @@ import tifffile
 
 from cellquilt.cells import cell_table
 from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+from cellquilt.mesmer.card import FORMAT
 
 MASKS = ["cell", "cell_boundary", "cell_original", "cytoplasm"]
 MASKS += ["nucleus", "nucleus_boundary", "nucleus_original"]
@@ -49,7 +50,7 @@ def reuse(repo, project, slide, cache) -> Callable[..., subprocess.CompletedProc
     environment = cache / "envs" / "runtime" / "bin"
     settings = os.environ | {"NXF_ANSI_LOG": "false"}
     settings |= {"PATH": f"{environment}{os.pathsep}{os.environ['PATH']}"}
-    inputs = ["--slide", slide, "--models", cache / "models" / "format-2-wheel"]
+    inputs = ["--slide", slide, "--models", cache / "models" / f"format-{FORMAT}-wheel"]
     inputs += ["--networks", repo / "assets" / "networks" / "*.keras"]
 
     def run(folder: Path, *options, script: str = "main.nf", env: dict | None = None):

@@ -67,7 +67,7 @@ def settings(repo, command) -> Callable[..., dict[str, str]]:
     def resolve(profiles: str, *sources: Path) -> dict[str, str]:
         own = [word for source in sources for word in ("-c", source)]
         said = command(*own, "config", repo, "-flat", "-profile", profiles)
-        return dict(re.findall(r"^([\w.]+) = (.+)$", said, re.MULTILINE))
+        return dict(re.findall(r"^([\w.':|]+) = (.+)$", said, re.MULTILINE))
 
     return resolve
 
@@ -144,10 +144,20 @@ def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engin
     found = settings(f"demo,{engine},gpu")
     sealed = "--network none" if engine in ("docker", "podman") else None
     given = f"'{sealed} {option}' : '{sealed}'" if sealed else f"'{option}' : null"
-    assert found["process.containerOptions"] == f"{{ task.accelerator ? {given} }}"
+    model = "task.ext?.network ? null : " if sealed else ""
+    assert found["process.containerOptions"] == f"{{ {model}task.accelerator ? {given} }}"
     assert found[f"{engine}.enabled"] == "true"
+    assert found[f"{engine}.envWhitelist"] == "'CUDA_VISIBLE_DEVICES'"
     assert (found["params.device"], found["params.demo"]) == ("'gpu'", "true")
     assert "process.executor" not in found
+
+
+def test_a_profile_takes_nothing_from_what_model_is_told(settings):
+    plain, docker = (
+        {name: value for name, value in settings(profile).items() if "withName:MODEL" in name}
+        for profile in ("local", "docker")
+    )
+    assert plain == docker and len(plain) >= 4
 
 
 def test_local_needs_no_container(settings):
@@ -173,9 +183,9 @@ def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
         re.findall(pattern, (repo / "conf" / f"{name}.config").read_text())
         for name in ("base", "modules")
     ]
-    for profile in REQUIRED:
-        text = (repo / "conf" / f"{profile}.config").read_text()
-        assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), profile
+    for config in ("nextflow", *(f"conf/{profile}" for profile in REQUIRED)):
+        text = (repo / f"{config}.config").read_text()
+        assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), config
 
 
 @pytest.fixture
@@ -326,7 +336,7 @@ def test_documented_values_complete_the_profile(settings, site, profile):
 
 def retried(found: dict[str, str]) -> set[int]:
     """Return the exit codes that a configuration's errorStrategy names."""
-    text = found["process.errorStrategy"]
+    text = found["process.errorStrategy"] + found["process.ext.lost_machine"]
     spans = re.findall(r"(\d+)\.\.(\d+)", text)
     codes = {code for first, last in spans for code in range(int(first), int(last) + 1)}
     return codes | {int(code) for code in re.findall(r"\d+", text)}
