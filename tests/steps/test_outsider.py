@@ -27,6 +27,8 @@ def project(repo, tmp_path_factory) -> Path:
     """Return the folder of the other pipeline, with a copy of what it uses of this one."""
     folder = tmp_path_factory.mktemp("outsider") / "project"
     shutil.copytree(repo / "tests" / "steps" / "outsider", folder)
+    text = (folder / "main.nf").read_text()
+    (folder / "main.nf").write_text(text.replace("'../../../", "'./cellquilt/"))
     for part in ("modules", "subworkflows"):
         shutil.copytree(repo / part, folder / "cellquilt" / part)
     unneeded = shutil.ignore_patterns("__pycache__")
