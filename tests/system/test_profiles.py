@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
-LOST, KILLED = 99, 137  # tests/system/profiles/sbatch makes the first one Google's 50001
+from cellquilt.mesmer.card import FORMAT
+
+# tests/system/profiles/sbatch makes the first one Google's 50001, and the second one no exit code
+LOST, NO_CODE, KILLED = 99, 98, 137
 
 # What Nextflow's executor cannot do without, and no profile can know
 REQUIRED = {
@@ -273,6 +276,37 @@ def test_slurm_jobs(slurm, tmp_path):
     assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again
 
 
+@pytest.mark.parametrize(("cloud", "last"), [(True, (6, 20)), (False, (12, 40))])
+def test_no_exit_code_is_of_a_lost_machine_in_a_cloud_alone(slurm, tmp_path, cloud, last):
+    """Slurm gives none of a job that it kills for memory. Its executor stands for a cloud's."""
+    own = f"process.ext.cloud = {{ {cloud} == (task.executor == 'slurm') }}\n".lower()
+    slurm(own + f"executor.exitReadTimeout = '1s'\nparams.codes = '{KILLED},{NO_CODE}'\n")
+    tasks = given(tmp_path)
+    assert (tasks["DRAW", 2]["memory"], tasks["SEGMENT", 2]["memory"]) == (6, 20)
+    assert (tasks["DRAW", 3]["memory"], tasks["SEGMENT", 3]["memory"]) == last
+
+
+@pytest.mark.parametrize(
+    ("cloud", "cache", "expected"),
+    [
+        ("false", "/there", f"/there/format-{FORMAT}-wheel"),
+        ("true", "/there", "null"),
+        ("true", "s3://bucket/there", f"s3://bucket/there/format-{FORMAT}-wheel"),
+    ],
+)
+def test_tasks_in_a_bucket_keep_no_model_in_a_local_folder(
+    repo, command, tmp_path, cloud, cache, expected
+):
+    """Also where the run's own folder is local, as with -bucket-dir."""
+    script = "process MODEL {\n script:\n 'echo ' + task.ext.cache\n}\nworkflow { MODEL() }\n"
+    (tmp_path / "main.nf").write_text(script)
+    (tmp_path / "cloud.config").write_text(f"process.ext.cloud = {cloud}\n")
+    sources = ["-c", repo / "nextflow.config", "-c", tmp_path / "cloud.config"]
+    command("run", tmp_path / "main.nf", *sources, "--model_cache", cache, folder=tmp_path)
+    (said,) = tmp_path.glob("work/*/*/.command.out")
+    assert said.read_text() == f"{expected}\n"
+
+
 def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
     table = section(page, "slurm").partition("| your site | add |")[2].partition("\n\n")[0]
     options = dict(re.findall(r"^\| (.+?) \| `(.+?)`", table, re.MULTILINE))
@@ -323,7 +357,9 @@ def test_documented_values_complete_the_profile(settings, site, profile):
     assert found.keys() >= REQUIRED[profile] | {"process.resourceLimits"}
     assert found["params.device"] == "'gpu'"
     executors = {"googlebatch": "google-batch"}
-    assert found["process.executor"] == f"'{executors.get(profile, profile)}'"
+    executor = f"'{executors.get(profile, profile)}'"
+    assert found["process.executor"] == executor
+    assert (executor in found["process.ext.cloud"]) == (profile in CLOUDS)
     assert {137, 143, 247, *range(50001, 50007), 2**31 - 1} <= retried(found)
     assert retried(found).isdisjoint([1, 65])
     if profile in CLOUDS:
