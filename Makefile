@@ -5,7 +5,7 @@ SHELL := bash
 CELLQUILT_CACHE ?= $(HOME)/.cache/cellquilt
 export CELLQUILT_CACHE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
-NEXTFLOW_SOURCES := main.nf workflows modules subworkflows
+NEXTFLOW_SOURCES := main.nf workflows modules subworkflows conf nextflow.config tests
 
 .PHONY: help setup demo test test-full fuzz benchmark networks check format container sbom audit lock clean
 

@@ -26,13 +26,13 @@ def onnx(bench: Bench) -> Path:
 
 
 def model(bench: Bench) -> Path:
-    """Return the SavedModel that MODEL makes of the weights."""
-    folder = FOLDER / "model"
-    if not folder.exists():
-        made = bench.scratch / "model"
-        bench.step("model", "--weights", onnx(bench), "--outdir", made, environment="deepcell")
-        made.rename(folder)
-    return folder
+    """Return what MODEL makes of the weights."""
+    archive = FOLDER / "mesmer.zip"
+    if not archive.exists():
+        made = bench.scratch / "mesmer.zip"
+        bench.step("model", "--weights", onnx(bench), "--model", made, environment="deepcell")
+        made.rename(archive)
+    return archive
 
 
 def slide(bench: Bench, name: str, mpp: float) -> Path:
@@ -153,17 +153,19 @@ def start_of_segment(bench: Bench) -> dict:
 
     Both happen after its arguments are read, so that its own time has them in it.
     """
-    return bench.call("runtime", "start_network", subject="fixtures", folder=model(bench))
+    return bench.call("runtime", "start_network", subject="fixtures", model=model(bench))
 
 
-def start_network(folder: str) -> dict:
+def start_network(model: str) -> dict:
     """Worker: import what SEGMENT imports late, and load the network."""
     import time
 
     start = time.perf_counter()
+    from cellquilt.mesmer.model_archive import unpacked
     from cellquilt.networks.segment import segment  # noqa: F401
     from cellquilt.networks.tile_network import Network
 
     imported = time.perf_counter()
-    Network(Path(folder), 4)
+    with unpacked(Path(model)) as (folder, _):
+        Network(folder, 4)
     return {"import_s": imported - start, "load_s": time.perf_counter() - imported}

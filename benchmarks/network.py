@@ -100,11 +100,13 @@ def ours(folder: str, model: str) -> dict:
 
     import numpy as np
 
+    from cellquilt.mesmer.model_archive import unpacked
     from cellquilt.networks.batch_size import CPU_BATCH
     from cellquilt.networks.tile_network import Network, select_device
 
     select_device("cpu", len(os.sched_getaffinity(0)))
-    network = Network(Path(model), CPU_BATCH)
+    with unpacked(Path(model)) as (folder, _):
+        network = Network(folder, CPU_BATCH)
     return measure(folder, "ours", lambda tiles: np.stack(list(network.run(tiles))), 3)
 
 

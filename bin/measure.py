@@ -12,7 +12,7 @@ from cellquilt.tuning import measure
 def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--pixels", type=Path, nargs="+", required=True, help="all its pixel stores")
-    args.add_argument("--model", type=Path, required=True, help="SavedModel of MODEL")
+    args.add_argument("--model", type=Path, required=True, help="what MODEL wrote")
     args.add_argument("--image", required=True, help="name of the slide")
     args.add_argument("--patch_size", type=int, required=True, help="of PATCH, for the table")
     args.add_argument("--patches_per_task", type=int, required=True, help="of PATCH, for the table")

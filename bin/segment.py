@@ -11,7 +11,7 @@ def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--pixels", type=Path, required=True, help="pixel store of the task")
     args.add_argument(
-        "--networks", type=Path, nargs="+", required=True, help="SavedModel of MODEL, or of TRAIN"
+        "--networks", type=Path, nargs="+", required=True, help="what MODEL wrote, or TRAIN"
     )
     args.add_argument(
         "--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT, help="which it is"

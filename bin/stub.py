@@ -63,7 +63,8 @@ def generate(o) -> None:
 
 
 def model(o) -> None:
-    write_json(o.outdir / "model.json", name="Mesmer")
+    with zipfile.ZipFile(o.model, "w") as archive:
+        archive.writestr("model.json", json.dumps({"name": "Mesmer", "stub": True}))
 
 
 def ingest(o) -> None:
@@ -263,7 +264,7 @@ def main() -> None:
     args.add_argument("--compartment", default="both")
     args.add_argument("--segmenter", default="mesmer")
     args.add_argument("--name", default="stub")
-    for path in ("--outdir", "--table", "--maps", "--labels", "--row"):
+    for path in ("--outdir", "--model", "--table", "--maps", "--labels", "--row"):
         args.add_argument(path, type=Path)
     o = args.parse_args()
     STEPS[o.step](o)

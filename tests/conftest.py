@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -187,15 +188,24 @@ def mesmer_predictions(
 
 
 @pytest.fixture(scope="session")
-def mesmer_savedmodel(
+def mesmer_model(
     repo: Path,
     mesmer_weights: Path,
     in_deepcell: Callable[..., str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Return the SavedModel that MODEL makes of the weights."""
-    folder = tmp_path_factory.mktemp("mesmer") / "model"
-    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_weights, "--outdir", folder)
+    """Return what MODEL makes of the weights."""
+    archive = tmp_path_factory.mktemp("mesmer") / "mesmer.zip"
+    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_weights, "--model", archive)
+    return archive
+
+
+@pytest.fixture(scope="session")
+def mesmer_savedmodel(mesmer_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the SavedModel in it."""
+    folder = tmp_path_factory.mktemp("savedmodel")
+    with zipfile.ZipFile(mesmer_model) as archive:
+        archive.extractall(folder)
     return folder
 
 

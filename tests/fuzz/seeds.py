@@ -19,6 +19,8 @@ from cellquilt.cells import cell_table
 from cellquilt.compartments import MEASURED
 from cellquilt.handoff import stores
 from cellquilt.images.label_image import write_label_image
+from cellquilt.mesmer import model_archive
+from cellquilt.mesmer.card import CARD, FORMAT, sha256
 from cellquilt.pixelcnn import architectures
 from cellquilt.slides.ingest import Request, ingest
 
@@ -241,6 +243,13 @@ def archives() -> list[bytes]:
     return [stream.getvalue()]
 
 
-def model_cards() -> list[bytes]:
-    """Return the card of a prepared network of Mesmer."""
-    return [b'{"format": 2, "name": "Mesmer", "saved_model_sha256": "00", "output_channels": []}']
+def models() -> list[bytes]:
+    """Return a prepared network of Mesmer, without one."""
+    with tempfile.TemporaryDirectory() as folder:
+        saved, archive = Path(folder) / "saved", Path(folder) / "mesmer.zip"
+        saved.mkdir()
+        (saved / "saved_model.pb").write_bytes(bytes(9))
+        card = {"format": FORMAT, "name": "Mesmer", "saved_model_sha256": sha256(saved)}
+        (saved / CARD).write_text(json.dumps(card))
+        model_archive.pack(saved, archive)
+        return [archive.read_bytes()]

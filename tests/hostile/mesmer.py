@@ -128,7 +128,7 @@ def cases() -> dict[str, Case]:
     def built(make):
         def build(folder):
             path = make(folder)
-            return script("model", "--weights", path, "--outdir", folder / "out" / "mesmer")
+            return script("model", "--weights", path, "--model", folder / "out" / "mesmer.zip")
 
         return build
 

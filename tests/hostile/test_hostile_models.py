@@ -46,7 +46,9 @@ def test_weights_of_mesmer(deepcell, tmp_path, name):
 def test_networks_with_code_are_not_loaded(deepcell, hostile_models, tmp_path, name, what):
     folder = tmp_path / "case"
     folder.mkdir()
-    command = script("model", "--weights", hostile_models / name, "--outdir", folder / "out")
+    command = script(
+        "model", "--weights", hostile_models / name, "--model", folder / "out" / "mesmer.zip"
+    )
     case = Case(name, lambda _: command, rf"not loaded, .* \({what}\)", None, name)
     judge(case, folder, deepcell.run(folder, command))
     assert not (hostile_models / "ran").exists()

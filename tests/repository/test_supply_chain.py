@@ -215,7 +215,7 @@ def no_network() -> list[str]:
 
 
 @pytest.fixture
-def run_in(repo, mesmer_savedmodel, tmp_path) -> Callable[[Path, list[str]], dict[str, bytes]]:
+def run_in(repo, mesmer_model, tmp_path) -> Callable[[Path, list[str]], dict[str, bytes]]:
     """Return a function that runs the pipeline in a folder, started by a command."""
     generate = [sys.executable, repo / "bin" / "generate.py", "--height", "260", "--width", "300"]
     subprocess.run([*generate, "--outdir", tmp_path], check=True, capture_output=True)
@@ -224,7 +224,7 @@ def run_in(repo, mesmer_savedmodel, tmp_path) -> Callable[[Path, list[str]], dic
         folder.mkdir()
         command = [*prefix, repo / "tools" / "nextflow", "run", repo, "-profile", "local"]
         command += ["--image", tmp_path / "tissue.ome.tif", "--nuclear", "DAPI"]
-        command += ["--membrane", "CD45", "--mesmer_model", mesmer_savedmodel]
+        command += ["--membrane", "CD45", "--mesmer_model", mesmer_model]
         command += ["--accept_mesmer_license", "-ansi-log", "false"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

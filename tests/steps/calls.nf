@@ -1,7 +1,7 @@
 // What the workflows make of parameters: many sets of them in one run.
 
-include { checkParameters } from './workflows/options'
-include { examplesOf ; slidesOf } from './workflows/slides'
+include { checkParameters } from '../../workflows/options'
+include { examplesOf ; slidesOf } from '../../workflows/slides'
 
 def resultOf(given) {
     try {

@@ -6,7 +6,6 @@ Nextflow takes long to start, so that calls.nf looks at many sets of parameters 
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +52,8 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
     def run(folder: Path, sets: dict[str, dict], schema: dict | None = None, **env: str) -> dict:
         (folder / "sets.json").write_text(json.dumps(sets))
         project = tmp_path_factory.mktemp("project")
-        shutil.copy(repo / "tests" / "steps" / "calls.nf", project / "main.nf")
+        script = (repo / "tests" / "steps" / "calls.nf").read_text()
+        (project / "main.nf").write_text(script.replace("'../../", "'./"))
         for name in ("workflows", "bin", "nextflow_schema.json"):
             (project / name).symlink_to(repo / name)
         (project / "assets").mkdir()

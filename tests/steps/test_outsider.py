@@ -16,6 +16,7 @@ import tifffile
 
 from cellquilt.cells import cell_table
 from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+from cellquilt.mesmer.card import FORMAT
 
 MASKS = ["cell", "cell_boundary", "cell_original", "cytoplasm"]
 MASKS += ["nucleus", "nucleus_boundary", "nucleus_original"]
@@ -26,6 +27,8 @@ def project(repo, tmp_path_factory) -> Path:
     """Return the folder of the other pipeline, with a copy of what it uses of this one."""
     folder = tmp_path_factory.mktemp("outsider") / "project"
     shutil.copytree(repo / "tests" / "steps" / "outsider", folder)
+    text = (folder / "main.nf").read_text()
+    (folder / "main.nf").write_text(text.replace("'../../../", "'./cellquilt/"))
     for part in ("modules", "subworkflows"):
         shutil.copytree(repo / part, folder / "cellquilt" / part)
     unneeded = shutil.ignore_patterns("__pycache__")
@@ -49,7 +52,7 @@ def reuse(repo, project, slide, cache) -> Callable[..., subprocess.CompletedProc
     environment = cache / "envs" / "runtime" / "bin"
     settings = os.environ | {"NXF_ANSI_LOG": "false"}
     settings |= {"PATH": f"{environment}{os.pathsep}{os.environ['PATH']}"}
-    inputs = ["--slide", slide, "--models", cache / "models" / "format-2-wheel"]
+    inputs = ["--slide", slide, "--models", cache / "models" / f"format-{FORMAT}-wheel"]
     inputs += ["--networks", repo / "assets" / "networks" / "*.keras"]
 
     def run(folder: Path, *options, script: str = "main.nf", env: dict | None = None):

@@ -177,7 +177,7 @@ def test_times_of_files_change_what_is_redone_but_not_the_results(whole, repo, t
 READ = {
     "mesmer": {
         "PATCH": ["normalised.zip"],
-        "SEGMENT": ["task-*.pixels.zip", "networks/mesmer"],
+        "SEGMENT": ["task-*.pixels.zip", "networks/mesmer.zip"],
         "LABEL": ["task-*.maps.zip"],
         "STITCH": ["sample.json", "labels/*.labels.zip"],
         "REPAIR": ["sample.json", "cell_original.ome.tif"],

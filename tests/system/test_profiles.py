@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
-LOST, KILLED = 99, 137  # tests/system/profiles/sbatch makes the first one Google's 50001
+from cellquilt.mesmer.card import FORMAT
+
+# tests/system/profiles/sbatch makes the first one Google's 50001, and the second one no exit code
+LOST, NO_CODE, KILLED = 99, 98, 137
 
 # What Nextflow's executor cannot do without, and no profile can know
 REQUIRED = {
@@ -67,7 +70,7 @@ def settings(repo, command) -> Callable[..., dict[str, str]]:
     def resolve(profiles: str, *sources: Path) -> dict[str, str]:
         own = [word for source in sources for word in ("-c", source)]
         said = command(*own, "config", repo, "-flat", "-profile", profiles)
-        return dict(re.findall(r"^([\w.]+) = (.+)$", said, re.MULTILINE))
+        return dict(re.findall(r"^([\w.':|]+) = (.+)$", said, re.MULTILINE))
 
     return resolve
 
@@ -144,10 +147,20 @@ def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engin
     found = settings(f"demo,{engine},gpu")
     sealed = "--network none" if engine in ("docker", "podman") else None
     given = f"'{sealed} {option}' : '{sealed}'" if sealed else f"'{option}' : null"
-    assert found["process.containerOptions"] == f"{{ task.accelerator ? {given} }}"
+    model = "task.ext?.network ? null : " if sealed else ""
+    assert found["process.containerOptions"] == f"{{ {model}task.accelerator ? {given} }}"
     assert found[f"{engine}.enabled"] == "true"
+    assert found[f"{engine}.envWhitelist"] == "'CUDA_VISIBLE_DEVICES'"
     assert (found["params.device"], found["params.demo"]) == ("'gpu'", "true")
     assert "process.executor" not in found
+
+
+def test_a_profile_takes_nothing_from_what_model_is_told(settings):
+    plain, docker = (
+        {name: value for name, value in settings(profile).items() if "withName:MODEL" in name}
+        for profile in ("local", "docker")
+    )
+    assert plain == docker and len(plain) >= 4
 
 
 def test_local_needs_no_container(settings):
@@ -173,9 +186,9 @@ def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
         re.findall(pattern, (repo / "conf" / f"{name}.config").read_text())
         for name in ("base", "modules")
     ]
-    for profile in REQUIRED:
-        text = (repo / "conf" / f"{profile}.config").read_text()
-        assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), profile
+    for config in ("nextflow", *(f"conf/{profile}" for profile in REQUIRED)):
+        text = (repo / f"{config}.config").read_text()
+        assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), config
 
 
 @pytest.fixture
@@ -263,6 +276,37 @@ def test_slurm_jobs(slurm, tmp_path):
     assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again
 
 
+@pytest.mark.parametrize(("cloud", "last"), [(True, (6, 20)), (False, (12, 40))])
+def test_no_exit_code_is_of_a_lost_machine_in_a_cloud_alone(slurm, tmp_path, cloud, last):
+    """Slurm gives none of a job that it kills for memory. Its executor stands for a cloud's."""
+    own = f"process.ext.cloud = {{ {cloud} == (task.executor == 'slurm') }}\n".lower()
+    slurm(own + f"executor.exitReadTimeout = '1s'\nparams.codes = '{KILLED},{NO_CODE}'\n")
+    tasks = given(tmp_path)
+    assert (tasks["DRAW", 2]["memory"], tasks["SEGMENT", 2]["memory"]) == (6, 20)
+    assert (tasks["DRAW", 3]["memory"], tasks["SEGMENT", 3]["memory"]) == last
+
+
+@pytest.mark.parametrize(
+    ("cloud", "cache", "expected"),
+    [
+        ("false", "/there", f"/there/format-{FORMAT}-wheel"),
+        ("true", "/there", "null"),
+        ("true", "s3://bucket/there", f"s3://bucket/there/format-{FORMAT}-wheel"),
+    ],
+)
+def test_tasks_in_a_bucket_keep_no_model_in_a_local_folder(
+    repo, command, tmp_path, cloud, cache, expected
+):
+    """Also where the run's own folder is local, as with -bucket-dir."""
+    script = "process MODEL {\n script:\n 'echo ' + task.ext.cache\n}\nworkflow { MODEL() }\n"
+    (tmp_path / "main.nf").write_text(script)
+    (tmp_path / "cloud.config").write_text(f"process.ext.cloud = {cloud}\n")
+    sources = ["-c", repo / "nextflow.config", "-c", tmp_path / "cloud.config"]
+    command("run", tmp_path / "main.nf", *sources, "--model_cache", cache, folder=tmp_path)
+    (said,) = tmp_path.glob("work/*/*/.command.out")
+    assert said.read_text() == f"{expected}\n"
+
+
 def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
     table = section(page, "slurm").partition("| your site | add |")[2].partition("\n\n")[0]
     options = dict(re.findall(r"^\| (.+?) \| `(.+?)`", table, re.MULTILINE))
@@ -313,7 +357,9 @@ def test_documented_values_complete_the_profile(settings, site, profile):
     assert found.keys() >= REQUIRED[profile] | {"process.resourceLimits"}
     assert found["params.device"] == "'gpu'"
     executors = {"googlebatch": "google-batch"}
-    assert found["process.executor"] == f"'{executors.get(profile, profile)}'"
+    executor = f"'{executors.get(profile, profile)}'"
+    assert found["process.executor"] == executor
+    assert (executor in found["process.ext.cloud"]) == (profile in CLOUDS)
     assert {137, 143, 247, *range(50001, 50007), 2**31 - 1} <= retried(found)
     assert retried(found).isdisjoint([1, 65])
     if profile in CLOUDS:
@@ -326,7 +372,7 @@ def test_documented_values_complete_the_profile(settings, site, profile):
 
 def retried(found: dict[str, str]) -> set[int]:
     """Return the exit codes that a configuration's errorStrategy names."""
-    text = found["process.errorStrategy"]
+    text = found["process.errorStrategy"] + found["process.ext.lost_machine"]
     spans = re.findall(r"(\d+)\.\.(\d+)", text)
     codes = {code for first, last in spans for code in range(int(first), int(last) + 1)}
     return codes | {int(code) for code in re.findall(r"\d+", text)}

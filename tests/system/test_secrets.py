@@ -15,6 +15,7 @@ import sys
 import tarfile
 import threading
 import urllib.parse
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -204,8 +205,9 @@ def test_a_run_with_a_token_leaves_no_trace_of_it(pipeline, hosts, archive, slid
     assert hosts.asked == [(API, "POST", True), (STORE, "GET", False)]
     run = tmp_path / "run"
     assert (run / "results" / "tissue" / "segmentation" / "mesmer-tissue" / "cell.ome.tif").exists()
-    (card,) = run.glob("models/*/mesmer/model.json")
-    assert json.loads(card.read_text())["weights"] == "MultiplexSegmentation-9.tar.gz"
+    (model,) = run.glob("models/*/mesmer.zip")
+    card = zipfile.ZipFile(model).read("model.json")
+    assert json.loads(card)["weights"] == "MultiplexSegmentation-9.tar.gz"
     everywhere = holding(run, [b""])
     for name in (".nextflow.log", ".nextflow/history", "results/report.html"):
         assert name in everywhere

@@ -18,20 +18,20 @@ import numpy as np
 
 from .. import provenance
 from ..errors import DataError, reason
-from .card import FORMAT, LICENCE, OUTPUT_CHANNELS, read_card, sha256
+from .card import CARD, FORMAT, LICENCE, OUTPUT_CHANNELS, sha256
+from .model_archive import MAX_UNPACKED, pack, unpacked
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-MAX_UNPACKED = 2 << 30  # bytes of an archive; Mesmer's are a tenth
 TILE_SHAPE = (256, 256, 2)
 CODE = {"Lambda", "TFOpLambda", "SlicingOpLambda"}
 FILE_OPERATIONS = {"ReadFile", "WriteFile", "MatchingFiles", "WholeFileReaderV2", "SaveSlices"}
 FILE_OPERATIONS |= {"PyFunc", "EagerPyFunc", "PyFuncStateless", "LoadLibrary", "PrintV2", "Save"}
 
 
-def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
-    """Write Mesmer's network as a plain SavedModel, with a card beside it.
+def prepare_network(weights: Path, archive: Path, scratch: Path) -> dict:
+    """Write Mesmer's network as a plain SavedModel with its card, as one file.
 
     The SavedModel's ``serving_default`` takes ``tiles`` (N, 256, 256, 2) float32, normalised,
     nuclear channel first, and gives ``maps`` (N, 256, 256, 4) float32: the four of Mesmer's
@@ -41,12 +41,12 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     Parameters
     ----------
     weights : Path
-        A Keras SavedModel folder, a .tar.gz of one, the network exported to .onnx, or a folder
+        A Keras SavedModel folder, a .tar.gz of one, the network exported to .onnx, or a .zip
         that this function wrote.
-    outdir : Path
-        Where to write ``saved_model.pb``, ``variables/`` and ``model.json``.
+    archive : Path
+        Zip to write: ``saved_model.pb``, ``variables/`` and ``model.json``, see `model_archive`.
     scratch : Path
-        Where an archive is unpacked.
+        Where files are put together.
 
     Returns
     -------
@@ -58,10 +58,10 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     DataError
         If the weights are not Mesmer's, or in a form that is not known.
     """
-    if (weights / "model.json").exists():
-        card = read_card(weights)
-        _refuse_code(weights)
-        shutil.copytree(weights, outdir)
+    if weights.suffix == ".zip" and weights.exists():
+        with unpacked(weights) as (folder, card):
+            _refuse_code(folder)
+        shutil.copyfile(weights, archive)
         return card
 
     import tensorflow as tf
@@ -84,7 +84,8 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
     def serve(tiles):
         return {"maps": network(tiles)}
 
-    tf.saved_model.save(network, str(outdir), signatures={"serving_default": serve})
+    folder = scratch / "saved_model"
+    tf.saved_model.save(network, str(folder), signatures={"serving_default": serve})
     card = {
         "name": "Mesmer",
         "format": FORMAT,
@@ -92,10 +93,11 @@ def prepare_network(weights: Path, outdir: Path, scratch: Path) -> dict:
         "weights_sha256": sha256(weights),
         "output_channels": list(OUTPUT_CHANNELS),
         "licence": LICENCE,
-        "saved_model_sha256": sha256(outdir),
+        "saved_model_sha256": sha256(folder),
         "software": provenance.of_step("MODEL")["software"],
     }
-    (outdir / "model.json").write_text(json.dumps(card, indent=2) + "\n")
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n")
+    pack(folder, archive)
     return card
 
 
@@ -109,7 +111,8 @@ def _load(weights: Path, scratch: Path) -> tf.keras.Model:
     if weights.suffix == ".onnx":
         return network_from_onnx(weights)
     raise DataError(
-        f"{weights.name}: give --mesmer_model a SavedModel folder, a .tar.gz of one, or an .onnx."
+        f"{weights.name}: give --mesmer_model a SavedModel folder, a .tar.gz of one, an .onnx, "
+        "or MODEL's .zip."
     )
 
 

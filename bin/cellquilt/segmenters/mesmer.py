@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ..errors import DataError
 from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps
 from ..labelling.thresholds import Thresholds
-from ..mesmer.card import OUTPUT_CHANNELS, read_card
+from ..mesmer import model_archive
+from ..mesmer.card import OUTPUT_CHANNELS
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 from . import Request
 
@@ -52,14 +53,14 @@ def segment(request: Request) -> None:
             f"Mesmer is one model, and {len(request.networks)} are given; give MODEL's."
         )
     (model,) = request.networks
-    card = read_card(model)
-    # TensorFlow takes seconds to import, so only once the arguments are known to be right
-    from ..networks.tile_network import Mode, Network, choose_batch_size, select_device
+    with model_archive.unpacked(model) as (folder, card):
+        # TensorFlow takes seconds to import, so only once the arguments are known to be right
+        from ..networks.tile_network import Mode, Network, choose_batch_size, select_device
 
-    mode = Mode(request.precision, request.xla)
-    mode.check(request.device)
-    device = select_device(request.device, request.cpus)
-    network = Network(model, request.batch_size or 2, mode)
+        mode = Mode(request.precision, request.xla)
+        mode.check(request.device)
+        device = select_device(request.device, request.cpus)
+        network = Network(folder, request.batch_size or 2, mode)
     if request.batch_size is None:
         choose_batch_size(network, request.device)
     log.info("segment: on %s, batches of %d tiles", device, network.batch_size)

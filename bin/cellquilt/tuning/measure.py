@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..handoff import stores
-from ..mesmer.card import read_card
+from ..mesmer import model_archive
 from ..tiling.task_store import grid_of
 
 log = logging.getLogger("cellquilt")
@@ -55,7 +55,7 @@ class Setting:
     Attributes
     ----------
     model : Path
-        SavedModel of MODEL.
+        What MODEL wrote.
     device : {'cpu', 'gpu'}
     cpus : int
         Processors that the tasks which run at the same time share.
@@ -190,10 +190,14 @@ def _run(tasks: list[Task], setting: Setting) -> list[dict]:
     # A forked process would share memory with this one, and TensorFlow survives no fork
     context = multiprocessing.get_context("spawn")
     shared = {"next": context.Value("i", 0), "ready": context.Barrier(setting.tasks)}
-    with ProcessPoolExecutor(setting.tasks, context, _share, (shared,)) as pool:
+    with (
+        model_archive.unpacked(setting.model) as model,
+        ProcessPoolExecutor(setting.tasks, context, _share, (shared,)) as pool,
+    ):
         stores = [task.pixels for task in tasks]
         running = [
-            pool.submit(_segment, stores, setting, time.monotonic()) for _ in range(setting.tasks)
+            pool.submit(_segment, stores, setting, *model, time.monotonic())
+            for _ in range(setting.tasks)
         ]
         return [one.result() for one in running]
 
@@ -212,7 +216,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _segment(stores: list[Path], setting: Setting, spawned: float) -> dict:
+def _segment(
+    stores: list[Path], setting: Setting, folder: Path, card: dict, spawned: float
+) -> dict:
     """Load the network, wait for the other processes, segment tasks until none is left."""
     from ..networks.tile_network import Mode, select_device
     from .timed_network import load, segment_timed
@@ -220,8 +226,7 @@ def _segment(stores: list[Path], setting: Setting, spawned: float) -> dict:
     mode = Mode(setting.precision, setting.xla)
     mode.check(setting.device)
     name = select_device(setting.device, setting.threads)
-    card = read_card(setting.model)
-    network = load(setting.model, setting.batch_size, mode)
+    network = load(folder, setting.batch_size, mode)
     start_s = time.monotonic() - spawned
     _shared["ready"].wait()
     found = segment_timed(_left(stores), network, name, card, setting.max_map_difference)

@@ -1,11 +1,12 @@
 // Another pipeline, with its own names, parameters and configuration. Cellquilt's modules and
-// subworkflows are in cellquilt/, and its scripts in bin/; see docs/reuse.md.
+// subworkflows are in cellquilt/ (here, so that it can be linted, where this repository has them), and
+// its scripts in bin/; see docs/reuse.md.
 
-include { MASKS as SEGMENT_SLIDES } from './cellquilt/subworkflows/masks/main'
-include { INGEST   } from './cellquilt/modules/ingest/main'
-include { MODEL    } from './cellquilt/modules/model/main'
-include { QUANTIFY } from './cellquilt/modules/quantify/main'
-include { REPAIR   } from './cellquilt/modules/repair/main'
+include { MASKS as SEGMENT_SLIDES } from '../../../subworkflows/masks/main'
+include { INGEST   } from '../../../modules/ingest/main'
+include { MODEL    } from '../../../modules/model/main'
+include { QUANTIFY } from '../../../modules/quantify/main'
+include { REPAIR   } from '../../../modules/repair/main'
 
 workflow {
     // Masks of slides, with Mesmer and pixel classifiers; meta has keys besides Cellquilt's

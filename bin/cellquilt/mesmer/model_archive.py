@@ -1,0 +1,78 @@
+"""A model that MODEL prepared, as one file: a zip, not compressed, of a SavedModel and its card.
+
+One file, since a folder in a bucket can be there in part, and a cache would take it for whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .. import outputs
+from ..errors import DataError, reason
+from .card import CARD, FORMAT, sha256
+
+MAX_UNPACKED = 2 << 30  # bytes; Mesmer's are a tenth
+OF_THE_MACHINE = outputs.FULL | {errno.EIO, errno.ENOMEM}
+CACHE = "CELLQUILT_MODEL_CACHE"  # nextflow.config sets it to --model_cache
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write a SavedModel and its card as one file, the same one for the same content."""
+    with zipfile.ZipFile(archive, "w") as target:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            member = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            member.external_attr = 0o644 << 16
+            with path.open("rb") as source, target.open(member, "w") as stream:
+                shutil.copyfileobj(source, stream)
+
+
+@contextmanager
+def unpacked(archive: Path) -> Iterator[tuple[Path, dict]]:
+    """Give the SavedModel of a prepared model as a folder, until the block ends, and its card.
+
+    Parameters
+    ----------
+    archive : Path
+        What MODEL wrote.
+
+    Raises
+    ------
+    DataError
+        If it is not what MODEL wrote, or incomplete or changed.
+    """
+    with TemporaryDirectory(dir=".") as scratch:
+        folder = Path(scratch)
+        try:
+            with zipfile.ZipFile(archive) as source:
+                if sum(member.file_size for member in source.infolist()) > MAX_UNPACKED:
+                    raise ValueError("too large for Mesmer's network")
+                source.extractall(folder)
+            card = json.loads((folder / CARD).read_text())
+            if not isinstance(card, dict) or card.get("format") != FORMAT:
+                raise ValueError(f"its card is not of format {FORMAT}")
+            if card.get("saved_model_sha256") != sha256(folder):
+                raise ValueError("its checksum is not that of the card")
+        except Exception as error:  # zipfile raises anything of a damaged file
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in OF_THE_MACHINE:
+                raise
+            raise DataError(
+                f"{archive.name}: the prepared model is incomplete, changed or of another version "
+                f"({reason(error)}); {_remedy(archive)} and run again."
+            ) from error
+        yield folder, card
+
+
+def _remedy(archive: Path) -> str:
+    """Return where the file to delete is: a task in a cloud has a copy, soon gone."""
+    cache = os.environ.get(CACHE)
+    if cache:
+        return f"delete {cache}/format-{FORMAT}-*/{archive.name}"
+    return f"replace {archive.resolve()}"
