@@ -34,7 +34,7 @@ def change(path: Path, *words: tuple[str, str]) -> None:
 def template_like(repo, tmp_path_factory) -> Path:
     """Return a copy of the pipeline as nf-core's linter wants it, where nothing can be waived.
 
-    Modules lie in modules/local, the pipeline's name has an owner, and the demo's profile is test.
+    Modules lie in modules/local, and the pipeline's name has an owner.
     """
     folder = tmp_path_factory.mktemp("template") / "cellquilt"
     tracked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -44,7 +44,7 @@ def template_like(repo, tmp_path_factory) -> Path:
         if (repo / name).exists():
             (folder / moved).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(repo / name, folder / moved)
-    change(folder / "nextflow.config", ("'cellquilt'", "'owner/cellquilt'"), (" demo {", " test {"))
+    change(folder / "nextflow.config", ("'cellquilt'", "'owner/cellquilt'"))
     for path in (folder / "workflows").glob("*.nf"):
         change(path, *((f"'../{kind}/", f"'../{kind}/local/") for kind in KINDS))
     for path in (folder / "subworkflows").rglob("main.nf"):

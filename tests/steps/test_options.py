@@ -41,6 +41,31 @@ TABLES = {
     "names that are none": ("1: {}\non: {}\n? [mine]\n: {}\n", "there is no such architecture"),
 }
 
+# Names as Nextflow hands them on, how they were written, and what is said of them
+NAMES = {
+    "swapped": ("nuclaer", "--nuclaer DAPI", "Did you mean --nuclear?"),
+    "left out": ("imge", "--imge=a.tif", "Did you mean --image?"),
+    "doubled": ("membranne", "--membranne CD45", "Did you mean --membrane?"),
+    "wrong at its start": ("pacth_size", "--pacth_size 384", "Did you mean --patch_size?"),
+    "of other words": ("nucleus_radius", "--nucleus_radius 2", "Did you mean --nuclear_radius?"),
+    "dash": ("patchSize", "--patch-size 384", "Did you mean --patch_size?"),
+    "camelCase": ("imageMpp", "--imageMpp 0.5", "Did you mean --image_mpp?"),
+    "mistyped camelCase": ("wholeCelRadius", "--wholeCelRadius 2", "mean --whole_cell_radius?"),
+    "capitals": ("OUTDIR", "--OUTDIR out", "Did you mean --outdir?"),
+    "no underscore": ("patchespertask", "--patchespertask 4", "mean --patches_per_task?"),
+    "with a name that is there": ("noXla", "--no-xla", "Did you mean --xla false?"),
+    "beginning": ("arch", "--arch conv5", "--architectures, --architecture_file?"),
+    "one of its words": ("mpp", "--mpp 0.5", "Did you mean --image_mpp?"),
+    "a word too much": ("nuclear_channel", "--nuclear_channel 0", "Did you mean --nuclear?"),
+    "as long as near": ("model", "--model a.keras", "Did you mean --mode, --models?"),
+    "like none": ("foo", "--foo", "All of them: nextflow run . --help full"),
+    "after a value with spaces": ("halos", "--sample 'a b --seed 3' --halos 9", "mean --halo?"),
+    "after an escaped value": ("tt", "--outdir it\\'s\\ here --tt 1", "Did you mean --t?"),
+}
+# What institutions' configurations of nf-core set
+OF_SITES = ["config_profile_name", "config_profile_contact", "config_profile_url", "max_memory"]
+OF_SITES += ["max_cpus", "max_time", "custom_config_version", "custom_config_base", "igenomesBase"]
+
 
 @pytest.fixture(scope="module")
 def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
@@ -109,6 +134,17 @@ def results(look, folder, sheet) -> dict[str, dict]:
         "all for the test": TRAIN | sheet("test.csv", EXAMPLES + for_test),
         "examples to segment": SEGMENT | sheet("examples.csv", EXAMPLES + examples),
         "one image": SEGMENT | {"image": str(folder / "a.tif"), "nuclear": "0"},
+        "names": {name: "x" for name, *_ in NAMES.values()}
+        | {
+            "commandLine": "nextflow run . " + " ".join(written for _, written, _ in NAMES.values())
+        },
+        "twins": {"patch-size": 5, "patchSize": 5, "commandLine": "nextflow run . --patch-size 5"},
+        "groups": {"image": {"path": "a.tif"}, "input": {"seed": 1}, "membrane": ["CD45", "PanCK"]}
+        | {"patches": {"patchSize": 5, "of": {"halo": 1}}}
+        | {"commandLine": "nextflow run . --image.path a.tif --patches.patchSize 5"},
+        "of a site": SEGMENT
+        | {"demo": True, **dict.fromkeys(OF_SITES, "x"), "genomes": {"a": {"fasta": "b"}}}
+        | {"patchsize": 5, "commandLine": "nextflow run . -c 'my site.config' --demo"},
         "typed": TRAIN
         | {"demo": "true", "xla": "false", "halo": "96", "learning_rate": "1e-3", "z": ""}
         | {"architectures": "compact,conv5,compact", "seeds": "2,01,2", "t": None},
@@ -229,16 +265,35 @@ def test_architecture_files_are_yaml(results, kind):
     assert ".yaml" in refused or "there is no such" in refused
 
 
-def test_help_lists_every_parameter_under_the_strict_parser(repo, tmp_path):
-    """With which Nextflow refuses a file with includes that is included from two others."""
-    done = subprocess.run(
-        [repo / "tools" / "nextflow", "run", repo, "--help"],
-        cwd=tmp_path,
-        env=os.environ | {"NXF_ANSI_LOG": "false", "NXF_SYNTAX_PARSER": "v2"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    groups = json.loads((repo / "nextflow_schema.json").read_text())["$defs"].values()
-    named = re.findall(r"^  --(\w+) ", done.stdout, re.MULTILINE)
-    assert named == [name for group in groups for name in group["properties"]]
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_mistyped_name_is_refused_with_the_nearest(results, kind):
+    _, written, said = NAMES[kind]
+    name = re.findall(r"--(\S+?)(?:[ =]|$)", written)[-1]
+    (line,) = [line for line in results["names"]["refused"] if line.startswith(f"--{name}: ")]
+    assert line.startswith(f"--{name}: unknown parameter. ") and line.endswith(said)
+    assert len(results["names"]["refused"]) == len(NAMES)
+
+
+def test_a_name_that_nextflow_hands_on_twice_is_told_once(results):
+    assert results["twins"]["refused"] == [
+        "--patch-size: unknown parameter. Did you mean --patch_size?"
+    ]
+
+
+def test_parameters_in_groups_are_refused(results):
+    *names, image, membrane, table = results["groups"]["refused"]
+    assert names == [
+        "--patches.patchSize: unknown parameter. Did you mean --patch_size?",
+        "--patches.of.halo: unknown parameter. Did you mean --halo?",
+    ]
+    assert image.startswith("--image {path=a.tif}: must be a single value. One OME-TIFF")
+    assert membrane.startswith("--membrane [CD45, PanCK]: must be a single value. Membrane")
+    assert table.startswith("--input {seed=1}: must be a single value.")
+
+
+def test_names_of_configuration_files_give_one_warning(results):
+    assert "refused" not in results["of a site"]
+    (line,) = re.findall("^.*config_profile_name.*$", results["log"], re.MULTILINE)
+    names = f"{', '.join(OF_SITES)}, genomes, patchsize (did you mean patch_size?)."
+    assert line.endswith(f"that Cellquilt does not have; they are ignored: {names}")
+    assert line.startswith("WARN: Configuration files set parameters")

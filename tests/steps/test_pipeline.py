@@ -310,7 +310,7 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
             + ["--compartment", "all", "--demo", "maybe", "--batch_size", "many"]
             + ["--formats", "csv,tiff"],
             [
-                "--patchsize: unknown parameter. Did you mean --patch_qc, --patch_size,",
+                "--patchsize: unknown parameter. Did you mean --patch_size?",
                 "--patch_size big: must be a whole number. Side of a patch",
                 "--halo 8: must be at least 32",
                 "--image_mpp 50: must be at most 5",

@@ -163,6 +163,16 @@ def test_a_profile_takes_nothing_from_what_model_is_told(settings):
     assert plain == docker and len(plain) >= 4
 
 
+def test_the_test_profiles_need_no_licence_and_no_download(repo, settings, command, tmp_path):
+    """And GENERATE keeps what the pipeline says of it: its tissue is published."""
+    for profile in ("test", "test_full"):
+        found = settings(f"{profile},local")
+        assert (found["params.demo"], found["params.segmenter"]) == ("true", "'pixelcnn'")
+    said = command("run", repo, "-profile", "test,local", "-stub", folder=tmp_path)
+    assert "SEGMENTATION:MODEL" not in said
+    assert (tmp_path / "results" / "demo" / "tissue.ome.tif").exists()
+
+
 def test_local_needs_no_container(settings):
     found = settings("local")
     assert "environments}" in found["process.beforeScript"]

@@ -1,0 +1,159 @@
+"""Which names of parameters a person wrote, and what --help says, on real Nextflow.
+
+What is said of each kind of mistyped name is in test_options.py.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+V2 = {"NXF_SYNTAX_PARSER": "v2"}
+SITE = """params {
+    config_profile_name = 'A cluster'
+    max_memory          = 128.GB
+    genomes             = [a: [fasta: 'b']]
+}
+"""
+LIKE_NONE = "All of them: nextflow run . --help full"
+
+
+@pytest.fixture(scope="module")
+def schema(repo) -> dict[str, dict]:
+    """Return the parameters of the schema by name, in order."""
+    groups = json.loads((repo / "nextflow_schema.json").read_text())["$defs"].values()
+    return {name: prop for group in groups for name, prop in group["properties"].items()}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """Return a configuration file of a site, in a folder whose name has a space."""
+    path = tmp_path_factory.mktemp("sites of") / "a site.config"
+    path.write_text(SITE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(repo, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs the pipeline without a profile.
+
+    Nextflow 25.04 with the strict parser knows no profile of the pipeline where ``-c`` is given.
+    """
+    default = tmp_path_factory.mktemp("runs")
+
+    def start(*options: str | Path, folder: Path = default, env: dict | None = None):
+        return subprocess.run(
+            [repo / "tools" / "nextflow", "run", repo, *options],
+            cwd=folder,
+            env=os.environ | {"NXF_ANSI_LOG": "false"} | (env or {}),
+            capture_output=True,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "env"),
+    [
+        ("it's.json", '{"patchSize": 384, "a": {"halo": 9},\t"max_memory": "1.GB"}', {}),
+        ("own params.yml", "patch-size: 384\na: {halo: 9}\nmax_memory: 1.GB\n", V2),
+    ],
+)
+def test_names_on_the_command_line_and_in_a_params_file_are_refused(
+    run, site, tmp_path, name, text, env
+):
+    """And those that only a configuration file sets are not."""
+    (tmp_path / name).write_text(text)
+    typed = ["--nuclaer", "DAPI", "--imageMpp=3", "--no-xla", "--data_license", "it's --foo"]
+    options = ["-c", site, "-params-file", name, "--demo", *typed]
+    done = run(*options, "--config_profile_name", "x", folder=tmp_path, env=env)
+    assert done.returncode != 0
+    written = "patchSize" if "json" in name else "patch-size"
+    assert set(re.findall("--.*: unknown parameter.*$", done.stdout, re.MULTILINE)) == {
+        "--nuclaer: unknown parameter. Did you mean --nuclear?",
+        "--imageMpp: unknown parameter. Did you mean --image_mpp?",
+        "--no-xla: unknown parameter. Did you mean --xla false?",
+        f"--{written}: unknown parameter. Did you mean --patch_size?",
+        "--a.halo: unknown parameter. Did you mean --halo?",
+        f"--max_memory: unknown parameter. {LIKE_NONE}",
+        f"--config_profile_name: unknown parameter. {LIKE_NONE}",
+    }
+    assert "does not have; they are ignored: genomes." in done.stdout
+
+
+def test_a_params_file_that_the_environment_names_is_read(run, site, tmp_path):
+    (tmp_path / "own.yaml").write_text("demo: true\nmax_memory: 1.GB\n")
+    done = run("-c", site, folder=tmp_path, env={"NXF_PARAMS_FILE": "own.yaml"})
+    assert done.returncode != 0
+    assert f"--max_memory: unknown parameter. {LIKE_NONE}" in done.stdout
+
+
+@pytest.mark.parametrize("env", [{}, V2])
+def test_a_run_goes_on_where_only_configuration_files_have_other_names(run, site, tmp_path, env):
+    (tmp_path / "own.yaml").write_text("patch_size: 384\ndemo: true\n")
+    given = ["-c", site, "-params-file", "own.yaml", "--segmenter", "pixelcnn", "-preview"]
+    done = run(*given, folder=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = "config_profile_name, max_memory, genomes"
+    assert f"that Cellquilt does not have; they are ignored: {names}." in done.stdout
+
+
+def page(done) -> str:
+    """Return what a run with --help printed, whose lines are to fit a terminal."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout.partition("revision: ")[2].partition("\n")[2]
+    assert max(map(len, text.splitlines())) <= 80
+    return text
+
+
+def test_help_has_the_common_parameters(run, schema):
+    """Under the strict parser, where a file with includes is refused if two others include it."""
+    text = page(run("--help", env=V2))
+    named = re.findall(r"^  --(\w+) ", text, re.MULTILINE)
+    assert named == [name for name, prop in schema.items() if not prop.get("hidden")]
+    assert named[:4] == ["image", "nuclear", "membrane", "image_mpp"]
+    assert named.index("outdir") < named.index("mode") and len(named) < 25
+    for text_of_one in ("[whole-cell, nuclear, both; default: both]", "[0.05 to 5]"):
+        assert text_of_one in re.sub(r"\s+", " ", text)
+
+
+def test_help_full_has_every_parameter_with_its_allowed_values(run, schema):
+    text = page(run("--help", "full"))
+    assert re.findall(r"^  --(\w+) ", text, re.MULTILINE) == list(schema)
+    entries = re.split(r"^  --", text, flags=re.MULTILINE)[1:]
+    for entry, (name, prop) in zip(entries, schema.items(), strict=True):
+        said = re.sub(r"\s+", " ", entry)
+        assert prop["description"] in said, name
+        if "enum" in prop:
+            assert f"[{', '.join(prop['enum'])}; default: {prop['default']}]" in said, name
+        if "minimum" in prop:
+            few, most = prop["minimum"], prop.get("maximum")
+            said = said.replace("1E-7", "1e-07")
+            assert f"[at least {few}" in said if most is None else f"[{few} to {most}" in said, name
+
+
+@pytest.mark.parametrize(
+    ("topic", "name", "facts"),
+    [
+        ("patch_size", "patch_size", ["--patch_size INTEGER", "Allowed  at least 192", "1536"]),
+        ("Frmats", "formats", ["--formats TEXT", "(none|(csv|h5ad|", "Default  csv,h5ad,geojson"]),
+    ],
+)
+def test_help_of_one_parameter_has_all_about_it(run, schema, topic, name, facts):
+    text = page(run("--help", topic))
+    said = re.sub(r"\s+", " ", text)
+    for part in (schema[name]["description"], schema[name]["help_text"].replace("`", "")):
+        assert part in said
+    assert all(fact in re.sub(r"\n +", "", text) for fact in facts)
+    assert text.count("Group ") == 1
+
+
+def test_help_of_a_name_like_none_is_refused(run):
+    done = run("--help", "weather")
+    assert done.returncode != 0
+    assert f"--help weather: no parameter has such a name. {LIKE_NONE}" in done.stdout
