@@ -388,6 +388,18 @@ def retried(found: dict[str, str]) -> set[int]:
     return codes | {int(code) for code in re.findall(r"\d+", text)}
 
 
+@pytest.mark.parametrize(("state", "code"), [("VALID", 0), ("INVALID", 1), ("", 1)])
+def test_documented_wait_for_machines_of_aws_ends(page, tmp_path, state, code):
+    functions = re.search(r"^about\(\).*?(?=^create cellquilt)", page, re.DOTALL | re.MULTILINE)[0]
+    answers = f"*Reason*) echo no such type ;; *.status*) echo {state} ;; *queue*) touch queue ;;"
+    script = f'aws() {{ case "$*" in {answers} esac; }}\n{functions}\ncreate a m6i'
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, (tmp_path / "queue").exists()) == (code, code == 0)
+    assert done.stdout == ("no such type\n" if code else "")
+
+
 @pytest.mark.parametrize("profile", list(REQUIRED))
 def test_the_profile_itself_says_what_it_needs(repo, page, profile):
     text = (repo / "conf" / f"{profile}.config").read_text()
