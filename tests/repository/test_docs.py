@@ -19,7 +19,7 @@ from cellquilt.slides.ingest import Request, ingest
 
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
 # Of pipeline_info, which nextflow.config and main.nf name
-OF_THE_RUN = {"software_versions.yml", "execution_trace.txt", "execution_report.html"}
+OF_THE_RUN = {"cellquilt_software_mqc_versions.yml", "execution_trace.txt", "execution_report.html"}
 
 
 @pytest.fixture(scope="module")
