@@ -9,6 +9,7 @@ include { REFUSE          } from './modules/refuse/main'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
+include { versionsOf      } from './workflows/summaries'
 
 workflow {
     def options = checkParameters(params, workflow.commandLine, file("${projectDir}/nextflow_schema.json"))
@@ -40,8 +41,7 @@ workflow {
     }
 
     channel.topic('versions')
-        .map { process, tool, version -> "${process.tokenize(':').last()}:\n  ${tool}: '${version}'" }
         .unique()
-        .toSortedList()
-        .subscribe { versions -> file("${options.outdir}/pipeline_info/software_versions.yml").text = versions.join('\n') + '\n' }
+        .toSortedList { a, b -> a.toString() <=> b.toString() }
+        .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }
 }

@@ -83,3 +83,14 @@ def usageOf(process, sample, trace) {
     def traced = trace.readLines().findAll { line -> line.contains('=') }.collectEntries { line -> line.tokenize('=') }
     return [process.tokenize(':').last(), sample, traced.realtime ?: '', traced.'%cpu' ? traced.'%cpu'.toInteger() / 10 : '', traced.peak_rss ?: ''].join('\t')
 }
+
+// The versions of each process's software, from [process, tool, 'name version, name version ...'].
+// MultiQC shows them of a file whose name ends in _mqc_versions.yml
+def versionsOf(found) {
+    def processes = found.groupBy { process, _tool, _versions -> process.tokenize(':').last() }.sort()
+    return processes.collect { process, rows ->
+        def software = rows.collectMany { _process, _tool, versions -> versions.tokenize(',')*.tokenize(' ') }.unique()
+        def lines = software.groupBy { words -> words.first() }.collect { name, each -> "  ${name}: '${each*.last().join(', ')}'\n" }
+        "${process}:\n${lines.join('')}"
+    }.join('')
+}

@@ -20,7 +20,7 @@ from cellquilt.slides.ingest import Request, ingest
 
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
 # What no step writes: named in nextflow.config, main.nf and workflows/published.nf
-OF_THE_RUN = {"software_versions.yml", "execution_trace.txt", "execution_report.html"}
+OF_THE_RUN = {"cellquilt_software_mqc_versions.yml", "execution_trace.txt", "execution_report.html"}
 OF_THE_RUN |= {"files.json"}
 SOURCES = ("nextflow.config", "main.nf", "workflows/published.nf")
 
