@@ -230,7 +230,7 @@ def test_every_notice_is_described(repo, outputs_page):
     python = "".join(path.read_text() for path in (repo / "bin" / "cellquilt").rglob("*.py"))
     codes = set(re.findall(r"Notice\(\s*\"(\w+)\"", python))
     codes |= set(re.findall(r"\"(\w+)\": \(ChannelContent", python))
-    table = outputs_page[outputs_page.index("| `code` | what was noticed |") :].split("\n\n")[0]
+    table = outputs_page[outputs_page.index("| code | what was noticed |") :].split("\n\n")[0]
     rows = re.findall(r"^\| `(\w+)` ?(\*?)Q? \|", table, re.MULTILINE)
     assert {code for code, _ in rows} == codes
     assert {code for code, star in rows if star} == MINOR

@@ -272,7 +272,7 @@ def _labels(
         found = [None if label and _SLICE_LABEL.fullmatch(label) else label for label in found]
     elif tif.is_qpi:
         for page in pages:
-            xml = ElementTree.fromstring(page.description)
+            xml = ElementTree.fromstring(page.description or "<none/>")  # of a thumbnail
             found.append(xml.findtext("Biomarker") or xml.findtext("Name"))
     else:
         found = [_page_name(page) for page in pages]
