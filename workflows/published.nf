@@ -30,12 +30,12 @@ def closeRecords(records, refused) {
             interrupted(record)
         }
         else {
-            name in refused ? completed(record, 'refused', null) : completed(record, 'complete', record.slide)
+            name in refused ? completed(record, 'refused', null) : completed(record, 'complete', record.image)
         }
     }
 }
 
-// Of each record: its file, the folder of what it lists, the names that this can have, and the slide
+// Of each record: its file, the folder of what it lists, the names that this can have, and a sample's image
 def placesOf(options) {
     def outdir = file(options.outdir, glob: false)
     def names = new groovy.json.JsonSlurper().parseText(file("${projectDir}/assets/published.json").text)
@@ -43,26 +43,26 @@ def placesOf(options) {
         def folder = outdir.resolve(options.mode == 'train' ? 'training' : 'benchmark')
         return ['': [file: folder.resolve('files.json'), folder: folder, prefix: '', names: names[options.mode]]]
     }
-    def slides = slidesOf(options).collectEntries { slide -> slide instanceof Map ? [slide.id, [name: 'the generated tissue']] : [slide[0].id, slideOf(slide[1])] }
-    def samples = slides.collectEntries { sample, slide ->
+    def images = slidesOf(options).collectEntries { slide -> slide instanceof Map ? [slide.id, [name: 'the generated tissue']] : [slide[0].id, imageOf(slide[1])] }
+    def samples = images.collectEntries { sample, image ->
         def folder = outdir.resolve(sample)
         def own = names.sample.collect { name -> name.replace('<sample>', sample) }
-        [sample, [file: folder.resolve('files.json'), folder: folder, prefix: "${sample}/", names: own, sample: sample, slide: slide]]
+        [sample, [file: folder.resolve('files.json'), folder: folder, prefix: "${sample}/", names: own, sample: sample, image: image]]
     }
     return samples + ['': [file: outdir.resolve('pipeline_info/files.json'), folder: outdir, prefix: '', names: names.segment]]
 }
 
-def slideOf(image) {
-    return [name: image.name, bytes: image.size()]
+def imageOf(path) {
+    return [name: path.name, bytes: path.size()]
 }
 
 def isOfAnotherSlide(record) {
-    return record.before?.slide && record.before.slide != record.slide
+    return record.before?.image && record.before.image != record.image
 }
 
 def slideProblem(record) {
-    def slides = [record.before.slide, record.slide].collect { slide -> slide.bytes == null ? slide.name : "${slide.name} (${slide.bytes} bytes)" }
-    return "${record.folder.toUriString()} has the results of another slide: ${slides[0]}, and sample ${record.sample} is ${slides[1]}. Give another --outdir, name the sample differently, or replace them with --overwrite."
+    def images = [record.before.image, record.image].collect { image -> image.bytes == null ? image.name : "${image.name} (${image.bytes} bytes)" }
+    return "${record.folder.toUriString()} has the results of another slide: ${images[0]}, and sample ${record.sample} is ${images[1]}. Give another --outdir, name the sample differently, or replace them with --overwrite."
 }
 
 // A record on disk, or null. What it lists may be removed, so it must be below its folder
@@ -91,9 +91,9 @@ def isBelow(name) {
 def opened(record) {
     def files = earlierFiles(record)
     def foreign = filesOf(record, []) - files
-    def slide = isOfAnotherSlide(record) ? null : record.before?.slide
-    writeRecord(record.file, 'running', slide, files, foreign)
-    return record + [files: files, foreign: foreign, earlier_slide: slide, written: [].asSynchronized()]
+    def image = isOfAnotherSlide(record) ? null : record.before?.image
+    writeRecord(record.file, 'running', image, files, foreign)
+    return record + [files: files, foreign: foreign, earlier_image: image, written: [].asSynchronized()]
 }
 
 // Of a run that did not finish, what it published is in no list
@@ -102,18 +102,18 @@ def earlierFiles(record) {
     return !before ? [] : before.state in ['complete', 'refused'] ? before.files : filesOf(record, before.files) - (before.foreign ?: [])
 }
 
-// The slide is that of complete results, which are not to be replaced by another's
-def completed(record, state, slide) {
+// The image is that of complete results, which are not to be replaced by another's
+def completed(record, state, image) {
     def written = record.written.toSet()
     (record.files - written).each { name -> remove(record.folder, name) }
-    writeRecord(record.file, state, slide, written, [])
+    writeRecord(record.file, state, image, written, [])
 }
 
 // The earlier run's files stay, since they may be all that there is
 def interrupted(record) {
     def found = filesOf(record, record.files) - record.foreign
     if (record.written || found.toSet() != record.files.toSet()) {
-        writeRecord(record.file, 'incomplete', record.earlier_slide, found, record.foreign)
+        writeRecord(record.file, 'incomplete', record.earlier_image, found, record.foreign)
     }
     else if (record.before) {
         writeJson(record.file, record.before)
@@ -124,8 +124,8 @@ def interrupted(record) {
     }
 }
 
-def writeRecord(path, state, slide, files, foreign) {
-    def content = [run: workflow.runName, session: workflow.sessionId.toString(), state: state, slide: slide, files: files.sort(false)]
+def writeRecord(path, state, image, files, foreign) {
+    def content = [run: workflow.runName, session: workflow.sessionId.toString(), state: state, image: image, files: files.sort(false)]
     writeJson(path, foreign ? content + [foreign: foreign.sort(false)] : content)
 }
 

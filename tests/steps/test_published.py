@@ -137,7 +137,7 @@ def test_a_run_replaces_the_files_of_the_one_before(told):
         assert files(tree) == texts([*names, "sample.json"], text)
         found = record(tree)
         assert found["files"] == listed([*names, "sample.json"])
-        assert found["slide"] == {"name": "one.tif", "bytes": len("one.tif")}
+        assert found["image"] == {"name": "one.tif", "bytes": len("one.tif")}
         assert found["state"] == "complete" and set(found) - {"foreign"} == set(found)
 
 
@@ -173,7 +173,7 @@ def test_a_first_run_that_fails_lists_what_is_there(told):
     empty, failed = told["first fails"]
     assert empty == {}
     assert record(failed)["files"] == ["sample.json"]
-    assert record(failed)["slide"] is None
+    assert record(failed)["image"] is None
 
 
 def test_what_no_run_wrote_stays(told):
@@ -198,14 +198,14 @@ def test_another_slide_is_refused_until_it_may_overwrite(told):
         for sample, slide in {"a": "other.tif (9 bytes)", "b": "one.tif (14 bytes)"}.items()
     ]
     assert all(f"/results/{sample} has" in line for sample, line in zip("ab", lines, strict=True))
-    assert "refused" not in killed and record(killed)["slide"] is None
+    assert "refused" not in killed and record(killed)["image"] is None
     assert files(again) == {"sample.json": "D"}  # the user had said so before the kill
     assert "is one.tif (7 bytes)" in back["refused"]
 
 
 def test_a_slide_that_never_finished_is_no_other_slide(told):
     _, first, killed, refused = told["slide after kill"]
-    assert record(first)["slide"]["name"] == "one.tif"
+    assert record(first)["image"]["name"] == "one.tif"
     assert record(killed)["state"] == "running"
     assert "another slide: one.tif" in refused["refused"]
 
@@ -269,14 +269,14 @@ def test_records_list_exactly_what_real_runs_leave(pixels):
     assert pixels.finish(*ALL) == 0, pixels.said
     first = pixels.published()
     found = record_of(pixels.results, "demo")
-    assert found["state"] == "complete" and found["slide"] == {"name": "the generated tissue"}
+    assert found["state"] == "complete" and found["image"] == {"name": "the generated tissue"}
     assert found["files"] == on_disk(folder)
     of_the_run = record_of(pixels.results, "pipeline_info")["files"]
     multiqc = [f"multiqc/{path.name}" for path in (pixels.results / "multiqc").iterdir()]
     assert of_the_run == sorted([*multiqc, "report.html"])
 
     # as a kill leaves it, of a first run that has published all: what is its must be known by name
-    killed = found | {"state": "running", "slide": None, "files": []}
+    killed = found | {"state": "running", "image": None, "files": []}
     (folder / "files.json").write_text(json.dumps(killed))
     (folder / "mine.txt").write_text("mine")
     assert pixels.finish(*FEW, "-resume") == 0, pixels.said
@@ -317,6 +317,7 @@ def test_kills_of_nextflow_leave_no_file_of_another_run(pixels, tmp_path):
     options = {"all": ALL, "few": [*FEW, "--patch_size", "192"]}
     for run in runs.values():
         run.folder.mkdir()
+        (run.folder / "log").touch()
     for name, given in options.items():
         assert runs[name].finish(*given) == 0, runs[name].said
     killed = runs["killed"]
