@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from cellquilt import cli, outputs
+from cellquilt.cells import cell_table
 from cellquilt.handoff import stores
 from cellquilt.handoff.step_files import read_counts, read_patches, read_provenance
 from cellquilt.images.label_image import by_name
@@ -40,7 +41,8 @@ def main() -> None:
     rows = sample_report.read_cells(o.table, facts["sample"])
     found = summary.summarise(facts, counts, masks, truth, OVERLAY)
     patches, provenance = read_patches(o.patches, "STITCH"), read_provenance(o.provenance)
-    report = sample_report.describe(o.store, masks, rows, patches, counts, found, provenance)
+    own = cell_table.own_columns(cell_table.read_facts(o.table), o.table)
+    report = sample_report.describe(o.store, masks, rows, patches, counts, found, provenance, own)
 
     o.outdir.mkdir(parents=True, exist_ok=True)
     with outputs.whole(o.outdir / OVERLAY) as path:

@@ -2,6 +2,7 @@
 // Values from the command line arrive as strings on Nextflow 26, so types are settled here, once.
 
 include { architecturesOf } from './architectures'
+include { fileProblem ; stagingProblem } from './files'
 include { rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 
@@ -102,10 +103,9 @@ def otherProblems(options) {
 }
 
 def modelProblems(names) {
-    def files = names.collectEntries { name -> [name, file(name, glob: false)] }
-    def missing = files.findAll { _name, path -> !path.exists() }.keySet()
-    return missing.collect { name -> "--models ${name} does not exist; check the path." } +
-        repeatedOf(files.values()*.name).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
+    def problems = names.collectEntries { name -> [name, fileProblem(name, null)] }.findAll { _name, problem -> problem }
+    return problems.collect { name, problem -> "--models ${name} ${problem}" } +
+        repeatedOf(names.collect { name -> name.tokenize('/').last() }).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
 }
 
 def helpOf(schema) {

@@ -5,7 +5,7 @@ process EXPORT {
     container 'cellquilt/export:0.1.0'
 
     input:
-    tuple val(meta), path(table), path(masks, stageAs: 'masks/*')
+    tuple val(meta), path(table, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*')
 
     output:
     tuple val(meta), path("${meta.id}/{quantification/*.csv,markers.csv,qc/params.yml}"), emit: csv, optional: true
@@ -20,7 +20,7 @@ process EXPORT {
     script:
     def args = task.ext.args ?: ''
     """
-    export.py --table ${table} --masks masks/* --outdir ${meta.id} ${args}
+    export.py --table ${table} --masks _masks/* --outdir ${meta.id} ${args}
     """
 
     stub:

@@ -120,7 +120,7 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
     truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
     summary = summarise(facts, counts, masks, truth, "overlay.png")
-    report = describe(store, masks, rows, patches, counts, summary, provenance)
+    report = describe(store, masks, rows, patches, counts, summary, provenance, {})
     named = {"sample": kind, "summary": summary | {"sample": kind}}
     return json.loads(json.dumps(report | named))
 

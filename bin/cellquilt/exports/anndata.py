@@ -36,14 +36,17 @@ def table(cells: Cells) -> anndata.AnnData:
     AnnData
         ``X`` : (cells, channels) float32, means in the cell; ``layers`` nucleus and cytoplasm,
         where both compartments were segmented. ``obs`` : all else that is known of each cell,
-        with the id as name. ``var`` : channels by unique name. ``obsm["spatial"]`` : (cells, 2)
+        with the id as name, and of the user's columns "/" in a name, which would be a folder of
+        the file, as "_". ``var`` : channels by unique name. ``obsm["spatial"]`` : (cells, 2)
         float64, x and y of the centroid in pixels, from the centre of the first pixel.
         ``uns["spatialdata_attrs"]`` : what links it to labels named as `region` says.
         ``uns["cellquilt"]`` : sample, segmenter, pixel size, version, and provenance as JSON.
     """
     facts, of = cells.facts, cells.compartment
     index = cells.rows[INSTANCE_KEY].astype(str).astype(object).to_numpy()
-    obs = pd.DataFrame({name: _plain(column) for name, column in cells.rows.items()})
+    obs = pd.DataFrame(
+        {name.replace("/", "_"): _plain(column) for name, column in cells.rows.items()}
+    )
     for name, value in (("sample", facts["sample"]), (REGION_KEY, region(of))):
         codes = np.zeros(len(obs), np.int8)
         obs[name] = pd.Categorical.from_codes(codes, pd.Index([value], dtype=object))

@@ -18,6 +18,12 @@ from . import anndata
 from .zarr_pyramid import CHUNK, fill_pyramid
 
 
+def valid_name(name: str) -> str:
+    """Return the name of a column as SpatialData allows it: of letters, digits, ``_-.``."""
+    allowed = "".join(c if c.isalnum() or c in "_-." else "_" for c in name)
+    return allowed.lstrip("_") or name
+
+
 def write(cells: Cells, folder: Path) -> Path:
     """Write ``zarr/<sample>.sdata.zarr``.
 
@@ -31,7 +37,9 @@ def write(cells: Cells, folder: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image_mpp = cells.facts["image_mpp"]
     to_um = {"global": Scale([image_mpp, image_mpp], axes=("x", "y"))}
-    elements = {"table": TableModel.parse(anndata.table(cells))}
+    table = anndata.table(cells)
+    table.obs = table.obs.rename(columns=valid_name)
+    elements = {"table": TableModel.parse(table)}
     for name, mask in cells.masks.items():
         factors = [2] * (len(pyramid_steps(mask.shape, CHUNK[0])) - 1)
         elements[anndata.region(name)] = Labels2DModel.parse(

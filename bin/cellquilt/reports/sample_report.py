@@ -56,6 +56,7 @@ def describe(
     counts: dict,
     summary: dict,
     provenance: dict,
+    columns: dict,
 ) -> dict:
     """Return the contents of report.json.
 
@@ -75,11 +76,13 @@ def describe(
         From `summary.summarise`.
     provenance : dict
         provenance.json.
+    columns : dict
+        The user's, see `cell_table.own_columns`.
 
     Returns
     -------
     dict
-        ``sample``; ``segmenter``; ``objects``, cells or, without cells, nuclei: what is counted in
+        ``sample``; ``columns``; ``segmenter``; ``objects``, cells or, without cells, nuclei: what is counted in
         patches and crops, and ``density_per_mm2`` of the whole slide; ``image``, INGEST's facts of
         it; ``summary``; ``n_by_status``, None of a single compartment; ``n_disputed_px``;
         ``patches``, see `patch_states`; ``distributions``, see there; ``pictures``: ``slide``,
@@ -95,6 +98,7 @@ def describe(
         return {
             "cellquilt": __version__,
             "sample": facts["sample"],
+            "columns": columns,
             "segmenter": counts.get("segmenter", DEFAULT),
             "objects": counted(patches).removeprefix("n_"),
             "image": {
