@@ -8,12 +8,15 @@ def fileOf(name, folder) {
 
 // What is wrong with a file, or null
 def fileProblem(name, folder) {
+    def problem = pathProblem(name, folder)
+    return problem ?: (fileOf(name, folder).isDirectory() ? 'is a folder; give a file.' : null)
+}
+
+// The same of a file or a folder
+def pathProblem(name, folder) {
     try {
         def path = fileOf(name, folder)
-        if (!path.exists()) {
-            return 'does not exist; check the path, and that it can be read from here.'
-        }
-        return path.isDirectory() ? 'is a folder; give a file.' : stagingProblem(path)
+        return path.exists() ? stagingProblem(path) : 'does not exist; check the path, and that it can be read from here.'
     }
     catch (Exception failure) {
         // a bucket that is not there, or not open to this user; a scheme that nothing here can read
