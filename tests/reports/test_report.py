@@ -199,6 +199,14 @@ def test_hostile_names_are_text(samples):
     assert text_of(page).count(HOSTILE) > 8
 
 
+def test_own_columns_are_in_the_samples_section(samples):
+    own = {"patient": 7, "stage": HOSTILE, "dose": 1.5, "age": None, "site": "", "weight": 54.0}
+    sample = samples["both"] | {"columns": own}
+    text = text_of(page_of([sample]))
+    assert f"patient: 7; stage: {HOSTILE}; dose: 1.5; age: –; site: –; weight: 54" in text
+    assert "patient" not in text_of(page_of([samples["both"]]))
+
+
 def test_equal_input_in_any_order_gives_an_equal_page(samples):
     first = run_report.render(list(samples.values()))
     again = run_report.render(list(json.loads(json.dumps(samples)).values())[::-1])
