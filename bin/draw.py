@@ -42,7 +42,8 @@ def main() -> None:
     found = summary.summarise(facts, counts, masks, truth, OVERLAY)
     found["notices"] += cell_table.read_facts(o.table).get("notices", [])
     patches, provenance = read_patches(o.patches, "STITCH"), read_provenance(o.provenance)
-    report = sample_report.describe(o.store, masks, rows, patches, counts, found, provenance)
+    own = cell_table.own_columns(cell_table.read_facts(o.table), o.table)
+    report = sample_report.describe(o.store, masks, rows, patches, counts, found, provenance, own)
 
     o.outdir.mkdir(parents=True, exist_ok=True)
     with outputs.whole(o.outdir / OVERLAY) as path:

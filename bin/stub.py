@@ -188,7 +188,7 @@ def draw(o) -> None:
     counts = {"n_cells": 2, "n_nuclei": 2, "n_matched": 2}
     masks = f"segmentation/{o.segmenter}-{o.sample}"
     write_json(o.outdir / "summary.json", sample=o.sample, segmentation=masks, **counts)
-    write_json(o.outdir / "report.json", sample=o.sample)
+    write_json(o.outdir / "report.json", sample=o.sample, columns={})
 
 
 def report(o) -> None:

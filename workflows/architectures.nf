@@ -2,9 +2,6 @@
 
 // Those of a file, or what is wrong with it
 def architecturesOf(path) {
-    if (!path.isFile()) {
-        return [problem: 'is not a file; check the path']
-    }
     try {
         def table = yamlOf(path)
         return table instanceof Map

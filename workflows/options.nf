@@ -3,6 +3,7 @@
 
 include { architecturesOf } from './architectures'
 include { helpOf } from './help'
+include { fileProblem ; pathProblem } from './files'
 include { rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { writtenNames } from './sources'
@@ -97,6 +98,10 @@ def trainingProblems(options) {
 
 def architectureProblems(options) {
     def known = architecturesOf(file("${projectDir}/bin/cellquilt/pixelcnn/architectures.yaml")).names
+    def unread = options.architecture_file ? fileProblem(options.architecture_file, null) : null
+    if (unread) {
+        return ["--architecture_file ${options.architecture_file} ${unread}"]
+    }
     def own = options.architecture_file ? architecturesOf(file(options.architecture_file, glob: false)) : [names: []]
     if (own.problem) {
         return ["--architecture_file ${options.architecture_file} ${own.problem}."]
@@ -117,7 +122,9 @@ def segmentationProblems(options) {
 // Mesmer may not be used without accepting its licence; networks trained here are free of it
 def mesmerProblems(options) {
     log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
-    return options.accept_mesmer_license ? [] : ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
+    def problem = options.mesmer_model ? pathProblem(options.mesmer_model, null) : null
+    def problems = problem ? ["--mesmer_model ${options.mesmer_model} ${problem}"] : []
+    return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
 }
 
 // What Mesmer alone has
@@ -130,8 +137,7 @@ def otherProblems(options) {
 }
 
 def modelProblems(names) {
-    def files = names.collectEntries { name -> [name, file(name, glob: false)] }
-    def missing = files.findAll { _name, path -> !path.exists() }.keySet()
-    return missing.collect { name -> "--models ${name} does not exist; check the path." } +
-        repeatedOf(files.values()*.name).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
+    def problems = names.collectEntries { name -> [name, fileProblem(name, null)] }.findAll { _name, problem -> problem }
+    return problems.collect { name, problem -> "--models ${name} ${problem}" } +
+        repeatedOf(names.collect { name -> name.tokenize('/').last() }).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
 }

@@ -1,86 +1,139 @@
 // The slides that a user names, as rows: those of --input, or --image as the only one.
 // What a samplesheet has, and what each column must be, is in assets/schema_input.json alone.
 
+include { fileOf ; fileProblem } from './files'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
+include { isSlipOf ; plainName } from './spelling'
+include { tableOf } from './table'
 
-// The rows, checked: of each column the value, files as paths
+// The rows, checked: of each column the value, files as paths, and in columns those of a user's own
 def rowsOf(options) {
     if (!options.image && !options.input) {
         return []
     }
     def rules = rulesOf(options.mode)
-    def sheet = options.image ? null : file(options.input, glob: false)
-    def rows = sheet ? sheetRows(sheet, rules) : [imageRow(options)]
-    def places = rows.indices.collect { index -> sheet ? "${sheet.name}, row ${index + 2}" : '--image' }
-    def placed_rows = [places, rows].transpose()
-    def repeats = sheet ? repeatProblems(sheet.name, rows, rules) : []
-    refuse(repeats + placed_rows.collectMany { place, row -> placed(place, rowProblems(row, rules, sheet, options)) })
-    placed_rows.collectMany { place, row -> placed(place, rowWarnings(row, options)) }.each { warning -> log.warn(warning) }
-    def values = rows.collect { row -> rules.columns.collectEntries { name, column -> [name, valueOf(textOf(row[name]), column, sheet)] } }
+    def sheet = options.image ? [rows: [imageRow(options)], own: [], problems: []] : sheetOf(options, rules)
+    def given = sheet.rows*.cells
+    refuse(sheet.problems + sheet.rows.collectMany { row -> placed(row, row.problems + rowProblems(row.cells, rules, sheet, options)) })
+    sheet.rows.collectMany { row -> placed(row, rowWarnings(row.cells, options)) }.each { warning -> log.warn(warning) }
+    def values = given.collect { row -> rules.columns.collectEntries { name, column -> [name, valueOf(textOf(row[name]), column, sheet.folder)] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    return values
+    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own] }
 }
 
-def placed(place, sentences) {
-    return sentences.collect { sentence -> "${place}: ${sentence}" }
+def placed(row, sentences) {
+    return sentences.collect { sentence -> "${row.place}: ${sentence}".replaceAll(/\p{Cntrl}+/, ' ') }
 }
 
-// Of a samplesheet of this mode: its columns in their order, those that it must have, those that tell rows apart
+// Of a samplesheet of this mode: its columns in their order, those that it must have, those that tell
+// rows apart, those of other modes, and what a user's own may not be called
 def rulesOf(mode) {
     def schema = schemaOf(file("${projectDir}/assets/schema_input.json"))
     def kind = schema['$defs'].values().find { sheet -> mode in sheet.modes }.items
+    def columns = schema.items.properties.findAll { name, _column -> !kind.properties || kind.properties[name] != false }
     return [
-        columns: schema.items.properties.findAll { name, _column -> !kind.properties || kind.properties[name] != false },
+        columns: columns,
         required: schema.items.required + (kind.required ?: []),
         unique: schema.uniqueEntries,
+        elsewhere: (schema.items.properties - columns).collectEntries { name, _column -> [name, schema['$defs'].values().find { sheet -> !sheet.items.properties }.modes[0]] },
+        reserved: schema.items.propertyNames.not.anyOf,
     ]
 }
 
 def imageRow(options) {
-    def name = file(options.image, glob: false).name.replaceAll(/(?i)\.(ome\.)?(tiff?|btf|tf8|qptiff)$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_')
-    return options.subMap(['image', 'labels', 'nuclear', 'membrane']) + [sample: options.sample ?: name]
+    def name = options.image.tokenize('/').last().replaceAll(/(?i)\.(ome\.)?(tiff?|btf|tf8|qptiff)$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_').replaceAll(/^[._-]+/, '')
+    def cells = options.subMap(['image', 'labels', 'nuclear', 'membrane']) + [sample: options.sample ?: name ?: 'sample']
+    return [place: '--image', cells: cells, problems: []]
 }
 
-// The rows of a samplesheet as they stand in it, once it has the columns of its kind
-def sheetRows(sheet, rules) {
-    def lines = linesOf(sheet)
-    def names = lines ? lines[0].tokenize(',').collect { name -> name.replaceAll(/["\s]/, '') } : []
-    def twice = repeatedOf(names).keySet()
-    refuse(twice ? ["${sheet.name}: column ${twice.join(', ')} occurs twice; give each once."] : [])
-    def rows = lines.size() > 1 ? sheet.splitCsv(header: true, strip: true, quote: '"') : []
-    refuse(headerProblems(sheet.name, rows, rules))
-    return rows
-}
-
-// As spreadsheets write them: with a byte order mark, and blank lines at the end
-def linesOf(sheet) {
-    refuse(sheet.exists() ? [] : ["--input ${sheet} does not exist; check the path."])
-    def text = new String(sheet.bytes, 'UTF-8').replace('\uFEFF', '')
-    refuse(text.contains('\uFFFD') ? ["${sheet.name}: is not text in UTF-8; save it as 'CSV UTF-8'."] : [])
-    return text.readLines().findAll { line -> line.trim() }
-}
-
-def headerProblems(name, rows, rules) {
-    def known = rules.columns.keySet()
-    def header = rows ? rows[0].keySet() : []
-    def missing = known.findAll { column -> column in rules.required && !(column in header) }
-    def unknown = header - known
-    if (rows && !missing && !unknown) {
-        return []
+// The rows as they stand in the samplesheet, and what is wrong with it as a whole
+def sheetOf(options, rules) {
+    def missing = fileProblem(options.input, null)
+    refuse(missing ? ["--input ${options.input} ${missing}"] : [])
+    def path = file(options.input, glob: false)
+    def table = tableOf(path, rules.columns.keySet())
+    refuse(table.problem ? ["${path.name}: ${table.problem}"] : [])
+    def rows = table.rows.collect { record ->
+        def columns = [table.header, record.cells].transpose().findAll { name, _text -> name }
+        def surplus = record.cells.indexed().findAll { index, text -> text && !table.header[index] }.values()
+        def texts = columns.collectEntries { name, text -> [name, table.decimal_comma && rules.columns[name]?.type == 'number' ? withPoint(text) : text] }
+        [
+            place: "${path.name}, row ${record.line}",
+            line: record.line,
+            cells: texts,
+            problems: surplus ? ["has ${record.cells.size()} values for ${table.header.findAll { name -> name }.size()} columns: '${surplus.join("', '")}' is in none. Channels are separated by ';', and a value with the table's own separator in it needs quotes."] : [],
+        ]
     }
-    def what = !rows ? 'no rows' : missing ? "no column ${missing.join(', ')}" : "unknown column ${unknown.join(', ')}"
-    return ["${name}: ${what}; a samplesheet has the columns ${known.join(',')} (${(known - rules.required).join(', ')} may be missing), and one row per slide."]
+    def own = table.header.findAll { name -> name && !rules.columns.containsKey(name) && rows.any { row -> row.cells[name] } }
+    if (own && options.mode != 'segment') {
+        log.info("${path.name}: --mode ${options.mode} ignores the column${own.size() > 1 ? 's' : ''} ${own.join(', ')}.")
+    }
+    return [
+        rows: rows,
+        own: own,
+        folder: path.parent,
+        decimal_comma: table.decimal_comma,
+        header: table.header,
+        problems: (headerProblems(table.header, rows, rules) + repeatProblems(rows, rules)).collect { problem -> "${path.name}: ${problem}".replaceAll(/\p{Cntrl}+/, ' ') },
+    ]
 }
 
-def repeatProblems(name, rows, rules) {
+// A number with a decimal comma, with a point
+def withPoint(text) {
+    return text ==~ /[+-]?\d*,\d+/ ? text.replace(',', '.') : text
+}
+
+def headerProblems(header, rows, rules) {
+    def known = rules.columns.keySet()
+    def names = header.findAll { name -> name }
+    def missing = known.findAll { column -> column in rules.required && !(column in names) }
+    def what = (rows ? [] : ['no rows']) + (missing ? ["no column ${missing.join(', ')}"] : [])
+    def shape = "a samplesheet has the columns ${known.join(',')} (${(known - rules.required).join(', ')} may be missing), further ones of your own, and one row per slide."
+    def twice = names.countBy { name -> name }.findAll { _name, count -> count > 1 }.keySet()
+    def alike = names.toUnique().groupBy { name -> plainName(name) }.values().findAll { same -> same.size() > 1 && !same.any { name -> name in known } }
+    return (what ? ["${what.join(', ')}; ${shape}"] : []) +
+        twice.collect { name -> "column ${name} occurs twice; give each once." } +
+        alike.collect { same -> "columns ${same.join(', ')} have all but the same name; rename one." } +
+        names.toUnique().findAll { name -> !(name in known) }.collect { name -> nameProblem(name, names, rules) }.findAll { problem -> problem }
+}
+
+// A user's own column must not be a mistyped one, nor have the name of another in the results
+def nameProblem(name, names, rules) {
+    if (name in rules.elsewhere) {
+        return "column ${name} is for --mode ${rules.elsewhere[name]}; add that, or leave it out."
+    }
+    def meant = rules.columns.keySet().find { known -> resembles(name, known, rules.columns[known], names) }
+    if (meant) {
+        return "unknown column ${name}; did you mean ${meant}? A column of your own needs a name that differs more."
+    }
+    def is_reserved = rules.reserved.any { rule -> rule.pattern ? name.toLowerCase() =~ rule.pattern : name.toLowerCase() in rule['enum'] }
+    return is_reserved || !plainName(name) ? "column ${name} would be mistaken for one of the results'; rename it, for example slide_${plainName(name) ?: 'note'}." : null
+}
+
+// A name that is nearly a known one, or that may stand for one that the samplesheet lacks
+def resembles(name, known, column, names) {
+    if (isSlipOf(name, known)) {
+        return true
+    }
+    def stands_for = plainName(name).contains(plainName(known)) || known.tokenize('_').contains(plainName(name)) || isSlipOf(name, column.title ?: known)
+    return !(known in names) && stands_for
+}
+
+def repeatProblems(rows, rules) {
     return rules.unique.collectMany { column ->
-        repeatedOf(rows*.get(column).findAll { value -> value }).collect { value, count -> "${name}: ${column} ${value} occurs ${count} times; every row needs a unique name." }
+        def same = rows.findAll { row -> row.cells[column] }.groupBy { row -> row.cells[column].toLowerCase() }.values().findAll { group -> group.size() > 1 }
+        same.collect { group ->
+            def names = group.collect { row -> row.cells[column] }.toUnique()
+            def what = names.size() == 1 ? "${column} ${names[0]} occurs ${group.size()} times" : "${column} ${names.join(', ')} differ only in capitals, which not every disk keeps apart"
+            "${what} (rows ${group*.line.join(', ')}); every row needs a unique name."
+        }
     }
 }
 
 def rowProblems(row, rules, sheet, options) {
     def problems = rules.columns
-        .collect { name, column -> cellProblem(name, textOf(row[name]), column, name in rules.required, sheet) }
+        .findAll { name, _column -> !sheet.header || name in sheet.header || !(name in rules.required) }
+        .collect { name, column -> cellProblem(name, textOf(row[name]), column, name in rules.required, sheet.folder) }
         .findAll { problem -> problem }
     if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && options.segmenter == 'mesmer') {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
@@ -88,9 +141,12 @@ def rowProblems(row, rules, sheet, options) {
     return problems
 }
 
-def cellProblem(name, text, column, is_required, sheet) {
+def cellProblem(name, text, column, is_required, folder) {
     if (text == '' && !is_required) {
         return null
+    }
+    if (text.toLowerCase() in (column.not ? column.not['enum'] : [])) {
+        return "${name} '${text}' is the name of a file or folder of the run itself; choose another${folder ? '' : ', with --sample'}."
     }
     def expected = text == '' ? 'empty' : expectedOf(text, column)
     if (expected && column.errorMessage) {
@@ -99,7 +155,8 @@ def cellProblem(name, text, column, is_required, sheet) {
     if (expected) {
         return text == '' ? "no ${column.title} is named. ${column.description}." : "${name} '${text}' is not ${expected}. ${column.description}."
     }
-    return column.exists && !fileOf(text, sheet).exists() ? "${name} ${text} does not exist; check the path, and that it can be read from here." : null
+    def problem = column.exists ? fileProblem(text, folder) : null
+    return problem ? "${name} ${text} ${problem}" : null
 }
 
 // Something to learn from, and something for the test
@@ -121,13 +178,21 @@ def rowWarnings(row, options) {
     return warnings
 }
 
-def valueOf(text, column, sheet) {
+def valueOf(text, column, folder) {
     def given = text ?: textOf(column.default)
-    return given && column.format == 'file-path' ? fileOf(given, sheet) : typed(given, column)
+    return given && column.format == 'file-path' ? fileOf(given, folder) : typed(given, column)
 }
 
-// Relative paths of a samplesheet count from its own folder, or else from where the run started
-def fileOf(name, sheet) {
-    def beside = sheet ? sheet.parent.resolve(name) : null
-    return beside && beside.exists() ? beside : file(name, glob: false)
+// Of each row, a user's own columns: numbers where a column has nothing else, and text. What is
+// missing is null among numbers, and '' in text. A number that would lose digits, as of an id, is text.
+def ownColumns(rows, sheet) {
+    def columns = sheet.own.collectEntries { name ->
+        def given = rows.collect { row -> textOf(row[name]) }
+        def texts = sheet.decimal_comma ? given.collect { text -> withPoint(text) } : given
+        def filled = texts.findAll { text -> text }
+        def is_whole = texts.every { text -> text ==~ /-?(0|[1-9]\d{0,14})/ }
+        def is_number = filled.every { text -> text ==~ /-?(0|[1-9]\d{0,14})?(\.\d{1,14})?([eE][+-]?\d{1,2})?/ && text.isBigDecimal() }
+        [name, is_whole ? texts*.toLong() : is_number ? texts.collect { text -> text ? text as Double : null } : given]
+    }
+    return rows.indices.collect { index -> columns.collectEntries { name, values -> [name, values[index]] } }
 }

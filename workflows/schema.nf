@@ -29,6 +29,9 @@ def expectedOf(text, property) {
     if (property['enum'] && !(text in property['enum'])) {
         return "one of ${property['enum'].join(', ')}"
     }
+    if (property.maxLength && text.size() > property.maxLength) {
+        return "at most ${property.maxLength} letters long"
+    }
     return property.pattern && !(text ==~ property.pattern) ? "of the form ${property.pattern.replaceAll(/(?<!\[)\^|\$/, '')}" : null
 }
 

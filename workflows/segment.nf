@@ -2,7 +2,7 @@
 // A slide is passed as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
 include { modelsOf } from './networks'
-include { slidesOf } from './slides'
+include { columnsOf ; slidesOf } from './slides'
 include { refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
@@ -41,6 +41,7 @@ workflow SEGMENTATION {
             .join(MASKS.out.uncertified)
             .join(MASKS.out.matches)
             .join(MASKS.out.masks)
+            .join(channel.fromList(columnsOf(options)))
     )
     EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks))
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }

@@ -5,6 +5,11 @@ def slidesOf(options) {
     return options.demo ? [generatedSlide('demo', options)] : options.rows.collect { row -> [metaOf(row, options), row.image] }
 }
 
+// What else the user says of each slide, as [meta, columns]: beside meta, so that it changes no other step
+def columnsOf(options) {
+    return options.demo ? [[generatedSlide('demo', options), [:]]] : options.rows.collect { row -> [metaOf(row, options), row.columns] }
+}
+
 // The slides to learn from as [meta, image, labels]; meta.split tells what each is for
 def examplesOf(options) {
     return options.rows.collect { row -> [metaOf(row, options) + [split: row.split], row.image, row.labels] }

@@ -15,6 +15,12 @@ def nearestOf(name, known) {
     }.toList()
 }
 
+// Whether one is the other with a letter mistyped, or two in a long name
+def isSlipOf(name, other) {
+    def plain = plainName(other)
+    return distanceOf(plainName(name), plain) <= (plain.size() > 6 ? 2 : plain.size() > 3 ? 1 : 0)
+}
+
 // Letters to insert, delete or change; two neighbours that are swapped count half
 def distanceOf(one, other) {
     return org.codehaus.groovy.runtime.MethodRankHelper.damerauLevenshteinDistance(one.toList().toArray(), other.toList().toArray()) / 10

@@ -5,7 +5,7 @@ process COMPARE {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(cards), path(curves), path(probabilities)
+    tuple val(meta), path(cards, stageAs: '_inputs/*'), path(curves, stageAs: '_inputs/*'), path(probabilities, stageAs: '_inputs/*')
 
     output:
     tuple val(meta), path("${meta.id}/comparison.csv"), emit: table, topic: published_of_run

@@ -5,7 +5,7 @@ process DRAW {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(store), path(table), path(patches), path(provenance), path(counts, stageAs: 'counts/*'), path(masks, stageAs: 'masks/*'), path(truth, stageAs: 'truth/*')
+    tuple val(meta), path(store, stageAs: '_inputs/*'), path(table, stageAs: '_inputs/*'), path(patches, stageAs: '_inputs/*'), path(provenance, stageAs: '_inputs/*'), path(counts, stageAs: '_counts/*'), path(masks, stageAs: '_masks/*'), path(truth, stageAs: '_truth/*')
 
     output:
     tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay, topic: published, optional: true
@@ -19,7 +19,7 @@ process DRAW {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    draw.py --store ${store} --table ${table} --patches ${patches} --provenance ${provenance} --counts counts/* --masks masks/* --truth ${truth} --outdir ${meta.id} ${refusal} ${args}
+    draw.py --store ${store} --table ${table} --patches ${patches} --provenance ${provenance} --counts _counts/* --masks _masks/* --truth ${truth} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -5,7 +5,7 @@ process EVALUATE {
     container 'cellquilt/evaluate:0.1.0'
 
     input:
-    tuple val(meta), path(image), path(facts), path(matches), path(metrics), path(masks, stageAs: 'masks/*')
+    tuple val(meta), path(image, stageAs: '_slide/*'), path(facts, stageAs: '_inputs/*'), path(matches, stageAs: '_inputs/*'), path(metrics, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*')
 
     output:
     tuple val(meta), path("${meta.id}/evaluation.json"), emit: evaluation, topic: published, optional: true
@@ -17,7 +17,7 @@ process EVALUATE {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    evaluate.py --image ${image} --facts ${facts} --cell masks/cell_original.ome.tif --nucleus masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${refusal} ${args}
+    evaluate.py --image ${image} --facts ${facts} --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

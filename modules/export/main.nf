@@ -5,7 +5,7 @@ process EXPORT {
     container 'cellquilt/export:0.1.0'
 
     input:
-    tuple val(meta), path(table), path(masks, stageAs: 'masks/*')
+    tuple val(meta), path(table, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*')
 
     output:
     tuple val(meta), path("${meta.id}/{quantification/*.csv,markers.csv,qc/params.yml}"), emit: csv, topic: published, optional: true
@@ -22,7 +22,7 @@ process EXPORT {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    export.py --table ${table} --masks masks/* --outdir ${meta.id} ${refusal} ${args}
+    export.py --table ${table} --masks _masks/* --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -9,7 +9,7 @@ process INGEST {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(image)
+    tuple val(meta), path(image, stageAs: '_slide/*')
 
     output:
     tuple val(meta), path("${meta.id}/normalised.zip"), emit: store, optional: true

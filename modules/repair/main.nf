@@ -5,7 +5,7 @@ process REPAIR {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(facts), path(masks), path(uncertified)
+    tuple val(meta), path(facts, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*'), path(uncertified, stageAs: '_inputs/*')
 
     output:
     tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, topic: published, optional: true
@@ -22,7 +22,7 @@ process REPAIR {
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def certificates = uncertified ? "--uncertified ${uncertified}" : ''
     """
-    repair.py --cell cell_original.ome.tif --nucleus nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --outdir ${meta.id} ${refusal} ${args}
+    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

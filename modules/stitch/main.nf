@@ -5,7 +5,7 @@ process STITCH {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(facts), path(patches), path(labels, stageAs: 'labels/*')
+    tuple val(meta), path(facts, stageAs: '_inputs/*'), path(patches, stageAs: '_inputs/*'), path(labels, stageAs: '_labels/*')
 
     output:
     tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, topic: published, optional: true

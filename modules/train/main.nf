@@ -7,7 +7,7 @@ process TRAIN {
 
     input:
     tuple val(meta), path(stores, stageAs: 'slide*/*'), path(labels, stageAs: 'labels*/*')
-    path architectures
+    path architectures, stageAs: '_architectures/*'
 
     output:
     tuple val(meta), path("networks/${meta.id}.keras"), emit: model, topic: published_of_run

@@ -174,6 +174,36 @@ def write_slide(path: Path, image: np.ndarray, names: list[str]) -> Path:
     return path
 
 
+def test_own_columns_have_one_value_in_all_rows(codex, tmp_path):
+    slide, masks, matches, path = codex
+    own = cell_table.read_columns('{"id": 12, "dose": 1.0, "age": null, "stage": "II", "t n": ""}')
+    table = quantified(tmp_path / "own.parquet", slide, masks, matches, 0.37745, own=own)
+    rows = pq.read_table(table)
+    types = dict(zip(own, map(str, rows.select(list(own)).schema.types), strict=True))
+    assert types == {
+        **{"id": "int64", "dose": "double", "age": "double"},
+        **{"stage": "string", "t n": "string"},
+    }
+    for name, value in (own | {"t n": None}).items():
+        assert set(rows[name].to_pylist()) == {value}
+    assert cell_table.own_columns(cell_table.read_facts(table), table) == own
+    assert rows.drop_columns(list(own)).equals(pq.read_table(path))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": [1]}', '{"a": true}', f'{{"a": {1 << 63}}}'])
+def test_own_columns_that_are_none_are_refused(text):
+    with pytest.raises(DataError, match="--columns: "):
+        cell_table.read_columns(text)
+
+
+@pytest.mark.parametrize("column", [0, 9, -1])
+def test_own_columns_named_like_one_of_the_table_are_refused(column, codex, tmp_path):
+    slide, masks, matches, path = codex
+    name = pq.read_schema(path).names[column]
+    with pytest.raises(DataError, match=f"column {re.escape(name)} is one of the table of cells"):
+        quantified(tmp_path / "x.parquet", slide, masks, matches, 0.37745, own={name: 1})
+
+
 def test_channels_of_one_name_stay_distinct(tmp_path):
     image = np.stack([np.full(SQUARES.shape, k, np.uint16) for k in range(4)])
     slide = write_slide(tmp_path / "s.ome.tif", image, ["CD4", "CD4", "CD4_2", "CD4"])

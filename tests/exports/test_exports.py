@@ -76,7 +76,7 @@ class Sample:
         return found.set_axis(["x", "y", "area", "mean"], axis=1)
 
 
-def measure(folder, image, names, masks):
+def measure(folder, image, names, masks, **options):
     """Measure an image (channels, height, width); return the table and the masks' paths.
 
     Of both compartments these are matched, of one it is taken as it is.
@@ -87,11 +87,11 @@ def measure(folder, image, names, masks):
     tifffile.imwrite(slide, image, ome=True, photometric="minisblack", metadata=metadata)
     if len(masks) == 2:
         paths, matches = repaired(folder, masks["cell"], masks["nucleus"], MPP)
-        return quantified(table, slide, paths, matches, MPP), paths
+        return quantified(table, slide, paths, matches, MPP, **options), paths
     ((name, labels),) = masks.items()
     path = folder / f"{name}.ome.tif"
     write_label_image(path, labels.astype(np.uint32), MPP, name)
-    return quantified(table, slide, {name: path}, None, MPP), {name: path}
+    return quantified(table, slide, {name: path}, None, MPP, **options), {name: path}
 
 
 def squares(*corners, side=9, shape=(60, 70)):
@@ -365,6 +365,27 @@ def test_equal_input_gives_equal_files(tissue, tmp_path):
     tissue.write(*exports.FORMATS)  # over those that are there
     tissue.write(*exports.FORMATS, folder=tmp_path / "again")
     assert files_of(tissue.folder) == first == files_of(tmp_path / "again")
+
+
+def test_own_columns_follow_in_every_table(tmp_path):
+    """A name that a format does not allow is changed there alone."""
+    own = {"patient": 7, "dose": 1.5, "age": None, "Tumor stage": "II", "T/N": "", "CD4": "yes"}
+    image, names, masks = SLIDES["one cell"]
+    table, paths = measure(tmp_path / "in", image, names, masks, own=own)
+    sample = Sample(image, table, paths, "matched", tmp_path / "out")
+    sample.write("csv", "h5ad", "spatialdata")
+
+    text = pd.read_csv(csv_of(sample), keep_default_na=False)
+    named = ["patient", "dose", "age", "Tumor stage", "T/N", "CD4_4"]
+    assert list(text)[list(text).index("Orientation") + 1 :] == named
+    assert text[named].iloc[0].tolist() == [7, 1.5, "", "II", "", "yes"]
+    plain = h5ad_of(sample).obs
+    sdata = spatialdata.read_zarr(zarr_of(sample, "sdata"))["table"].obs
+    for obs, stage in ((plain, "Tumor stage"), (sdata, "Tumor_stage")):
+        assert obs["patient"].dtype == "int64" and obs["patient"].iloc[0] == 7
+        assert obs["dose"].dtype == obs["age"].dtype == "float64" and np.isnan(obs["age"].iloc[0])
+        assert obs[stage].tolist() == ["II"] and obs["CD4"].tolist() == ["yes"]
+        assert obs["T_N"].isna().all()
 
 
 def test_pyramid_takes_every_second_pixel_across_rows_of_chunks(tmp_path):

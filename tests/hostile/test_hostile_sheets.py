@@ -23,7 +23,8 @@ WRONG = {
         HEADER + "".join(f"{name},a.ome.tif,0,,0.5\n" for name in NAMES),
         [re.escape(f"sample '{name}': a sample name has letters") for name in NAMES],
     ),
-    "semicolons": (HEADER.replace(",", ";") + "a;a.ome.tif;0;;\n", ["no column sample"]),
+    "a quote without end": (HEADER + 'a,"a.ome.tif,0,,\n', ["row 2: a cell starts with a quote"]),
+    "control characters": (HEADER + 'a,"\x1b[2J\nx",0,,\n', [r"row 2: image  ?\[2J x does not"]),
     "the same column twice": (
         "sample,sample,image,nuclear\na,b,a.ome.tif,0\n",
         [r"sheet\.csv: column sample occurs twice"],

@@ -22,7 +22,7 @@ class Steps {
                 path
             }
             def originals = ['cell', 'nucleus'].collect { name -> workflow.workDir.resolve("\${name}_original.ome.tif") }
-            [meta, image, facts, *told, matches, originals + masks]
+            [meta, image, facts, *told, matches, originals + masks, [:]]
         }'''
 
     /** A small network for whole cells, trained on the tissue. */

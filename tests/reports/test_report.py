@@ -120,7 +120,7 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
     truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
     summary = summarise(facts, counts, masks, truth, "overlay.png")
-    report = describe(store, masks, rows, patches, counts, summary, provenance)
+    report = describe(store, masks, rows, patches, counts, summary, provenance, {})
     named = {"sample": kind, "summary": summary | {"sample": kind}}
     return json.loads(json.dumps(report | named))
 
@@ -197,6 +197,14 @@ def test_hostile_names_are_text(samples):
     page = page_of([sample, samples["empty"]])
     assert not list(page.iter("script", "img"))
     assert text_of(page).count(HOSTILE) > 8
+
+
+def test_own_columns_are_in_the_samples_section(samples):
+    own = {"patient": 7, "stage": HOSTILE, "dose": 1.5, "age": None, "site": "", "weight": 54.0}
+    sample = samples["both"] | {"columns": own}
+    text = text_of(page_of([sample]))
+    assert f"patient: 7; stage: {HOSTILE}; dose: 1.5; age: –; site: –; weight: 54" in text
+    assert "patient" not in text_of(page_of([samples["both"]]))
 
 
 def test_equal_input_in_any_order_gives_an_equal_page(samples):

@@ -13,6 +13,7 @@ from support.steps import plan_store, write_slide
 from cellquilt import __version__, exports
 from cellquilt.cells import cell_table
 from cellquilt.compartments import PLURALS, parameter_of
+from cellquilt.exports import mcmicro
 from cellquilt.labelling.thresholds import Thresholds
 from cellquilt.reports.findings import MINOR
 from cellquilt.reports.summary import summarise
@@ -176,6 +177,25 @@ def test_every_column_of_the_table_of_cells_is_described(results, outputs_page):
     ]
     known = described.replace("<channel>", "")
     assert [name for name in plain if f"`{name}`" not in known] == []
+
+
+def test_own_columns_cannot_have_the_names_of_the_tables(results, repo):
+    """The schema of samplesheets has rules for them, in small letters."""
+    schema = json.loads((repo / "assets" / "schema_input.json").read_text())
+    enums, pattern = [], None
+    for rule in schema["items"]["propertyNames"]["not"]["anyOf"]:
+        enums += rule.get("enum", [])
+        pattern = rule.get("pattern", pattern)
+    columns = list(cell_table.read(results / "quantification" / "sample.parquet"))
+    columns += [*mcmicro.BEFORE, *mcmicro.AFTER, "region"]
+    known = [*schema["items"]["properties"]]
+    free = [
+        name
+        for name in columns
+        if not (name.lower() in enums or re.search(pattern, name.lower()) or name in known)
+    ]
+    assert free == []
+    assert not re.search(pattern, "cell_line") and not re.search(pattern, "cell_type")
 
 
 def test_formats_are_those_that_there_are(outputs_page, repo, schema):

@@ -61,6 +61,14 @@ class TestModules:
         names = [name for name, channels in found.items() for _ in channels]
         assert names == [re.search(r"topic: (\w+)", line)[1] for line in lines]
 
+    def test_inputs_are_staged_apart_from_results(self, folder):
+        """In folders that no sample is called, since a sample may be called like any file."""
+        if 'path("${meta.id}/' not in " ".join(declared(folder, "output")):
+            return
+        for line in declared(folder, "input"):
+            for declaration in re.findall(r"path\(.*?\)|path \w.*", line):
+                assert re.search(r"stageAs: '_\w+/\*'", declaration), declaration
+
     def test_all_is_told(self, folder):
         found = described(folder)
         assert found["name"] == folder.name

@@ -53,6 +53,17 @@ def test_several_channels_keep_their_order(panel):
     assert [channel.index for channel in found] == [5, 0, 1]
 
 
+def test_a_comma_between_membrane_channels_is_not_taken_for_one(panel, tmp_path):
+    """A name that has a comma is a name all the same."""
+    hint = r"no membrane channel 'CD45,DNA' \(channels are separated by ';', not by commas\); give"
+    with pytest.raises(DataError, match=hint):
+        resolve_channels(panel, "CD45,DNA;1", "membrane")
+    path = tmp_path / "comma.ome.tif"
+    write(path, pixels((2, 20, 30)), metadata=names("DAPI", "IgG1,k"))
+    with open_slide(path) as slide:
+        assert [c.index for c in resolve_channels(slide, "DAPI;igg1,K", "membrane")] == [0, 1]
+
+
 def test_channel_given_twice(panel):
     with pytest.raises(
         DataError, match=r"membrane channel 1 \('CD45'\) is given twice in 'CD45;.*"

@@ -102,7 +102,7 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
 def folder(tmp_path_factory) -> Path:
     """Return a folder with two empty files: existence is all that is asked of a sheet's."""
     path = tmp_path_factory.mktemp("sheets")
-    for name in ("a.tif", "[labels].tif"):
+    for name in ("a.tif", "[l].tif"):
         (path / name).touch()
     return path
 
@@ -123,9 +123,9 @@ def results(look, folder, sheet) -> dict[str, dict]:
     """Return what came of all sets of parameters with the pipeline's own schemas."""
     slides = "a,a.tif,0,,\nb,a.tif,DAPI,CD45;2,0.450\n"
     sizes = "a,a.tif,0,,50\nb,a.tif,0,,0\nc,a.tif,0,,half\nd,a.tif,0,,5\n"
-    examples = "a,a.tif,[labels].tif,,0,,\nb,a.tif,[labels].tif,test,0,CD45,5\n"
+    examples = "a,a.tif,[l].tif,,0,,\nb,a.tif,[l].tif,test,0,CD45,5\n"
     wrong = "a,a.tif,,train,0,,9\nb,a.tif,b.tif,,,,\n"
-    for_test = "a,a.tif,[labels].tif,test,0,,\n"
+    for_test = "a,a.tif,[l].tif,test,0,,\n"
     sets = {
         "slides": SEGMENT | sheet("slides.csv", SLIDES + slides),
         "sizes": SEGMENT | sheet("sizes.csv", SLIDES + sizes),
@@ -182,7 +182,7 @@ def test_a_pixel_size_outside_the_schemas_range_is_refused(results):
 
 def test_examples_have_labels_and_a_split(results, folder):
     first, second = results["examples"]["slides"]
-    assert first[1:] == second[1:] == [str(folder / "a.tif"), str(folder / "[labels].tif")]
+    assert first[1:] == second[1:] == [str(folder / "a.tif"), str(folder / "[l].tif")]
     assert (first[0]["split"], second[0]["split"]) == ("train", "test")
     no_labels, size, no_file, no_channel = results["no labels"]["refused"]
     assert no_labels.startswith("wrong.csv, row 2: no label image is named. Label image of the")
@@ -193,12 +193,255 @@ def test_examples_have_labels_and_a_split(results, folder):
     assert "no row has split 'train'" in refused
 
 
-def test_columns_of_another_mode_are_unknown(results):
+def test_columns_of_another_mode_are_refused(results):
     assert results["examples to segment"]["refused"] == [
-        "examples.csv: unknown column labels, split; a samplesheet has the columns"
-        " sample,image,nuclear,membrane,image_mpp (membrane, image_mpp may be missing), and one row"
-        " per slide."
+        f"examples.csv: column {name} is for --mode train; add that, or leave it out."
+        for name in ("labels", "split")
     ]
+
+
+# As spreadsheets and people write the same two slides
+WRITTEN = {
+    "commas": SLIDES + "a,a.tif,0,1;2,0.325\nb,a.tif,α,,\n",
+    "semicolons": "SAMPLE;a.tif;0;'1;2';0,325\nb;a.tif;α;;\n",
+    "tabs": "SAMPLE\ta.tif\t0\t1;2\t0,325\nb\ta.tif\tα\t\t\n",
+    "decimal points with semicolons": "SAMPLE;a.tif;0;'1;2';.325\nb;a.tif;α\n",
+    "a line that names the separator": "sep=;\nSAMPLE;a.tif;0;'1;2';0,325\nb;a.tif;α;;\n",
+    "that line in quotes": "'sep=,',,,,\nSAMPLE,a.tif,0,1;2,0.325\nb,a.tif,α,,\n",
+    "another separator": "SEP=|\nSAMPLE|a.tif|0|1;2|0,325\nb|a.tif|α||\n",
+    "quotes": "'sample', 'image','nuclear' ,'membrane','image_mpp'\n"
+    "'a',\"a.tif\",'0', '1;2' ,0.325\n'b',a.tif,'α','',''\n",
+    "empty columns": SLIDES.strip() + ",,\na,a.tif,0,1;2,0.325,,,\nb,a.tif,α,,, ,\n",
+    "an empty column between": SLIDES.replace("nuclear", ",nuclear")
+    + "a,a.tif,,0,1;2,0.325\nb,a.tif,,α,\n",
+    "an empty column with a name": SLIDES.strip() + ",stage\na,a.tif,0,1;2,0.325,\nb,a.tif,α\n",
+    "empty rows": "\n,,\n" + SLIDES + "\n\na,a.tif,0,1;2,0.325\n , ,,\nb,a.tif,α,,\n,,,,\n,,,,\n",
+    "no line end": SLIDES + "a,a.tif,0,1;2,0.325\nb,a.tif,α,,",
+    "spaces": SLIDES.replace(",", " , ") + " a, a.tif ,0\u00a0,1;2,0.325\nb,a.tif,α, ,\n",
+}
+LINE_ENDS = {"": "\n", ", CRLF": "\r\n", ", CR": "\r"}
+ENCODINGS = {"": "utf-8", ", with BOM": "utf-8-sig", ", UTF-16": "utf-16"}
+
+
+@pytest.fixture(scope="module")
+def sheets(look, folder) -> dict[str, dict]:
+    """Return what came of samplesheets that are written in many ways, or wrong in one."""
+    sets = {}
+
+    def add(kind: str, content: bytes, given: dict) -> None:
+        path = folder / f"sheet{len(sets)}.csv"
+        path.write_bytes(content)
+        sets[kind] = given | {"input": str(path)}
+
+    for kind, text in WRITTEN.items():
+        text = re.sub("(?m)^SAMPLE(.)", lambda m: SLIDES.replace(",", m[1]) + f"a{m[1]}", text)
+        text = text.replace("'", '"')
+        for ends, line_end in LINE_ENDS.items():
+            for encoding, name in ENCODINGS.items():
+                content = text.replace("\n", line_end).encode(name)
+                add(kind + ends + encoding, content, SEGMENT)
+    for kind, (text, _) in WRONG_SHEETS.items():
+        add(kind, text if isinstance(text, bytes) else text.encode(), SEGMENT)
+    add("own columns", OWN.encode(), SEGMENT)
+    add("own columns, semicolons", OWN_SEMICOLONS.encode(), SEGMENT)
+    add("own columns to train", TRAIN_OWN.encode(), TRAIN)
+    for name in UNSTAGEABLE | {"a1.tif"}:
+        (folder / name).touch()
+    rows = [f'n{n},"{name}",0\n' for n, name in enumerate(UNSTAGEABLE)]
+    add("names that cannot be staged", ("sample,image,nuclear\n" + "".join(rows)).encode(), SEGMENT)
+    for name in STAGEABLE:
+        (folder / name).touch()
+        quoted = name.replace('"', '""')
+        add(f"staged: {name}", f'sample,image,nuclear\na,"{quoted}",0\n'.encode(), SEGMENT)
+        sets[f"image: {name}"] = SEGMENT | {"image": str(folder / name), "nuclear": "0"}
+    sets["a folder"] = SEGMENT | {"input": str(folder)}
+    sets["nowhere"] = SEGMENT | {"input": "nowhere://bucket/sheet.csv"}
+    return look(folder, sets)
+
+
+UNSTAGEABLE = {"$HOME.tif", "a?.tif", "*.tif", "{a,b}.tif", "{1..3}.tif", "a\tb.tif", "a\nb.tif"}
+UNSTAGEABLE |= {"a[1].tif", "${x}.tif"}
+STAGEABLE = (
+    "-dash.tif",
+    "a b'c.tif",
+    'q"x.tif',
+    "(1);&|.tif",
+    "t_[12,45].tif",
+    "{a}.tif",
+    "back\\.tif",
+)
+STAGEABLE += ("slide", "slide.lsm", "#x.tif", "~.tif", "ünï α.tif")
+
+OWN = (
+    SLIDES.strip()
+    + ",patient,id,stage,age,Größe (mm),none,weight\n"
+    + "a,a.tif,0,1,,1,007,II,54,1.5,,1.5\nb,a.tif,0,1,,2,008,,,2,,'2,5'\n".replace("'", '"')
+)
+OWN_SEMICOLONS = "sample;image;nuclear;dose;note\na;a.tif;0;1,5;1,5\nb;a.tif;0;2;'x;\ny'\n"
+OWN_SEMICOLONS = OWN_SEMICOLONS.replace("'", '"')
+TRAIN_OWN = "sample,image,labels,nuclear,patient,area\na,a.tif,[l].tif,0,7,x\n"
+
+# And what is said of each that is wrong
+SHAPE = "a samplesheet has the columns sample,image,nuclear,membrane,image_mpp (membrane, image_mpp"
+SHAPE += " may be missing), further ones of your own, and one row per slide."
+GONE = "does not exist; check the path, and that it can be read from here"
+UNIQUE = "every row needs a unique name."
+WRONG_SHEETS = {
+    "the row of a file": (
+        "\n" + SLIDES + '\na,a.tif,0,"x\n\ny",\n,,,,\nb,nothere.tif,0,"1\n2",\nc,a.tif,,,\n',
+        [
+            f", row 8: image nothere.tif {GONE}.",
+            ", row 10: no nuclear channel is named. Nuclear channel: name (case-insensitive) or"
+            " 0-based index.",
+        ],
+    ),
+    "more values than columns": (
+        "sample,image,nuclear,membrane\nextra,a.tif,a,a/b,α-SMA\n",
+        [
+            ", row 2: has 5 values for 4 columns: 'α-SMA' is in none. Channels are separated by"
+            " ';', and a value with the table's own separator in it needs quotes."
+        ],
+    ),
+    "a value in a column without name": (
+        SLIDES.strip() + ",,\na,a.tif,0,1,,,x\n",
+        [
+            ", row 2: has 7 values for 5 columns: 'x' is in none. Channels are separated by"
+            " ';', and a value with the table's own separator in it needs quotes."
+        ],
+    ),
+    "all at once": (
+        "sample,image,nuclaer,image_mpp\na,.,0,50\na,nope.tif,0,x\nA,a.tif,0,,1\n"
+        "multiqc,a.tif,0,\nReport.html,a.tif,0,\n..,a.tif,0,\nb,nowhere://x/a.tif,0,\n"
+        "c,s3://no-such-bucket/a.tif,0,\n",
+        [
+            f": no column nuclear; {SHAPE}",
+            ": unknown column nuclaer; did you mean nuclear? A column of your own needs a name"
+            " that differs more.",
+            ": sample a, A differ only in capitals, which not every disk keeps apart (rows 2, 3,"
+            f" 4); {UNIQUE}",
+            ", row 2: image . is a folder; give a file.",
+            f", row 2: image_mpp '50' is not at most 5. {SIZE}",
+            f", row 3: image nope.tif {GONE}.",
+            f", row 3: image_mpp 'x' is not a number. {SIZE}",
+            ", row 4: has 5 values for 4 columns: '1' is in none. Channels are separated by ';',"
+            " and a value with the table's own separator in it needs quotes.",
+            ", row 5: sample 'multiqc' is the name of a file or folder of the run itself; choose"
+            " another.",
+            ", row 6: sample 'Report.html' is the name of a file or folder of the run itself;"
+            " choose another.",
+            ", row 7: sample '..': a sample name has letters",
+            f", row 8: image nowhere://x/a.tif {GONE} (",
+            f", row 9: image s3://no-such-bucket/a.tif {GONE} (",
+        ],
+    ),
+    "names near those of columns": (
+        "sample,image,nuclear,Membrane ,mpp,membrane_channels,cell_id,Area,%,Region,sex\n"
+        "a,a.tif,0,1,1,1,1,1,1,1,f\n",
+        [
+            *(
+                f": unknown column {name}; did you mean {known}? A column of your own needs a name"
+                " that differs more."
+                for name, known in (
+                    ("Membrane", "membrane"),
+                    ("mpp", "image_mpp"),
+                    ("membrane_channels", "membrane"),
+                )
+            ),
+            *(
+                f": column {name} would be mistaken for one of the results'; rename it, for example"
+                f" slide_{other}."
+                for name, other in (
+                    ("cell_id", "cellid"),
+                    ("Area", "area"),
+                    ("%", "note"),
+                    ("Region", "region"),
+                )
+            ),
+        ],
+    ),
+    "own columns of nearly one name": (
+        "sample,image,nuclear,T/N,t n,nuclear\na,a.tif,0,1,1,1\n",
+        [
+            ": column nuclear occurs twice; give each once.",
+            ": columns T/N, t n have all but the same name; rename one.",
+        ],
+    ),
+    "a quote that is not closed": (
+        SLIDES + 'a,a.tif,0,1,\nb,"a.tif,0,,\n',
+        [
+            ': row 3: a cell starts with a quote (") that is never closed; close it, or leave it'
+            " out."
+        ],
+    ),
+    "UTF-16 without mark": (
+        SLIDES.encode("utf-16-le"),
+        [": is not text in UTF-8; save it as 'CSV UTF-8'."],
+    ),
+    "a name too long": (f"sample,image,nuclear\n{'x' * 151},a.tif,0\n", [", row 2: sample 'xxx"]),
+    "no rows": (SLIDES + ",,,,\n", [f": no rows; {SHAPE}"]),
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+@pytest.mark.parametrize("ends", LINE_ENDS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_samplesheet_is_read_however_it_is_written(sheets, kind, ends, encoding):
+    slides = [meta for meta, _ in sheets[kind + ends + encoding]["slides"]]
+    keys = ("id", "nuclear", "membrane", "image_mpp")
+    assert [[meta[key] for key in keys] for meta in slides] == [
+        ["a", "0", "1;2", 0.325],
+        ["b", "α", "", 0.5],
+    ]
+
+
+@pytest.mark.parametrize("kind", WRONG_SHEETS)
+def test_all_that_is_wrong_with_a_samplesheet_is_said_at_once(sheets, kind):
+    refused = sheets[kind]["refused"]
+    expected = WRONG_SHEETS[kind][1]
+    assert len(refused) == len(expected), refused
+    for message, part in zip(refused, expected, strict=True):
+        assert re.fullmatch(rf"sheet\d+\.csv{re.escape(part)}.*", message), message
+
+
+def test_a_folder_or_a_place_that_cannot_be_read_is_no_samplesheet(sheets, folder):
+    assert sheets["a folder"]["refused"] == [f"--input {folder} is a folder; give a file."]
+    (nowhere,) = sheets["nowhere"]["refused"]
+    assert nowhere.startswith(f"--input nowhere://bucket/sheet.csv {GONE} (")
+
+
+def test_own_columns_are_beside_meta_and_numbers_where_all_are(sheets):
+    found = sheets["own columns"]
+    assert [row["columns"] for row in found["options"]["rows"]] == [
+        {"patient": 1, "id": "007", "stage": "II", "age": 54, "Größe (mm)": 1.5, "weight": "1.5"},
+        {"patient": 2, "id": "008", "stage": "", "age": None, "Größe (mm)": 2, "weight": "2,5"},
+    ]
+    assert "patient" not in found["slides"][0][0]
+    found = sheets["own columns, semicolons"]
+    assert [row["columns"] for row in found["options"]["rows"]] == [
+        {"dose": 1.5, "note": "1,5"},
+        {"dose": 2, "note": "x;\ny"},
+    ]
+    assert len(sheets["own columns to train"]["slides"]) == 1
+    assert ".csv: --mode train ignores the columns patient, area." in sheets["log"]
+
+
+def test_names_that_a_shell_would_expand_are_refused(sheets):
+    """Nextflow does not quote these characters where it links a file into a task."""
+    refused = sheets["names that cannot be staged"]["refused"]
+    assert len(refused) == len(UNSTAGEABLE)
+    for message in refused:
+        assert "; rename the file" in message
+        assert "cannot be passed to a task by Nextflow: its path holds" in message or (
+            "image a[1].tif cannot be told from a1.tif by Nextflow" in message
+        )
+
+
+@pytest.mark.parametrize("name", STAGEABLE)
+def test_other_names_of_files_are_taken(sheets, name):
+    for kind in ("staged", "image"):
+        ((meta, image),) = sheets[f"{kind}: {name}"]["slides"]
+        assert Path(image).name == name
+        assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", meta["id"])
 
 
 def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
@@ -237,7 +480,7 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
     ]
     assert [meta["split"] for meta, *_ in found["examples"]["slides"]] == ["train", "test"]
     assert found["not examples"]["refused"] == [
-        "more.csv: scanner 1 occurs 2 times; every row needs a unique name.",
+        "more.csv: scanner 1 occurs 2 times (rows 2, 4); every row needs a unique name.",
         "more.csv, row 2: split 'never': must be train or test, or empty for train.",
         "more.csv, row 3: scanner 'x' is not a whole number. Its number.",
     ]

@@ -354,7 +354,7 @@ def test_wrong_parameters_are_refused_at_once(nextflow, options, messages):
                 "row 3: no nuclear channel is named",
                 "row 4: sample 'c d': a sample name has letters",
                 "row 4: image_mpp 'small' is not a number",
-                "sample b occurs 2 times; every row needs a unique name",
+                "sample b occurs 2 times (rows 3, 5); every row needs a unique name",
                 "row 5: no membrane channel is named, without which whole cells",
             ],
         ),

@@ -142,7 +142,10 @@ def test_the_embedded_networks_are_small_and_say_what_they_learnt_from(repo):
         (["--mode", "train", "--image", "{image}", *CHANNELS], "needs --labels"),
         (["{training}"], "needs --compartment whole-cell or --compartment nuclear"),
         (["{training}", "--architectures", "refrence"], "there is no such architecture"),
-        (["{training}", "--architecture_file", "no.yaml"], "is not a file; check the path."),
+        (
+            ["{training}", "--architecture_file", "no.yaml"],
+            "no.yaml does not exist; check the path",
+        ),
         (["{segment}", "--models", "no.keras"], "--models no.keras does not exist"),
         (["{segment}", "--models", "{one},{other}"], "2 files are called a.keras"),
         (["{segment}", "--xla"], "are for --segmenter mesmer"),

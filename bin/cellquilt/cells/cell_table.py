@@ -89,6 +89,56 @@ def read_facts(path: Path) -> dict:
     return check_sample(facts, path, "QUANTIFY")
 
 
+def read_columns(text: str) -> dict[str, str | float | None]:
+    """Return the columns that a user has for a sample, from a JSON object of name and value.
+
+    None stands for a number that is not known, and "" for such a text.
+
+    Raises
+    ------
+    DataError
+        If it is none, or a value is neither text nor a number.
+    """
+    try:
+        columns = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"--columns: is no JSON ({reason(error)}).") from error
+    if not _are_columns(columns):
+        raise DataError("--columns: must be an object with names and, of each, a text or a number.")
+    return columns
+
+
+def own_columns(facts: dict, path: Path) -> dict[str, str | float | None]:
+    """Return the user's columns from the facts of the table at `path`, see `read_columns`.
+
+    Raises
+    ------
+    DataError
+        If they are damaged.
+    """
+    columns = facts.get("columns", {})
+    if not _are_columns(columns):
+        raise DataError(f"{path}: its columns of the user's are damaged; give the one of QUANTIFY.")
+    return columns
+
+
+def _are_columns(value: object) -> bool:
+    """Return whether `value` has a text or a 64-bit number, or None, by name."""
+    return isinstance(value, dict) and all(
+        part is None
+        or isinstance(part, (str, float))
+        or (isinstance(part, int) and not isinstance(part, bool) and abs(part) < 1 << 63)
+        for part in value.values()
+    )
+
+
+def scalar(value: str | float | None) -> pa.Scalar:
+    """Return a value of `read_columns` as a table has it: string, int64 or float64."""
+    if isinstance(value, str):
+        return pa.scalar(value or None, pa.string())
+    return pa.scalar(value, pa.int64() if isinstance(value, int) else pa.float64())
+
+
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return a table's rows, all columns or some; columns that may miss values are nullable."""
     read_facts(path)
@@ -169,7 +219,8 @@ class Cells:
     facts : dict
         ``sample``, ``segmenter``, ``compartment`` (both, whole-cell or nuclear), ``image`` (name,
         height, width), ``image_mpp`` (um/px), ``channels`` (of each the ``index``, the ``name`` as
-        in the slide, and the unique ``column``), ``provenance`` (a list of steps).
+        in the slide, and the unique ``column``), ``columns`` (the user's own, each with the value
+        that all rows have), ``provenance`` (a list of steps).
     masks : dict
         ``cell`` and ``nucleus``, as far as they are there: label images whose values are
         ``cell_id``.

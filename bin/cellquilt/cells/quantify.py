@@ -38,6 +38,7 @@ def quantify(
     steps: list[dict],
     table: Path,
     pixels: int = STRIP_PIXELS,
+    own: Mapping[str, str | float | None] | None = None,
 ) -> None:
     """Measure the objects and write their table, see `cell_table`.
 
@@ -56,11 +57,14 @@ def quantify(
         Parquet file. Scratch files lie beside it.
     pixels : int
         Of a strip, about; it changes nothing.
+    own : dict, optional
+        The user's columns, see `cell_table.read_columns`; all rows get their values.
 
     Raises
     ------
     DataError
-        If pixels cannot be decoded, or the masks are not those that the rows are of.
+        If pixels cannot be decoded, the masks are not those that the rows are of, or an own
+        column has the name of another.
     """
     names = unique_names([channel.name for channel in slide.channels])
     shape = slide.height, slide.width
@@ -74,6 +78,11 @@ def quantify(
 
     compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
     columns = [intensity_column(part, name) for part in compartments for name in names]
+    own = own or {}
+    if clash := sorted(set(own) & {*rows, *columns}):
+        raise DataError(
+            f"{facts['sample']}: column {clash[0]:.99} is one of the table of cells; rename yours."
+        )
     means = _Columns(table.parent, len(columns), len(rows))
     contents = [ChannelContent() for _ in names]
     not_finite = []
@@ -102,8 +111,9 @@ def quantify(
         "provenance": [*steps, provenance.of_step("QUANTIFY")],
         "channels": channels,
         "notices": [asdict(notice) for notice in _notices(slide, contents, not_finite, facts)],
+        "columns": dict(own),
     }
-    _write(table, rows, columns, means, known)
+    _write(table, rows, own, columns, means, known)
 
 
 def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict[str, Runs]:
@@ -230,16 +240,25 @@ class _Columns:
 
 
 def _write(
-    path: Path, rows: pd.DataFrame, columns: list[str], means: _Columns, facts: dict
+    path: Path,
+    rows: pd.DataFrame,
+    own: Mapping[str, str | float | None],
+    columns: list[str],
+    means: _Columns,
+    facts: dict,
 ) -> None:
-    """Write rows and means as they are read back."""
+    """Write rows, the user's columns, and means as they are read back."""
     known = pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata()
-    schema = pa.schema([*known, *(pa.field(name, pa.float32()) for name in columns)])
+    given = {name: cell_table.scalar(value) for name, value in own.items()}
+    fields = [pa.field(name, value.type) for name, value in given.items()]
+    fields += [pa.field(name, pa.float32()) for name in columns]
+    schema = pa.schema([*known, *fields])
 
     def tables() -> Iterator[pa.Table]:
         for batch, values in means:
             table = pa.Table.from_pandas(rows.iloc[batch], schema=known, preserve_index=False)
+            constant = [pa.repeat(value, len(table)) for value in given.values()]
             measured = [pa.array(column, from_pandas=True) for column in values]
-            yield pa.Table.from_arrays([*table.columns, *measured], schema=schema)
+            yield pa.Table.from_arrays([*table.columns, *constant, *measured], schema=schema)
 
     cell_table.write(path, tables(), schema, facts)

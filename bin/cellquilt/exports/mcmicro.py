@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from .. import outputs
+from ..cells import cell_table
 from ..cells.cell_table import Cells, unique_names
 
 # Column of the file, and what it is in the table of cells, after the compartment's name.
@@ -31,8 +33,8 @@ def write(cells: Cells, folder: Path) -> Path:
 
     That is ``markers.csv`` and, since spatialdata-io asks for it, ``qc/params.yml``. Readers take
     all between ``CellID`` and ``X_centroid`` for markers. A marker that is called like one of the
-    layout's own columns gets a number, as the second of two channels of a name does. Lengths are
-    in input pixels; a mean that is not finite is empty.
+    layout's own columns gets a number, as the second of two channels of a name does. The user's
+    columns follow the layout's. Lengths are in input pixels; a mean that is not finite is empty.
 
     Parameters
     ----------
@@ -47,7 +49,8 @@ def write(cells: Cells, folder: Path) -> Path:
     """
     of, facts = cells.compartment, cells.facts
     columns = {name: cells.rows[column] for name, column in BEFORE.items()}
-    markers = marker_names(cells)
+    own = cell_table.own_columns(facts, cells.path)
+    markers, given = marker_names(cells, list(own))
     means = cells.means(of).astype(np.float32)  # as in the table, so in few digits
     columns |= {
         # NaN is written as "nan", and a missing value as nothing
@@ -55,6 +58,8 @@ def write(cells: Cells, folder: Path) -> Path:
         for name, mean in zip(markers, means.T, strict=True)
     }
     columns |= {name: cells.rows[f"{of}_{column}"] for name, column in AFTER.items()}
+    constants = [pa.repeat(cell_table.scalar(value), len(cells.rows)) for value in own.values()]
+    columns |= zip(given, constants, strict=True)
     path = folder / "quantification" / f"{facts['sample']}--{facts['segmenter']}_{of}.csv"
     _write_csv(path, columns)
 
@@ -67,10 +72,11 @@ def write(cells: Cells, folder: Path) -> Path:
     return path
 
 
-def marker_names(cells: Cells) -> list[str]:
-    """Return the markers' names in the file, different from each other and its other columns."""
-    own = [*BEFORE, *AFTER]
-    return unique_names([*own, *cells.channels])[len(own) :]
+def marker_names(cells: Cells, own: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the names of markers and of the user's columns in the file, all different."""
+    layout = [*BEFORE, *AFTER]
+    names = unique_names([*layout, *cells.channels, *own])[len(layout) :]
+    return names[: len(cells.channels)], names[len(cells.channels) :]
 
 
 def _write_csv(path: Path, columns: dict) -> None:

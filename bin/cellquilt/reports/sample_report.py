@@ -56,6 +56,7 @@ def describe(
     counts: dict,
     summary: dict,
     provenance: dict,
+    columns: dict,
 ) -> dict:
     """Return the contents of report.json.
 
@@ -75,17 +76,19 @@ def describe(
         From `summary.summarise`.
     provenance : dict
         provenance.json.
+    columns : dict
+        The user's, see `cell_table.own_columns`.
 
     Returns
     -------
     dict
-        ``sample``; ``segmenter``; ``objects``, cells or, without cells, nuclei: what is counted in
-        patches and crops, and ``density_per_mm2`` of the whole slide; ``image``, INGEST's facts of
-        it; ``summary``; ``n_by_status``, None of a single compartment; ``n_disputed_px``;
-        ``patches``, see `patch_states`; ``distributions``, see there; ``pictures``: ``slide``,
-        ``crops`` and ``close_ups``, each a data URL (``src``), of crops with the place (um), the
-        place of the picture in it (``bounds_um``) and outlines by kind as SVG paths (``lines``);
-        ``provenance``; ``cellquilt``, the version.
+        ``sample``; ``columns``; ``segmenter``; ``objects``, cells or, without cells, nuclei: what
+        is counted in patches and crops, and ``density_per_mm2`` of the whole slide; ``image``,
+        INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
+        ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
+        ``pictures``: ``slide``, ``crops`` and ``close_ups``, each a data URL (``src``), of crops
+        with the place (um), the place of the picture in it (``bounds_um``) and outlines by kind as
+        SVG paths (``lines``); ``provenance``; ``cellquilt``, the version.
     """
     with stores.read(store) as group:
         facts, codes, lut = group.attrs["facts"], group["codes"], group["lut"][:]
@@ -95,6 +98,7 @@ def describe(
         return {
             "cellquilt": __version__,
             "sample": facts["sample"],
+            "columns": columns,
             "segmenter": counts.get("segmenter", DEFAULT),
             "objects": counted(patches).removeprefix("n_"),
             "image": {

@@ -39,8 +39,11 @@ def resolve_channel(slide: Slide, spec: str, role: str) -> Channel:
     there = ", ".join(f"{channel.index}: {channel.name}" for channel in slide.channels)
     if len(there) > _MAX_LISTED:
         there = f"{there[:_MAX_LISTED]} ... ({len(slide.channels)} channels)"
+    # As in a shell or another program; a channel whose name has a comma has been found above
+    several = role == "membrane" and "," in spec
+    hint = " (channels are separated by ';', not by commas)" if several else ""
     raise DataError(
-        f"{slide.path}: no {role} channel '{spec}'; give --{role} a name or index of {there}"
+        f"{slide.path}: no {role} channel '{spec}'{hint}; give --{role} a name or index of {there}"
     )
 
 

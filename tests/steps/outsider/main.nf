@@ -26,6 +26,7 @@ workflow {
             .join(SEGMENT_SLIDES.out.uncertified)
             .join(SEGMENT_SLIDES.out.matches)
             .join(SEGMENT_SLIDES.out.masks)
+            .map { inputs -> inputs + [[patient: 7]] }
     )
 
     // Match masks of another tool; INGEST gives the metadata of their slide
