@@ -88,7 +88,8 @@ workflow SEGMENTATION {
     REPORT.out.page
         .combine(DRAW.out.summary.map { _meta, summary -> summary }.toSortedList { a, b -> a.parent.name <=> b.parent.name })
         .subscribe { page_and_summaries -> log.info(summaryOf(page_and_summaries.tail(), options.outdir)) }
+    refusals = ch_refusals.combine(REPORT.out.page).map { refusals, _page -> refusals } // once all else is done
 
     emit:
-    refusals = ch_refusals.combine(REPORT.out.page).map { refusals, _page -> refusals } // once all else is done
+    refusals = refusals
 }

@@ -20,7 +20,8 @@ workflow MAPS {
     }
     SEGMENT(ch_tasks.mesmer, networks.mesmer ?: [])
     CLASSIFY(ch_tasks.pixelcnn, networks.pixelcnn ?: [])
+    maps = SEGMENT.out.maps.mix(CLASSIFY.out.maps)
 
     emit:
-    maps = SEGMENT.out.maps.mix(CLASSIFY.out.maps)
+    maps = maps
 }

@@ -56,8 +56,6 @@ workflow MASKS {
         .join(REPAIR.out.matches)
         .join(REPAIR.out.metrics)
         .mix(ch_stitched.single.map { slide -> slide + [[], [], []] })
-
-    emit:
     masks = ch_all.map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched].flatten()] }
     matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches] }
     counts = ch_all.map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
@@ -67,6 +65,17 @@ workflow MASKS {
     uncertified = STITCH.out.uncertified
     provenance = STITCH.out.provenance
     metrics = REPAIR.out.metrics
+
+    emit: // the only form that both parsers of 25.04 take, and that newer linters do not warn of
+    masks = masks
+    matches = matches
+    counts = counts
+    store = store
+    facts = facts
+    patches = patches
+    uncertified = uncertified
+    provenance = provenance
+    metrics = metrics
 }
 
 // Without these the steps fail much later, or take what was not meant
