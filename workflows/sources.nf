@@ -1,6 +1,6 @@
 // Where a parameter was given: on the command line or in a params file, or else in a configuration file.
 
-include { yamlOf } from './architectures'
+include { reasonOf ; yamlOf } from './architectures'
 include { schemaOf } from './schema'
 
 // What was written on the command line and in the params file, by the name that Nextflow makes of it
@@ -18,9 +18,15 @@ def argumentsOf(commandLine) {
     return commandLine.findAll(/(?s)'[^']*'|(?:\\.|[^\\ ])+/).collect { word -> word.startsWith("'") ? word[1..<-1] : word.replaceAll(/(?s)\\(.)/, '$1') }
 }
 
+// Nextflow has read it before, but lets a name stand twice
 def namesInFile(name) {
     def path = file(name, glob: false)
-    return (path.extension == 'json' ? schemaOf(path) : yamlOf(path)).keySet()*.toString()
+    try {
+        return (path.extension == 'json' ? schemaOf(path) : yamlOf(path)).keySet()*.toString()
+    }
+    catch (Exception failure) {
+        error("-params-file ${name} is not a readable file of parameters (${reasonOf(org.codehaus.groovy.runtime.StackTraceUtils.extractRootCause(failure))}).")
+    }
 }
 
 // --a.b is entry b of a; Nextflow leaves the a of it as it is

@@ -86,11 +86,19 @@ def test_names_on_the_command_line_and_in_a_params_file_are_refused(
     assert "does not have; they are ignored: genomes." in done.stdout
 
 
-def test_a_params_file_that_the_environment_names_is_read(run, site, tmp_path):
-    (tmp_path / "own.yaml").write_text("demo: true\nmax_memory: 1.GB\n")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("demo: true\nmax_memory: 1.GB\n", f"--max_memory: unknown parameter. {LIKE_NONE}"),
+        ("demo: true\nhalo: 96\nhalo: 192\n", "-params-file own.yaml is not a readable file of"),
+    ],
+)
+def test_a_params_file_that_the_environment_names_is_read(run, site, tmp_path, text, said):
+    """Nextflow itself reads one that has a name twice."""
+    (tmp_path / "own.yaml").write_text(text)
     done = run("-c", site, folder=tmp_path, env={"NXF_PARAMS_FILE": "own.yaml"})
     assert done.returncode != 0
-    assert f"--max_memory: unknown parameter. {LIKE_NONE}" in done.stdout
+    assert said in done.stdout
 
 
 @pytest.mark.parametrize("env", [{}, V2])
