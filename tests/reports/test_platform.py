@@ -167,7 +167,7 @@ def multiqc_data(readers, tmp_path_factory) -> Path:
     """Return the data folder of MultiQC's report on three samples, one of nuclei alone."""
     folder = tmp_path_factory.mktemp("multiqc")
     samples = [sample("tonsil"), sample("spleen", scale=2), sample("nuclei", both=False)]
-    paths = multiqc.write(samples, folder / "content")
+    paths = multiqc.write(samples, [], folder / "content")
     assert len(paths) == 5
     said = readers("multiqc", "--strict", "--no-ansi", "-o", folder / "out", folder / "content")
     assert "MultiQC complete" in said
@@ -224,7 +224,7 @@ def test_multiqc_gets_nothing_of_samples_without_objects(tmp_path):
     empty["n_by_status"] = dict.fromkeys(multiqc.STATUSES, 0)
     for distribution in empty["distributions"].values():
         distribution |= {"n": 0, "counts": []}
-    paths = multiqc.write([empty], tmp_path)
+    paths = multiqc.write([empty], [], tmp_path)
     assert [path.name for path in paths] == [
         "cellquilt_general_mqc.json",
         "cellquilt_attention_mqc.json",
