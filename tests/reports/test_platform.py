@@ -167,7 +167,7 @@ def multiqc_data(readers, tmp_path_factory) -> Path:
     """Return the data folder of MultiQC's report on three samples, one of nuclei alone."""
     folder = tmp_path_factory.mktemp("multiqc")
     samples = [sample("tonsil"), sample("spleen", scale=2), sample("nuclei", both=False)]
-    paths = multiqc.write(samples, folder / "content")
+    paths = multiqc.write(samples, [], folder / "content")
     assert len(paths) == 5
     said = readers("multiqc", "--strict", "--no-ansi", "-o", folder / "out", folder / "content")
     assert "MultiQC complete" in said
@@ -210,8 +210,8 @@ def test_multiqc_shows_a_section_for_each_plot(multiqc_data):
 def test_multiqc_shows_what_needs_attention(multiqc_data):
     rows = rows_of(multiqc_data / "multiqc_cellquilt_attention_table.txt")
     assert set(rows) == {"tonsil", "spleen"}  # nothing of the nuclei
-    assert "38 cells are not certified" in rows["spleen"]["What was found"]
-    assert "a.tif: &lt;b&gt;labels&lt;/b&gt;" in rows["spleen"]["What was found"]
+    assert "38 cells are not certified" in rows["spleen"]["text"]
+    assert "a.tif: &lt;b&gt;labels&lt;/b&gt;" in rows["spleen"]["text"]
 
 
 def test_multiqc_has_every_status():
@@ -224,7 +224,7 @@ def test_multiqc_gets_nothing_of_samples_without_objects(tmp_path):
     empty["n_by_status"] = dict.fromkeys(multiqc.STATUSES, 0)
     for distribution in empty["distributions"].values():
         distribution |= {"n": 0, "counts": []}
-    paths = multiqc.write([empty], tmp_path)
+    paths = multiqc.write([empty], [], tmp_path)
     assert [path.name for path in paths] == [
         "cellquilt_general_mqc.json",
         "cellquilt_attention_mqc.json",

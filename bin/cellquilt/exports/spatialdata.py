@@ -18,12 +18,6 @@ from . import anndata
 from .zarr_pyramid import CHUNK, fill_pyramid
 
 
-def valid_name(name: str) -> str:
-    """Return the name of a column as SpatialData allows it: of letters, digits, ``_-.``."""
-    allowed = "".join(c if c.isalnum() or c in "_-." else "_" for c in name)
-    return allowed.lstrip("_") or name
-
-
 def write(cells: Cells, folder: Path) -> Path:
     """Write ``zarr/<sample>.sdata.zarr``.
 
