@@ -210,8 +210,8 @@ def test_multiqc_shows_a_section_for_each_plot(multiqc_data):
 def test_multiqc_shows_what_needs_attention(multiqc_data):
     rows = rows_of(multiqc_data / "multiqc_cellquilt_attention_table.txt")
     assert set(rows) == {"tonsil", "spleen"}  # nothing of the nuclei
-    assert "38 cells are not certified" in rows["spleen"]["What was found"]
-    assert "a.tif: &lt;b&gt;labels&lt;/b&gt;" in rows["spleen"]["What was found"]
+    assert "38 cells are not certified" in rows["spleen"]["text"]
+    assert "a.tif: &lt;b&gt;labels&lt;/b&gt;" in rows["spleen"]["text"]
 
 
 def test_multiqc_has_every_status():
