@@ -13,7 +13,9 @@ def main() -> None:
     args.add_argument("--image", type=Path, required=True, help="OME-TIFF")
     args.add_argument("--nuclear", required=True, help="nuclear channel, name or 0-based index")
     args.add_argument("--membrane", default="", help="membrane channels, separated by ';'")
-    args.add_argument("--image_mpp", type=float, help="pixel size in um; from OME-XML if not given")
+    args.add_argument(
+        "--image_mpp", type=float, help="pixel size in um; from the file if not given"
+    )
     args.add_argument("--membrane_combine", choices=["max", "mean"], default="max")
     args.add_argument("--z", type=int, help="plane of a z-stack")
     args.add_argument("--t", type=int, help="frame of a time series")
