@@ -26,13 +26,18 @@ def addPublished(record, files) {
 // At the end of the run, with the samples that it refused, or null if it did not come to its end
 def closeRecords(records, refused) {
     records.each { name, record ->
-        if (refused == null || name in refused && !record.written) {
+        if (refused == null || name in refused && !record.written || !isWhole(record)) {
             interrupted(record)
         }
         else {
             name in refused ? completed(record, 'refused', null) : completed(record, 'complete', record.image)
         }
     }
+}
+
+// A configuration may publish elsewhere, or not at all
+def isWhole(record) {
+    return !(record.written - filesOf(record, record.written))
 }
 
 // Of each record: its file, the folder of what it lists, the names that this can have, and a sample's image

@@ -14,7 +14,7 @@ def runOf(run, folder) {
             names.each { name -> published(records[sample], name, run.text) }
         }
         if (run.end != 'killed') {
-            closeRecords(records, run.end == 'complete' ? records.keySet() : [])
+            closeRecords(records, run.end == 'complete' ? run.refused ?: [] : null)
         }
         return treeOf(outdir, '')
     }
@@ -23,12 +23,15 @@ def runOf(run, folder) {
     }
 }
 
-// A name with a star is on disk only: the run was killed before its list had it
+// A name with a star is on disk only, since the run was killed before its list had it; one with an exclamation mark is
+// in the list only
 def published(record, name, text) {
-    def plain = name - '*'
-    write(record.folder.resolve(plain.endsWith('.zarr') ? "${plain}/part" : plain), text)
-    if (plain == name) {
-        addPublished(record, [[file("/work/ab/${'0' * 30}/${record.prefix}${name}")]])
+    def plain = name - '*' - '!'
+    if (!name.startsWith('!')) {
+        write(record.folder.resolve(plain.endsWith('.zarr') ? "${plain}/part" : plain), text)
+    }
+    if (!name.endsWith('*')) {
+        addPublished(record, [[file("/work/ab/${'0' * 30}/${record.prefix}${plain}")]])
     }
 }
 

@@ -40,6 +40,13 @@ STORIES = {
         run("C", "failed", ["sample.json"]),
         run("D", publishes=ONE),
     ],
+    "refused": [
+        run("A", publishes=BOTH),
+        run("B", publishes=[], refused=["a"]),
+        run("C", publishes=["sample.json"], refused=["a"]),
+        run("D", slides={"a": "other.tif"}),
+    ],
+    "elsewhere": [run("A", publishes=BOTH), run("B", publishes=["sample.json", "!overlay.png"])],
     "first fails": [run("A", "failed", []), run("B", "failed", ["sample.json"])],
     "user": [
         run("A", publishes=BOTH, user={"a/notes.txt": "mine", "a/anndata/a.h5ad": "mine"}),
@@ -167,6 +174,20 @@ def test_a_run_that_fails_removes_nothing(told):
     assert record(failed)["state"] == "incomplete"
     assert record(failed)["files"] == listed([*BOTH, "sample.json"])
     assert files(last) == texts(ONE, "D")
+
+
+def test_a_refused_slide_keeps_what_it_had_or_has_what_came(told):
+    first, nothing, some, last = told["refused"]
+    assert files(nothing) == files(first) and record(nothing) == record(first)
+    assert files(some) == {"sample.json": "C"}
+    assert (record(some)["state"], record(some)["image"]) == ("refused", None)
+    assert files(last) == {"sample.json": "D"} and record(last)["state"] == "complete"
+
+
+def test_nothing_is_removed_for_files_that_are_published_elsewhere(told):
+    _, last = told["elsewhere"]
+    assert files(last) == texts(BOTH, "A") | {"sample.json": "B"}
+    assert record(last)["state"] == "incomplete"
 
 
 def test_a_first_run_that_fails_lists_what_is_there(told):
