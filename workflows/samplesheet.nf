@@ -36,7 +36,7 @@ def rulesOf(mode) {
         required: schema.items.required + (kind.required ?: []),
         unique: schema.uniqueEntries,
         elsewhere: (schema.items.properties - columns).collectEntries { name, _column -> [name, schema['$defs'].values().find { sheet -> !sheet.items.properties }.modes[0]] },
-        reserved: schema.items.propertyNames.not.anyOf,
+        reserved: mode == 'segment' ? schema.items.propertyNames.not.anyOf : [],
     ]
 }
 

@@ -376,7 +376,7 @@ def test_own_columns_follow_in_every_table(tmp_path):
     sample.write("csv", "h5ad", "spatialdata")
 
     text = pd.read_csv(csv_of(sample), keep_default_na=False)
-    named = ["patient", "dose", "age", "Tumor stage", "T/N", "CD4_4"]
+    named = ["patient", "dose", "age", "Tumor stage", "T/N", "CD4_3"]
     assert list(text)[list(text).index("Orientation") + 1 :] == named
     assert text[named].iloc[0].tolist() == [7, 1.5, "", "II", "", "yes"]
     plain = h5ad_of(sample).obs
