@@ -4,6 +4,7 @@ import argparse
 import errno
 import logging
 import os
+import re
 import resource
 import shutil
 import sys
@@ -138,8 +139,12 @@ def _room(task: Path) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return `text` with what a terminal would not show, or would obey, written as escapes."""
-    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """Return `text` with what a terminal would not show, or would obey, written as escapes.
+
+    Files go by the names that the user knows, without the folder that the pipeline stages them in.
+    """
+    named = re.sub(r"(?<![\w./-])_[a-z]+/(?=\w)", "", text)
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in named)
     return "".join(shown)
 
 

@@ -66,7 +66,8 @@ workflow MASKS {
     provenance = STITCH.out.provenance
     metrics = REPAIR.out.metrics
 
-    emit: // the only form that both parsers of 25.04 take, and that newer linters do not warn of
+    // The only form that both parsers of 25.04 take, and that newer linters do not warn of
+    emit:
     masks = masks
     matches = matches
     counts = counts

@@ -1,7 +1,7 @@
 // What the records of published files make of runs that follow each other: many stories in one run.
 // A run is given as what it publishes, by sample, and how it ends: complete, failed or killed.
 
-include { addPublished ; closeRecords ; openRecords } from './workflows/published'
+include { addPublished ; closeRecords ; openRecords } from '../../workflows/published'
 
 def runOf(run, folder) {
     def outdir = folder.resolve('results')

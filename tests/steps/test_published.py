@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -104,7 +103,8 @@ def told(repo, tmp_path_factory) -> dict[str, list[dict[str, str]]]:
             path.write_text(name)
     (folder / "stories.json").write_text(json.dumps(STORIES))
     project = tmp_path_factory.mktemp("project")
-    shutil.copy(repo / "tests" / "steps" / "records.nf", project / "main.nf")
+    script = (repo / "tests" / "steps" / "records.nf").read_text()
+    (project / "main.nf").write_text(script.replace("'../../", "'./"))
     for name in ("workflows", "assets"):
         (project / name).symlink_to(repo / name)
     options = ["--stories", "stories.json", "--results", "results.json"]

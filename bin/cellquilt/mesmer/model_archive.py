@@ -52,9 +52,7 @@ def unpacked(archive: Path) -> Iterator[tuple[Path, dict]]:
         folder = Path(scratch)
         try:
             with zipfile.ZipFile(archive) as source:
-                if sum(member.file_size for member in source.infolist()) > MAX_UNPACKED:
-                    raise ValueError("too large for Mesmer's network")
-                source.extractall(folder)
+                _unpack(source, folder)
             card = json.loads((folder / CARD).read_text())
             if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise ValueError(f"its card is not of format {FORMAT}")
@@ -68,6 +66,18 @@ def unpacked(archive: Path) -> Iterator[tuple[Path, dict]]:
                 f"({reason(error)}); {_remedy(archive)} and run again."
             ) from error
         yield folder, card
+
+
+def _unpack(source: zipfile.ZipFile, folder: Path) -> None:
+    if sum(member.file_size for member in source.infolist()) > MAX_UNPACKED:
+        raise ValueError("too large for Mesmer's network")
+    for member in source.infolist():
+        path = (folder / member.filename).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise ValueError(f"{member.filename!r:.99} leads out of it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with source.open(member) as stream, path.open("wb") as target:
+            shutil.copyfileobj(stream, target)
 
 
 def _remedy(archive: Path) -> str:
