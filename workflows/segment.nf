@@ -62,10 +62,9 @@ workflow SEGMENTATION {
 
     // The slides that a step refused, or of which a task failed, while the others went on
     ch_unfinished = ch_slides
-        .map { meta, _image -> [meta.id] }
-        .join(DRAW.out.summary.map { meta, summary -> [meta.id, summary] }, remainder: true)
-        .filter { _sample, summary -> !summary }
-        .map { sample, _summary -> [sample, null, null] }
+        .join(DRAW.out.summary, remainder: true)
+        .filter { _meta, _image, summary -> !summary }
+        .map { meta, _image, _summary -> [meta.id, null, null] }
     ch_refusals = channel.topic('refused')
         .map { meta, process, reason -> [meta.id, process, reason] }
         .mix(ch_unfinished)
@@ -85,9 +84,12 @@ workflow SEGMENTATION {
         ch_refusals.map { refusals -> refusalsFileOf(refusals[0]) }
     )
 
-    REPORT.out.page
-        .combine(DRAW.out.summary.map { _meta, summary -> summary }.toSortedList { a, b -> a.parent.name <=> b.parent.name })
-        .subscribe { page_and_summaries -> log.info(summaryOf(page_and_summaries.tail(), options.outdir)) }
+    DRAW.out.summary
+        .map { _meta, summary -> summary }
+        .toSortedList { a, b -> a.parent.name <=> b.parent.name }
+        .map { summaries -> [summaries] }
+        .combine(REPORT.out.page)
+        .subscribe { summaries, _page -> log.info(summaryOf(summaries, options.outdir)) }
     refusals = ch_refusals.combine(REPORT.out.page).map { refusals, _page -> refusals } // once all else is done
 
     emit:

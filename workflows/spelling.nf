@@ -18,7 +18,7 @@ def nearestOf(name, known) {
 // Whether one is the other with a letter mistyped, or two in a long name
 def isSlipOf(name, other) {
     def plain = plainName(other)
-    return distanceOf(plainName(name), plain) <= (plain.size() > 6 ? 2 : plain.size() > 3 ? 1 : 0)
+    return plainName(name) && distanceOf(plainName(name), plain) <= (plain.size() > 6 ? 2 : plain.size() > 3 ? 1 : 0)
 }
 
 // Letters to insert, delete or change; two neighbours that are swapped count half

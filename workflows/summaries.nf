@@ -55,7 +55,7 @@ def refusalsOf(found) {
 def refusedText(refusals, outdir) {
     def lines = refusals.collect { refusal -> "  ${[refusal.sample, refusal.step].findAll { name -> name }.join(', ')}: ${refusal.message}" }
     def n_slides = refusals*.sample.toSet().size()
-    return "${n_slides == 1 ? 'One slide was' : "${n_slides} slides were"} refused; what the others gave is in ${outdir}.\n${lines.join('\n')}\n" +
+    return "${n_slides == 1 ? 'One slide was' : "${n_slides} slides were"} refused; all else is done, in ${outdir}.\n${lines.join('\n')}\n" +
         'Correct them or leave them out, and run again with -resume: what is done is not done again.'
 }
 

@@ -1,3 +1,8 @@
+// Shown in the error in place of what it does
+def tell(message) {
+    throw new Exception(message)
+}
+
 // End a run of which slides were refused with an error that names them, once all else is done.
 // An error in an operator would stop what is being published.
 process REFUSE {
@@ -8,8 +13,8 @@ process REFUSE {
     val message
 
     exec:
-    throw new Exception(message)
+    tell(message)
 
     stub:
-    throw new Exception(message)
+    tell(message)
 }

@@ -103,7 +103,8 @@ SHEETS = [
     ([EXAMPLE | {"split": "later"}], False),
     ([SLIDE | {"image_mpp": 50}], False),
     ([SLIDE | {"sample": "../a"}], False),
-    ([SLIDE | {"mpp": 1}], False),
+    ([SLIDE | {"patient": "P1", "dose": 0.5}], True),
+    ([SLIDE | {"cell_id": 1}], False),
     ([{"sample": "a", "image": "a.tif"}], False),
     ([], False),
 ]

@@ -298,11 +298,8 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
     image = slides / "tissue" / "tissue.ome.tif"
     done = nextflow("--image", image, "--nuclear", "Hoechst", folder=tmp_path)
     assert done.returncode != 0
-    assert (
-        "Process `SEGMENTATION:MASKS:INGEST (tissue)` terminated with an error exit status (65)"
-        in done.stdout
-    )
-    assert "tissue.ome.tif" in done.stdout and "'Hoechst'" in done.stdout
+    assert "One slide was refused" in done.stdout
+    assert "tissue, INGEST: tissue.ome.tif: no nuclear channel 'Hoechst'" in done.stdout
     assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
     assert "Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT" not in done.stdout
     assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:INGEST") == 1, (
@@ -345,7 +342,10 @@ def test_wrong_parameters_are_refused_at_once(nextflow, options, messages):
     ("sheet", "messages"),
     [
         ("sample,image\na,x.tif\n", ["no column nuclear; a samplesheet has the columns sample,"]),
-        (SHEET.strip() + ",mpp\na,x.tif,0,,,1\n", ["unknown column mpp"]),
+        (
+            SHEET.replace("image_", "") + "a,x.tif,0,,1\n",
+            ["unknown column mpp; did you mean image_mpp?"],
+        ),
         (SHEET, ["no rows"]),
         (
             SHEET + "a,x.tif,0,,\nb,sheet.csv,,,\nc d,sheet.csv,0,,small\nb,sheet.csv,0,,\n",

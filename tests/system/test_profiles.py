@@ -185,7 +185,7 @@ def test_local_needs_no_container(settings):
 def test_nothing_but_a_profile_chooses_where_tasks_run(repo):
     """Seqera Platform and a user's own settings do, without any profile."""
     shared = ["nextflow.config", "conf/base.config", "conf/modules.config"]
-    for path in [repo / name for name in shared] + list((repo / "modules").glob("*/main.nf")):
+    for path in [repo / name for name in shared] + modules(repo):
         assert not re.search(r"^\s*(process\.)?(executor|queue)\b", path.read_text(), re.MULTILINE)
 
 
@@ -215,11 +215,17 @@ def images(repo, command, tmp_path) -> Callable[[str, str], dict[str, str]]:
     return inspect
 
 
+def modules(repo: Path) -> list[Path]:
+    """Return the modules that run a script; what Nextflow runs itself has no image."""
+    found = (repo / "modules").glob("*/main.nf")
+    return [path for path in found if "    exec:\n" not in path.read_text()]
+
+
 def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
     """Return the image of each process, those that use a GPU with an ending."""
     on_gpu = {"SEGMENT", "CLASSIFY", "TRAIN", "MEASURE"}
     others = {"MODEL": "deepcell:0.1.0", "EXPORT": "export:0.1.0", "EVALUATE": "evaluate:0.1.0"}
-    names = {path.name.upper() for path in (repo / "modules").iterdir()}
+    names = {path.parent.name.upper() for path in modules(repo)}
     runtime = {name: f"runtime:0.1.0{gpu if name in on_gpu else ''}" for name in names}
     return {name: f"{registry}cellquilt/{image}" for name, image in (runtime | others).items()}
 

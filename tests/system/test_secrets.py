@@ -246,7 +246,7 @@ def test_a_token_given_as_a_parameter_is_refused_and_not_repeated(pipeline, host
 def in_python(hosts: Hosts, folder: Path, token: str) -> str:
     """Have MODEL's script fetch the weights as one task does, and return what it says."""
     script = Path(weights.__file__).parents[2] / "model.py"
-    command = [sys.executable, script, "--source", "deepcell", "--outdir", "mesmer"]
+    command = [sys.executable, script, "--source", "deepcell", "--model", "mesmer.zip"]
     settings = os.environ | hosts.settings | {weights.TOKEN: token}
     done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
     assert done.returncode == 65, done.stderr

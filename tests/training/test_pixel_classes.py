@@ -210,7 +210,7 @@ BAD = {
         r"--labels: the part for validation has no pixel of class 'edge': no two cells come within",
     ),
     "one cell only": (touching() > 0, r"of slide.ome.tif: holds one cell only; .* Number"),
-    "no cell": (touching() * 0, r"of slide.ome.tif: holds no cell; every cell needs a number"),
+    "no cell": (touching() * 0, r"of slide.ome.tif: holds no cell; every cell needs a unique"),
     "labels of floats": (
         touching().astype(np.float32),
         r"labels.tif: holds float32 of shape \(300, 420\); a label image is 2-D and of integers",
