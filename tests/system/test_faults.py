@@ -19,7 +19,7 @@ from system.faults.scenes import SCENES, made, whole_run
 
 GENERATE = ["--height", "600", "--width", "600", "--empty_width", "0"]
 # Wrong on purpose, so that a run ends at INGEST
-NO_SUCH_PLANE = [*DEMO, "--segmenter", "pixelcnn", "--z", "7"]
+NO_SUCH_PLANE = [*DEMO, "--segmenter", "pixelcnn", "--z", "7", "--fail_fast"]
 
 
 @pytest.fixture
@@ -179,12 +179,12 @@ READ = {
         "PATCH": ["normalised.zip"],
         "SEGMENT": ["task-*.pixels.zip", "networks/mesmer.zip"],
         "LABEL": ["task-*.maps.zip"],
-        "STITCH": ["sample.json", "labels/*.labels.zip"],
-        "REPAIR": ["sample.json", "cell_original.ome.tif"],
-        "QUANTIFY": ["tissue.ome.tif", "sample.json", "masks/nucleus.ome.tif"],
-        "EXPORT": ["demo.parquet", "masks/cell.ome.tif"],
-        "DRAW": ["normalised.zip", "demo.parquet", "masks/cell.ome.tif"],
-        "EVALUATE": ["tissue.ome.tif"],
+        "STITCH": ["_inputs/sample.json", "_labels/*.labels.zip"],
+        "REPAIR": ["_inputs/sample.json", "_masks/cell_original.ome.tif"],
+        "QUANTIFY": ["_slide/tissue.ome.tif", "_inputs/sample.json", "_masks/nucleus.ome.tif"],
+        "EXPORT": ["_inputs/demo.parquet", "_masks/cell.ome.tif"],
+        "DRAW": ["_inputs/normalised.zip", "_inputs/demo.parquet", "_masks/cell.ome.tif"],
+        "EVALUATE": ["_slide/tissue.ome.tif"],
         "REPORT": ["samples/*/report.json", "evaluations/*/evaluation.json"],
     },
     "pixelcnn": {"CLASSIFY": ["task-*.pixels.zip"]},
@@ -195,7 +195,7 @@ CASES = [
     for step, names in steps.items()
     for name in names
     for how in ("cut", "gone")
-    if how == "cut" or name in ("normalised.zip", "tissue.ome.tif", "demo.parquet")
+    if how == "cut" or Path(name).name in ("normalised.zip", "tissue.ome.tif", "demo.parquet")
 ]
 
 
@@ -212,6 +212,7 @@ def test_a_file_that_is_damaged_between_two_steps(whole, repo, tmp_path, scene, 
     damage(damaged, how)
     environment = re.search(r"export PATH='(.+?)'", (original / ".command.run").read_text())[1]
     command = (copy / ".command.sh").read_text().partition("# capture")[0]
+    command = command.replace(" --refusal refusal.txt", "")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=copy,
