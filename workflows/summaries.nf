@@ -67,8 +67,8 @@ def usageFileOf(lines) {
     return lines ? stored('usage.tsv', (['step\tsample\trealtime_ms\tcpu_percent\tpeak_rss_kb'] + lines).join('\n') + '\n') : []
 }
 
-// A file to pass to a task, which stays as it is while its text does, for -resume. Unlike
-// collectFile it writes nothing while tasks run, which a failure of one would interrupt
+// A file to pass to a task, which stays as it is while its text does, for -resume. It is written once
+// all is known: an operator that writes while tasks run is interrupted when one of them fails
 def stored(name, text) {
     def path = workflow.workDir.resolve("collected/${text.md5()}/${name}")
     if (!path.exists() || path.text != text) {
