@@ -4,12 +4,11 @@
 
 include { checkParameters } from './workflows/options'
 include { addPublished ; closeRecords ; openRecords } from './workflows/published'
-include { refusedText     } from './workflows/summaries'
+include { refusedText ; versionsOf } from './workflows/summaries'
 include { REFUSE          } from './modules/refuse/main'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
-include { versionsOf      } from './workflows/summaries'
 
 workflow {
     def options = checkParameters(params, workflow.commandLine, file("${projectDir}/nextflow_schema.json"))

@@ -31,7 +31,7 @@ def published(record, name, text) {
         write(record.folder.resolve(plain.endsWith('.zarr') ? "${plain}/part" : plain), text)
     }
     if (!name.endsWith('*')) {
-        addPublished(record, [[file("/work/ab/${'0' * 30}/${record.prefix}${plain}")]])
+        addPublished(record, [[file("/tasks/ab/${'0' * 30}/${record.prefix}${plain}")]])
     }
 }
 
