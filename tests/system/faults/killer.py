@@ -16,8 +16,9 @@ NEVER = (float("inf"), "")
 class Killer(threading.Thread):
     """Kills the first attempts of every task; a context manager, from start to end of a run.
 
-    The moment is spread evenly over the processor time that the step usually takes, which depends
-    less on what else runs than its duration does. What is killed is the program alone, all
+    The moment is a share of the processor time that the step usually takes, which depends less on
+    what else runs than its duration does; early in the first attempt and anywhere in the last,
+    since one that ends before its moment is the last. What is killed is the program alone, all
     processes of the task, or Nextflow's wrapper alone, so that the program goes on as an orphan.
     Moments and kinds follow from the seed; what the task was doing then does not.
 
@@ -73,9 +74,10 @@ class Killer(threading.Thread):
         attempts.append(folder)
         self._due[folder] = NEVER
         step = step_of(name)
-        if len(attempts) <= self.times.get(step, 0):
+        times = self.times.get(step, 0)
+        if len(attempts) <= times:
             dice = random.Random(f"{self.seed} {name} {len(attempts)}")
-            share = dice.uniform(0, 0.9)  # at the end some attempts would escape
+            share = dice.uniform(0, 0.9 * len(attempts) / times)
             self._due[folder] = share * self.seconds[step], dice.choice(WHAT)
 
 
