@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
 """Validate one slide and write its normalised two-channel store and sample.json."""
 
+import argparse
 from pathlib import Path
 
 from cellquilt import cli, outputs
 from cellquilt.slides import ingest
+
+
+def add_settings(args: argparse.ArgumentParser) -> None:
+    """Add the options that are the same for all slides."""
+    args.add_argument("--membrane_combine", choices=["max", "mean"], default="max")
+    args.add_argument("--z", type=int, help="plane of a z-stack")
+    args.add_argument("--t", type=int, help="frame of a time series")
 
 
 def main() -> None:
@@ -16,9 +24,7 @@ def main() -> None:
     args.add_argument(
         "--image_mpp", type=float, help="pixel size in um; from the file if not given"
     )
-    args.add_argument("--membrane_combine", choices=["max", "mean"], default="max")
-    args.add_argument("--z", type=int, help="plane of a z-stack")
-    args.add_argument("--t", type=int, help="frame of a time series")
+    add_settings(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the two")
     o = args.parse_args()
     request = ingest.Request(

@@ -1,11 +1,21 @@
 #!/usr/bin/env python3
 """Match cells with nuclei, trim the nuclei and derive cytoplasm and boundaries."""
 
+import argparse
 from pathlib import Path
 
 from cellquilt import cli, segmenters
 from cellquilt.cells.repair import repair
 from cellquilt.handoff.step_files import read_facts, read_uncertified
+
+
+def add_settings(args: argparse.ArgumentParser) -> None:
+    """Add the options that are the same for all slides."""
+    args.add_argument(
+        "--export_pickle",
+        **cli.SWITCH,
+        help="also write the two pickles; takes both masks into memory",
+    )
 
 
 def main() -> None:
@@ -16,11 +26,7 @@ def main() -> None:
     args.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
-    args.add_argument(
-        "--export_pickle",
-        **cli.SWITCH,
-        help="also write the two pickles; takes both masks into memory",
-    )
+    add_settings(args)
     o = args.parse_args()
     facts = read_facts(o.facts)
     uncertified = None if o.uncertified is None else read_uncertified(o.uncertified)

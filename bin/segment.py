@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
 """Run a segmenter's network over the tiles of a task."""
 
+import argparse
 from pathlib import Path
 
 from cellquilt import cli, compartments, segmenters
 from cellquilt.errors import SlideError
 
 
-def main() -> None:
-    args = cli.parser(__doc__)
-    args.add_argument("--pixels", type=Path, required=True, help="pixel store of the task")
+def add_settings(args: argparse.ArgumentParser) -> None:
+    """Add the options that are the same for all slides."""
     args.add_argument(
         "--networks", type=Path, nargs="+", required=True, help="what MODEL wrote, or TRAIN"
     )
     args.add_argument(
         "--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT, help="which it is"
     )
-    args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads")
     args.add_argument("--batch_size", default="auto", help="tiles at a time: 'auto' or 2 to 255")
@@ -28,13 +27,12 @@ def main() -> None:
         default=segmenters.MAX_MAP_DIFFERENCE,
         help="by how much another precision, or XLA, may change the maps",
     )
-    args.add_argument("--maps", type=Path, required=True, help="store of maps to write")
-    o = args.parse_args()
-    request = segmenters.Request(
-        o.pixels,
+
+
+def settings_of(o: argparse.Namespace) -> segmenters.Settings:
+    """Return what these options say, but for the segmenter."""
+    return segmenters.Settings(
         o.networks,
-        o.compartment,
-        o.maps,
         o.device,
         o.cpus,
         None if o.batch_size == "auto" else int(o.batch_size),
@@ -42,7 +40,16 @@ def main() -> None:
         o.xla,
         o.max_map_difference,
     )
-    segmenters.runner(o.segmenter)(request)
+
+
+def main() -> None:
+    args = cli.parser(__doc__)
+    args.add_argument("--pixels", type=Path, required=True, help="pixel store of the task")
+    args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
+    add_settings(args)
+    args.add_argument("--maps", type=Path, required=True, help="store of maps to write")
+    o = args.parse_args()
+    segmenters.load(o.segmenter, settings_of(o)).segment(o.pixels, o.compartment, o.maps)
 
 
 if __name__ == "__main__":

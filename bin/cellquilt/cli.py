@@ -84,8 +84,7 @@ def run(main: Callable[[], None], refused: type[DataError] = DataError) -> None:
         asked, _ = parser("", add_help=False).parse_known_args()
         if asked.refusal is None or not isinstance(error, refused):
             _end(str(error), EXIT_DATA_ERROR)
-        outputs.write_text(asked.refusal, _printable(str(error)) + "\n")
-        log.warning("refused: %s", _printable(str(error)))
+        write_refusal(asked.refusal, error)
     except (MemoryError, OSError) as error:
         ending = _of_the_machine(error)
         if ending is None:
@@ -100,6 +99,13 @@ def run(main: Callable[[], None], refused: type[DataError] = DataError) -> None:
         end,
         peak_memory_gb(),
     )
+
+
+def write_refusal(path: Path, error: DataError) -> None:
+    """Write why a slide is refused to a file, whose folder is made, and to the log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outputs.write_text(path, _printable(str(error)) + "\n")
+    log.warning("refused: %s", _printable(str(error)))
 
 
 def _end(message: str, code: int) -> None:
@@ -143,7 +149,7 @@ def _printable(text: str) -> str:
 
     Files go by the names that the user knows, without the folder that the pipeline stages them in.
     """
-    named = re.sub(r"(?<![\w./-])_[a-z]+/(?=\w)", "", text)
+    named = re.sub(r"(?<![\w./-])_[a-z]+/(?:\d+/)?(?=\w)", "", text)
     shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in named)
     return "".join(shown)
 

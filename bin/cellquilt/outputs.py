@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+OF_THE_DISK = FULL | {errno.EIO}
 _FULL_BYTES = 1 << 16  # a disk with less has no room for anything
 
 

@@ -24,7 +24,7 @@ from cellquilt.slides.ingest import Request, ingest
 from cellquilt.slides.readers import open_slide
 from cellquilt.tiling.patches import SMOOTHING_REACH, plan_patches
 from cellquilt.tiling.task_store import grid_of, lattice_of, origin_of, patches_of
-from cellquilt.tiling.tasks import plan_tasks
+from cellquilt.tiling.tasks import Cut, plan_tasks
 
 if TYPE_CHECKING:
     from cellquilt.networks.tile_network import Network
@@ -58,19 +58,10 @@ def network_input(store: Path) -> np.ndarray:
     return np.stack([table[channel] for table, channel in zip(lut, codes, strict=True)], axis=-1)
 
 
-def plan_store(
-    store: Path,
-    folder: Path,
-    patch_size: int = 1536,
-    halo: int = 96,
-    patches_per_task: int = 16,
-    patch_qc: str = "default",
-    min_contrast: float = 0.03,
-) -> tuple[pd.DataFrame, list[Path]]:
-    """PATCH a store; return the table of patches and the tasks' stores of pixels."""
+def plan_store(store: Path, folder: Path, *cut, **more) -> tuple[pd.DataFrame, list[Path]]:
+    """PATCH a store as `Cut` says; return the table of patches and the tasks' stores of pixels."""
     folder.mkdir(parents=True)
-    options = (patch_size, halo, patches_per_task, patch_qc, min_contrast)
-    return plan_tasks(store, folder, *options), sorted(folder.glob("*.pixels.zip"))
+    return plan_tasks(store, folder, Cut(*cut, **more)), sorted(folder.glob("*.pixels.zip"))
 
 
 def with_blanks(pixels: Path, target: Path, codes: list[list[int]]) -> tuple[Path, np.ndarray]:

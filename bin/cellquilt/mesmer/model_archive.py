@@ -20,7 +20,7 @@ from ..errors import DataError, reason
 from .card import CARD, FORMAT, sha256
 
 MAX_UNPACKED = 2 << 30  # bytes; Mesmer's are a tenth
-OF_THE_MACHINE = outputs.FULL | {errno.EIO, errno.ENOMEM}
+OF_THE_MACHINE = outputs.OF_THE_DISK | {errno.ENOMEM}
 CACHE = "CELLQUILT_MODEL_CACHE"  # nextflow.config sets it to --model_cache
 
 

@@ -1,15 +1,14 @@
 """The segmenters: which there are, and which module of this room runs each on a task."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
-from ..compartments import segmented
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 
-# The name that a user gives, and what people read. `segment(request)` of the module of that name
-# writes a task's maps.
+# The name that a user gives, and what people read. `load(settings)` of the module of that name
+# returns what writes the maps of tasks.
 SEGMENTERS = {
     "mesmer": "Mesmer",
     "pixelcnn": "pixel classifiers",
@@ -18,17 +17,12 @@ DEFAULT = "mesmer"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a segmenter for one task.
+class Settings:
+    """How a segmenter is to run, whatever the task.
 
     Attributes
     ----------
-    pixels : Path
-        The task's store, as PATCH wrote it.
     networks : list of Path
-    compartment : {'whole-cell', 'nuclear', 'both'}
-    maps : Path
-        Store to write, see `labelling.map_store`.
     device : {'cpu', 'gpu'}
     cpus : int
         Threads.
@@ -40,10 +34,7 @@ class Request:
         All three as in `networks.precision_check`.
     """
 
-    pixels: Path
     networks: list[Path]
-    compartment: str
-    maps: Path
     device: str
     cpus: int
     batch_size: int | None = None
@@ -51,10 +42,21 @@ class Request:
     xla: bool = False
     max_map_difference: float = MAX_MAP_DIFFERENCE
 
-    @property
-    def compartments(self) -> tuple[str, ...]:
-        """The compartments that are asked for: 'cell', 'nucleus' or both."""
-        return segmented(self.compartment)
+
+class Runner(Protocol):
+    """A segmenter that is loaded."""
+
+    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
+        """Write the maps of a task.
+
+        Parameters
+        ----------
+        pixels : Path
+            The task's store, as PATCH wrote it.
+        compartment : {'whole-cell', 'nuclear', 'both'}
+        maps : Path
+            Store to write, see `labelling.map_store`.
+        """
 
 
 def title_of(name: str) -> str:
@@ -62,6 +64,12 @@ def title_of(name: str) -> str:
     return SEGMENTERS.get(name, name)
 
 
-def runner(name: str) -> Callable[[Request], None]:
-    """Return what runs a segmenter on a task; its libraries are imported here and not before."""
-    return import_module(f".{name}", __name__).segment
+def load(name: str, settings: Settings) -> Runner:
+    """Return a segmenter, loaded; its libraries are imported here and not before.
+
+    Raises
+    ------
+    DataError
+        If its networks are none of its own, or cannot run as asked.
+    """
+    return import_module(f".{name}", __name__).load(settings)

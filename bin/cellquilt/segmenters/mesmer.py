@@ -1,7 +1,7 @@
 """Mesmer (Greenwald et al., Nat Biotechnol 40:555, 2022, https://doi.org/10.1038/s41587-021-01094-0)."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from ..labelling.thresholds import Thresholds
 from ..mesmer import model_archive
 from ..mesmer.card import OUTPUT_CHANNELS
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
-from . import Request
+from . import Settings
 
 if TYPE_CHECKING:
     from ..networks.tile_network import TileNetwork
@@ -40,31 +40,45 @@ COMPARTMENTS = {
 }
 
 
-def segment(request: Request) -> None:
-    """Write the maps of a task; see `segment_task`.
+def load(settings: Settings) -> "Mesmer":
+    """Return Mesmer, loaded.
 
     Raises
     ------
     DataError
         If there is not one model, it is not one of MODEL's, or it cannot run as asked.
     """
-    if len(request.networks) != 1:
+    if len(settings.networks) != 1:
         raise DataError(
-            f"Mesmer is one model, and {len(request.networks)} are given; give MODEL's."
+            f"Mesmer is one model, and {len(settings.networks)} are given; give MODEL's."
         )
-    (model,) = request.networks
+    (model,) = settings.networks
     with model_archive.unpacked(model) as (folder, card):
         # TensorFlow takes seconds to import, so only once the arguments are known to be right
         from ..networks.tile_network import Mode, Network, choose_batch_size, select_device
 
-        mode = Mode(request.precision, request.xla)
-        mode.check(request.device)
-        device = select_device(request.device, request.cpus)
-        network = Network(folder, request.batch_size or 2, mode)
-    if request.batch_size is None:
-        choose_batch_size(network, request.device)
+        mode = Mode(settings.precision, settings.xla)
+        mode.check(settings.device)
+        device = select_device(settings.device, settings.cpus)
+        network = Network(folder, settings.batch_size or 2, mode)
+    if settings.batch_size is None:
+        choose_batch_size(network, settings.device)
     log.info("segment: on %s, batches of %d tiles", device, network.batch_size)
-    segment_task(request.pixels, network, device, card, request.maps, request.max_map_difference)
+    return Mesmer(network, device, card, settings.max_map_difference)
+
+
+@dataclass(frozen=True)
+class Mesmer:
+    """Mesmer's network, loaded; see `segment_task`."""
+
+    network: "TileNetwork"
+    device: str
+    card: dict
+    max_map_difference: float
+
+    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
+        """Write the maps of a task, of both compartments whatever is asked for."""
+        segment_task(pixels, self.network, self.device, self.card, maps, self.max_map_difference)
 
 
 def segment_task(

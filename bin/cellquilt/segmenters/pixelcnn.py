@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..compartments import OPTIONS
+from ..compartments import OPTIONS, segmented
 from ..errors import DataError
 from ..handoff import stores
 from ..labelling.map_store import CLASS_PROBABILITIES, CompartmentMaps
 from ..labelling.thresholds import Thresholds
 from ..pixelcnn.card import read_card
-from . import Request
+from . import Settings
 
 if TYPE_CHECKING:
     from ..networks.tile_network import TileNetwork
@@ -20,36 +20,69 @@ if TYPE_CHECKING:
 log = logging.getLogger("cellquilt")
 
 
-def segment(request: Request) -> None:
-    """Write the class probabilities of a task; see `segment_task`.
+def load(settings: Settings) -> "PixelCNN":
+    """Return the pixel classifiers; networks are loaded once a task needs them.
 
     Raises
     ------
     DataError
-        If a file is no network, or the networks do not fit what is asked of the slide.
+        If a file is no network, or it cannot run as asked.
     """
-    cards = {path: read_card(path) for path in request.networks}
-    with stores.read(request.pixels) as task:
-        facts = task.attrs["facts"]
-    if request.precision != "float32" or request.xla:
+    cards = {path: read_card(path) for path in settings.networks}
+    if settings.precision != "float32" or settings.xla:
         raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")
-    # TensorFlow takes seconds to import
-    from ..networks.tile_network import TileNetwork, choose_batch_size, select_device
-    from ..pixelcnn.classify import PixelClassifier, check
-    from ..pixelcnn.network import load
+    return PixelCNN(settings, cards)
 
-    check({path.name: card for path, card in cards.items()}, request.compartments, facts)
-    wanted = [
-        path for path, card in cards.items() if OPTIONS[card["compartment"]] in request.compartments
-    ]
-    device = select_device(request.device, request.cpus)
-    classifier = PixelClassifier([load(path) for path in wanted])
-    batch_size = min(request.batch_size or 2, classifier.max_batch)
-    network = TileNetwork(classifier, classifier.tile_shape, batch_size)
-    if request.batch_size is None:
-        choose_batch_size(network, request.device, classifier.max_batch)
-    log.info("classify: on %s, batches of %d tiles", device, network.batch_size)
-    segment_task(request.pixels, classifier, network, device, request.maps)
+
+class PixelCNN:
+    """Pixel classifiers; those of a compartment are loaded for the first task that asks for it.
+
+    Parameters
+    ----------
+    settings : Settings
+    cards : dict
+        Card of each network's file.
+    """
+
+    def __init__(self, settings: Settings, cards: dict[Path, dict]):
+        self._settings, self._cards = settings, cards
+        self._loaded: dict[tuple[str, ...], tuple[PixelClassifier, TileNetwork]] = {}
+        self._device = ""
+
+    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
+        """Write the class probabilities of a task; see `segment_task`.
+
+        Raises
+        ------
+        DataError
+            If the networks do not fit what is asked of the slide.
+        """
+        with stores.read(pixels) as task:
+            facts = task.attrs["facts"]
+        # TensorFlow takes seconds to import
+        from ..pixelcnn.classify import check
+
+        compartments = segmented(compartment)
+        check({path.name: card for path, card in self._cards.items()}, compartments, facts)
+        if compartments not in self._loaded:
+            self._loaded[compartments] = self._load(compartments)
+        segment_task(pixels, *self._loaded[compartments], self._device, maps)
+
+    def _load(self, compartments: tuple[str, ...]) -> "tuple[PixelClassifier, TileNetwork]":
+        from ..networks.tile_network import TileNetwork, choose_batch_size, select_device
+        from ..pixelcnn.classify import PixelClassifier
+        from ..pixelcnn.network import load
+
+        cards, settings = self._cards.items(), self._settings
+        wanted = [path for path, card in cards if OPTIONS[card["compartment"]] in compartments]
+        self._device = self._device or select_device(settings.device, settings.cpus)
+        classifier = PixelClassifier([load(path) for path in wanted])
+        batch_size = min(settings.batch_size or 2, classifier.max_batch)
+        network = TileNetwork(classifier, classifier.tile_shape, batch_size)
+        if settings.batch_size is None:
+            choose_batch_size(network, settings.device, classifier.max_batch)
+        log.info("classify: on %s, batches of %d tiles", self._device, network.batch_size)
+        return classifier, network
 
 
 def segment_task(

@@ -1,6 +1,7 @@
 """From the normalised store of a slide to its patches and the pixels of each task."""
 
-from dataclasses import asdict
+import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,33 @@ from .patches import assess, group_patches, metadata, plan_patches, tiles_of
 from .pixel_grid import Grid
 from .task_store import write_pixels
 
+log = logging.getLogger("cellquilt")
+
 STEP = 64  # divides both a tile and the way to the next one
 
 
-def plan_tasks(
-    store: Path,
-    outdir: Path,
-    patch_size: int,
-    halo: int,
-    patches_per_task: int,
-    patch_qc: str,
-    min_contrast: float,
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Cut:
+    """How a slide is to be cut.
+
+    Attributes
+    ----------
+    patch_size, halo : int
+        Side of a core and context around it, in model pixels.
+    patches_per_task : int
+    patch_qc : {'default', 'signal', 'reference', 'none'}
+    min_contrast : float
+        Both as in `patches.assess`.
+    """
+
+    patch_size: int = 1536
+    halo: int = 96
+    patches_per_task: int = 16
+    patch_qc: str = "default"
+    min_contrast: float = 0.03
+
+
+def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     """Plan the patches of a slide and write one store of pixels for each task.
 
     A task's store holds ``codes`` (2, h, w) uint16, the part of the padded lattice that its
@@ -40,12 +56,7 @@ def plan_tasks(
         What INGEST wrote.
     outdir : Path
         Folder for ``task-<n>.pixels.zip``.
-    patch_size, halo : int
-        In model pixels.
-    patches_per_task : int
-    patch_qc : {'default', 'signal', 'reference', 'none'}
-    min_contrast : float
-        See `patches.assess`.
+    cut : Cut
 
     Returns
     -------
@@ -56,42 +67,46 @@ def plan_tasks(
         facts = slide.attrs["facts"]
         grid = Grid.of(facts)
         lattice = plan(*grid.model_shape)
-        patches = plan_patches(lattice, patch_size)
+        patches = plan_patches(lattice, cut.patch_size)
         channels = [
             {name: array[:] for name, array in slide[f"blocks/{index}"].arrays()}
             for index in range(2 if facts["membrane"] else 1)
         ]
         lut = slide["lut"][:]
         blank = _blank_codes(lut)
-        needed = [tiles_of(lattice, [patch], halo) for patch in patches]
+        needed = [tiles_of(lattice, [patch], cut.halo) for patch in patches]
         flat = constant_tiles(slide["codes"], blank, lattice)
         constant = np.array([all(tile in flat for tile in tiles) for tiles in needed])
-        quality = assess(patches, lattice, channels, constant, patch_qc, min_contrast)
+        quality = assess(patches, lattice, channels, constant, cut.patch_qc, cut.min_contrast)
         skipped = np.flatnonzero(quality["reason"] == "constant")
         blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
-        table = metadata(patches, grid, halo, quality)
+        table = metadata(patches, grid, cut.halo, quality)
         table["task"] = -1
-        tasks = group_patches(patches, quality["is_informative"].to_numpy(), patches_per_task)
+        tasks = group_patches(patches, quality["is_informative"].to_numpy(), cut.patches_per_task)
         step = provenance.of_step(
             "PATCH",
-            patch_size=patch_size,
-            halo=halo,
-            patch_qc=patch_qc,
-            min_contrast=min_contrast,
+            patch_size=cut.patch_size,
+            halo=cut.halo,
+            patch_qc=cut.patch_qc,
+            min_contrast=cut.min_contrast,
         )
         for number, members in enumerate(tasks):
             table.loc[[patch.patch_id for patch in members], "task"] = number
             attributes = {
                 "facts": facts,
                 "task": number,
-                "halo": halo,
+                "halo": cut.halo,
                 "blank_codes": blanks,
                 "patches": [asdict(patch) for patch in members],
                 "provenance": [*facts["provenance"], step],
             }
             path = outdir / f"task-{number:05d}.pixels.zip"
-            tiles = tiles_of(lattice, members, halo)
+            tiles = tiles_of(lattice, members, cut.halo)
             write_pixels(path, attributes, slide["codes"], lut, blank, lattice, tiles)
+    informative = int(table["is_informative"].sum())
+    log.info("patch: %d of %d patches informative", informative, len(table))
+    if not informative:
+        log.warning("patch: no patch of this slide can hold cells; its outputs will be empty")
     return table
 
 

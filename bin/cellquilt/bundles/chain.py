@@ -1,0 +1,260 @@
+"""All steps of small slides, one slide after the other, in a process that keeps the network.
+
+Of each slide there are the files that its steps would have written as tasks of their own.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .. import compartments, outputs
+from ..cells.repair import repair
+from ..cells.sample_table import write_table
+from ..errors import DataError, SlideError, reason
+from ..handoff.step_files import read_facts, read_patches, read_uncertified
+from ..images.label_image import by_name, masks_folder
+from ..labelling.label import label, thresholds_of
+from ..labelling.slide_masks import write_masks
+from ..reports.draw import draw
+from ..segmenters import Runner
+from ..slides.ingest import Request, ingest
+from ..slides.readers import open_slide
+from ..tiling.tasks import Cut, plan_tasks
+
+log = logging.getLogger("cellquilt")
+
+# Where a step's errors are about its slide; all others are about the run, which they end
+_ABOUT_A_SLIDE = {
+    "INGEST": DataError,
+    "SEGMENT": SlideError,
+    "STITCH": SlideError,
+    "REPAIR": DataError,
+    "QUANTIFY": DataError,
+    "DRAW": DataError,
+}
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide of a bundle.
+
+    Attributes
+    ----------
+    sample : str
+    files : list of Path
+        The image, and for a generated one ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
+    nuclear, membrane : str
+    image_mpp : float, optional
+        All three as in `slides.ingest.Request`.
+    compartment : {'whole-cell', 'nuclear', 'both'}
+    columns : dict
+        The user's, see `cells.cell_table.read_columns`.
+    """
+
+    sample: str
+    files: Sequence[Path]
+    nuclear: str
+    membrane: str = ""
+    image_mpp: float | None = None
+    compartment: str = "both"
+    columns: Mapping[str, str | float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all slides.
+
+    Attributes
+    ----------
+    segmenter : str
+    membrane_combine : {'max', 'mean'}
+    z, t : int, optional
+    cut : Cut
+    thresholds : dict
+        As `labelling.label.thresholds_of` takes them.
+    export_pickle : bool
+        See `cells.repair.repair`.
+    max_pixels : int
+        A slide with more is left to the steps.
+    to_table : bool
+        Whether cells are measured and drawn, too, or masks are the end.
+    """
+
+    segmenter: str
+    membrane_combine: str = "max"
+    z: int | None = None
+    t: int | None = None
+    cut: Cut = Cut()
+    thresholds: Mapping[str, dict] = field(default_factory=dict)
+    export_pickle: bool = False
+    max_pixels: int = 20_000_000
+    to_table: bool = True
+
+
+class _Refused(Exception):
+    """A step's error that is about the slide."""
+
+    def __init__(self, step: str, error: DataError):
+        super().__init__(str(error))
+        self.step, self.error = step, error
+
+
+@contextmanager
+def _during(step: str) -> Iterator[None]:
+    try:
+        yield
+    except _ABOUT_A_SLIDE[step] as error:
+        raise _Refused(step, error) from error
+
+
+def chain(
+    slides: Sequence[Slide],
+    settings: Settings,
+    load: Callable[[], Runner],
+    outdir: Path,
+    refuse: Callable[[str, str, DataError], None],
+) -> list[str]:
+    """Do all steps of each slide.
+
+    Parameters
+    ----------
+    slides : list of Slide
+    settings : Settings
+    load : callable
+        Returns the segmenter; called once a slide needs it, and may be called again.
+    outdir : Path
+        Folder of the samples' folders. In ``_reports/<sample>`` goes what REPORT reads.
+    refuse : callable
+        Takes sample, step and error of a slide that cannot be used. What the steps before wrote of
+        it stays, as it does where they are tasks of their own.
+
+    Returns
+    -------
+    list of str
+        The samples that are left to the steps: they have too many pixels, or there was an error
+        that is none of the slide's, and of which a task of its own tells more. They have no files.
+
+    Raises
+    ------
+    DataError
+        Where it is about the run, such as networks that do not fit.
+    OSError
+        If the disk is full or fails.
+    """
+    left = []
+    for number, slide in enumerate(slides, 1):
+        log.info("chain: %s, slide %d of %d", slide.sample, number, len(slides))
+        folder = outdir / slide.sample
+        report = outdir / "_reports" / slide.sample
+        try:
+            if not _is_small(slide, settings):
+                log.info("chain: %s has too many pixels and is left", slide.sample)
+                left.append(slide.sample)
+                continue
+            folder.mkdir(parents=True)
+            with TemporaryDirectory(prefix=".chain-", dir=outdir) as work:
+                _chain_one(slide, settings, load, folder, report, Path(work))
+        except _Refused as refused:
+            refuse(slide.sample, refused.step, refused.error)
+        except DataError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in outputs.OF_THE_DISK:
+                raise
+            log.warning("chain: %s is left: %s", slide.sample, reason(error), exc_info=True)
+            left.append(slide.sample)
+            for made in (folder, report):
+                shutil.rmtree(made, ignore_errors=True)
+    return left
+
+
+def _is_small(slide: Slide, settings: Settings) -> bool:
+    with _during("INGEST"), open_slide(slide.files[0], settings.z, settings.t) as opened:
+        return opened.height * opened.width <= settings.max_pixels
+
+
+def _chain_one(
+    slide: Slide,
+    settings: Settings,
+    load: Callable[[], Runner],
+    folder: Path,
+    report: Path,
+    work: Path,
+) -> None:
+    """Do the steps of a slide; what they hand to each other goes to `work`."""
+    store = work / "normalised.zip"
+    image, *truth = slide.files
+    request = Request(
+        slide.sample,
+        image,
+        slide.nuclear,
+        slide.membrane,
+        slide.image_mpp,
+        settings.membrane_combine,
+        settings.z,
+        settings.t,
+    )
+    with _during("INGEST"):
+        outputs.write_json(folder / "sample.json", ingest(request, store))
+    outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
+
+    labels = []
+    for pixels in sorted(work.glob("task-*.pixels.zip")):
+        maps, labelled = (
+            pixels.with_name(pixels.name.replace("pixels", what)) for what in ("maps", "labels")
+        )
+        with _during("SEGMENT"):
+            load().segment(pixels, slide.compartment, maps)
+        wanted = compartments.segmented(slide.compartment)
+        label(maps, thresholds_of(maps, wanted, settings.thresholds), labelled)
+        labels.append(labelled)
+        for done in (pixels, maps):
+            done.unlink()
+
+    facts = read_facts(folder / "sample.json", needs_image=True)
+    with _during("STITCH"):
+        patches = read_patches(work / "patches.csv", "PATCH")
+        write_masks(labels, patches, facts, slide.compartment, settings.segmenter, folder)
+    masks = masks_folder(folder, slide.sample, settings.segmenter)
+    doubtful = folder / "uncertified.csv"
+    counts, matches = [folder / "stitch.json"], None
+    if slide.compartment == "both":
+        found = by_name(sorted(masks.glob("*.ome.tif")))
+        pair = found["cell_original"], found["nucleus_original"]
+        with _during("REPAIR"):
+            repair(
+                *pair,
+                facts,
+                read_uncertified(doubtful),
+                settings.segmenter,
+                folder,
+                settings.export_pickle,
+            )
+        counts.append(folder / "repair_metrics.json")
+        matches = folder / "matches.csv"
+    if not settings.to_table:
+        return
+
+    images = sorted(masks.glob("*.ome.tif"))
+    provenance = folder / "provenance.json"
+    with _during("QUANTIFY"):
+        table = write_table(
+            image,
+            folder / "sample.json",
+            provenance,
+            doubtful,
+            images,
+            matches,
+            settings.segmenter,
+            slide.columns,
+            folder,
+        )
+    with _during("DRAW"):
+        patches_of = folder / "patches_metadata.csv"
+        draw(store, table, patches_of, provenance, counts, images, truth, folder)
+    report.mkdir(parents=True)
+    (folder / "report.json").rename(report / "report.json")

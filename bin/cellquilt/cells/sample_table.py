@@ -1,0 +1,76 @@
+"""The table of a sample's cells, from the files that the steps before wrote."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+from ..images.label_image import by_name
+from ..slides.readers import reopen_slide
+from .objects import check_masks, open_objects
+from .quantify import quantify
+
+log = logging.getLogger("cellquilt")
+
+
+def write_table(
+    image: Path,
+    facts: Path,
+    provenance: Path,
+    uncertified: Path,
+    masks: Sequence[Path],
+    matches: Path | None,
+    segmenter: str,
+    own: Mapping[str, str | float | None],
+    outdir: Path,
+) -> Path:
+    """Measure every cell of a sample over all channels of its slide.
+
+    Parameters
+    ----------
+    image : Path
+        The slide.
+    facts : Path
+        sample.json of INGEST.
+    provenance, uncertified : Path
+        provenance.json and uncertified.csv of STITCH.
+    masks : list of Path
+        Label images.
+    matches : Path or None
+        matches.csv of REPAIR; None of a single compartment.
+    segmenter : str
+        Which made the maps.
+    own : dict
+        The user's columns, see `cell_table.read_columns`.
+    outdir : Path
+        Folder of the sample.
+
+    Returns
+    -------
+    Path
+        ``quantification/<sample>.parquet`` in `outdir`; see `cell_table`.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or is not of this sample; else as `quantify`.
+    """
+    known = read_facts(facts, needs_image=True)
+    steps = read_provenance(provenance)["steps"]
+    pairs = matches and read_matches(matches)
+    doubtful = read_uncertified(uncertified)
+    table = outdir / "quantification" / f"{known['sample']}.parquet"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files:
+        slide = files.enter_context(reopen_slide(image, known))
+        objects = open_objects(files, by_name(masks), pairs, doubtful)
+        check_masks(objects, known)
+        quantify(slide, objects, known, segmenter, steps, table, own=own)
+    log.info(
+        "quantify: %s: %d objects, %d channels",
+        known["sample"],
+        len(objects.rows),
+        len(slide.channels),
+    )
+    return table

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Do all steps of small slides, one slide after the other, with the network loaded once.
+
+Standard input has the slides: a JSON list of objects with sample, files (the image first), nuclear
+and, where they are given, membrane, image_mpp, compartment and columns.
+"""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+import ingest
+import label
+import patch
+import repair
+import segment
+from cellquilt import cli, outputs, segmenters
+from cellquilt.bundles.chain import Settings, Slide, chain
+from cellquilt.errors import DataError, reason
+
+EMPTY = (None, "")
+
+
+def slides_of(text: str) -> list[Slide]:
+    """Return the slides that standard input names."""
+    try:
+        found = json.loads(text)
+        given = [{key: v for key, v in row.items() if v not in EMPTY} for row in found]
+        return [Slide(**row | {"files": [Path(name) for name in row["files"]]}) for row in given]
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"standard input: has no slides as JSON ({reason(error)}).") from error
+
+
+def main() -> None:
+    args = cli.parser(__doc__)
+    for step in (ingest, patch, segment, label, repair):
+        step.add_settings(args)
+    args.add_argument("--max_mpx", type=float, default=20, help="a slide with more is left")
+    args.add_argument(
+        "--to_table", **cli.SWITCH, help="measure and draw the cells too, after the masks"
+    )
+    args.add_argument(
+        "--refusals", type=Path, help="folder for the reasons why slides are refused, by step"
+    )
+    args.add_argument("--left", type=Path, required=True, help="list of what was left, to write")
+    args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
+    o = args.parse_args()
+    settings = Settings(
+        o.segmenter,
+        o.membrane_combine,
+        o.z,
+        o.t,
+        patch.cut_of(o),
+        label.thresholds_given(o),
+        o.export_pickle,
+        round(o.max_mpx * 1e6),
+        o.to_table,
+    )
+
+    @cache
+    def load() -> segmenters.Runner:
+        return segmenters.load(o.segmenter, segment.settings_of(o))
+
+    def refuse(sample: str, step: str, error: DataError) -> None:
+        if o.refusals is None:
+            raise error
+        cli.write_refusal(o.refusals / step / f"{sample}.txt", error)
+
+    left = chain(slides_of(sys.stdin.read()), settings, load, o.outdir, refuse)
+    outputs.write_text(o.left, "".join(f"{sample}\n" for sample in left))
+
+
+if __name__ == "__main__":
+    cli.run(main)
