@@ -15,8 +15,8 @@ workflow {
 
     // What is published, and by which run
     def records = openRecords(options)
-    channel.topic('published').subscribe { meta, files -> addPublished(records[meta.id], [files]) }
-    channel.topic('published_of_run').subscribe { files -> addPublished(records[''], [files]) }
+    channel.topic('published').subscribe { meta, files -> addPublished(records, meta, files) }
+    channel.topic('published_of_run').subscribe { files -> addPublished(records, [id: ''], files) }
     def end = [:].asSynchronized()
     workflow.onComplete = { closeRecords(records, workflow.success ? [] : end.refused) }
 

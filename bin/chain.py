@@ -40,9 +40,7 @@ def main() -> None:
     args.add_argument(
         "--to_table", **cli.SWITCH, help="measure and draw the cells too, after the masks"
     )
-    args.add_argument(
-        "--refusals", type=Path, help="folder for the reasons why slides are refused, by step"
-    )
+    cli.add_refusals(args)
     args.add_argument("--left", type=Path, required=True, help="list of what was left, to write")
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
     o = args.parse_args()
@@ -63,9 +61,8 @@ def main() -> None:
         return segmenters.load(o.segmenter, segment.settings_of(o))
 
     def refuse(sample: str, step: str, error: DataError) -> None:
-        if o.refusals is None:
+        with cli.refused_by(step, sample, o.refusals):
             raise error
-        cli.write_refusal(o.refusals / step / f"{sample}.txt", error)
 
     left = chain(slides_of(sys.stdin.read()), settings, load, o.outdir, refuse)
     outputs.write_text(o.left, "".join(f"{sample}\n" for sample in left))

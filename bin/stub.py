@@ -4,7 +4,9 @@
 MODEL's runs in the deepcell environment, so what that lacks is imported where it is used.
 """
 
+import argparse
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -69,10 +71,13 @@ def model(o) -> None:
 
 def ingest(o) -> None:
     write_store(o.outdir / "normalised.zip", "codes", (2, SIDE, SIDE), "uint16")
+    write_json(o.outdir / "sample.json", **facts_of(o))
+
+
+def facts_of(o) -> dict:
     image = {"name": "stub", "height": SIDE, "width": SIDE, "channels": ["stub"], "z": 0, "t": 0}
     steps = [provenance.of_step("INGEST")]
-    facts = {"image": image, "image_mpp": IMAGE_MPP, "provenance": steps}
-    write_json(o.outdir / "sample.json", sample=o.sample, **facts)
+    return {"sample": o.sample, "image": image, "image_mpp": IMAGE_MPP, "provenance": steps}
 
 
 def patch(o) -> None:
@@ -156,7 +161,26 @@ def quantify(o) -> None:
     quantify(slide, found, facts, o.segmenter, [], table)
 
 
+def chain(o) -> None:
+    """Write what all steps would for each slide that standard input names."""
+    for slide in json.load(sys.stdin):
+        own = argparse.Namespace(**(vars(o) | slide | {"outdir": Path(slide["sample"])}))
+        write_json(own.outdir / "sample.json", **facts_of(own))
+        for step in (stitch, repair, quantify, draw):
+            if step is not repair or own.compartment == "both":
+                step(own)
+        report = Path("_reports") / own.sample
+        report.mkdir(parents=True)
+        (own.outdir / "report.json").rename(report / "report.json")
+    o.left.write_text("")
+
+
 def export(o) -> None:
+    for sample in o.samples:
+        export_sample(sample, o.segmenter, Path(sample))
+
+
+def export_sample(sample: str, segmenter: str, folder: Path) -> None:
     """Write the default formats of two square cells."""
     import gzip
 
@@ -169,14 +193,14 @@ def export(o) -> None:
     geometry = {"type": "Polygon", "coordinates": [corners]}
     cell = {"type": "Feature", "geometry": geometry, "properties": {"objectType": "cell"}}
     cells = {"type": "FeatureCollection", "features": [cell]}
-    for folder in ("quantification", "anndata", "geojson", "qc"):
-        (o.outdir / folder).mkdir(parents=True, exist_ok=True)
-    csv = o.outdir / "quantification" / f"{o.sample}--{o.segmenter}_cell.csv"
+    for name in ("quantification", "anndata", "geojson", "qc"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    csv = folder / "quantification" / f"{sample}--{segmenter}_cell.csv"
     csv.write_text("CellID,DAPI,X_centroid,Y_centroid,Area\n1,1.0,15,15,100\n2,2.0,30,30,100\n")
-    (o.outdir / "markers.csv").write_text("channel_number,cycle_number,marker_name\n1,1,DAPI\n")
-    (o.outdir / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
-    table.write_h5ad(o.outdir / "anndata" / f"{o.sample}.h5ad")
-    with gzip.open(o.outdir / "geojson" / f"{o.sample}.cells.geojson.gz", "wt") as file:
+    (folder / "markers.csv").write_text("channel_number,cycle_number,marker_name\n1,1,DAPI\n")
+    (folder / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
+    table.write_h5ad(folder / "anndata" / f"{sample}.h5ad")
+    with gzip.open(folder / "geojson" / f"{sample}.cells.geojson.gz", "wt") as file:
         json.dump(cells, file)
 
 
@@ -251,7 +275,7 @@ STEPS: dict[str, Callable] = {
     step.__name__: step
     for step in (
         *(generate, model, ingest, patch, segment, label, stitch, repair),
-        *(quantify, export, evaluate, draw, report),
+        *(quantify, chain, export, evaluate, draw, report),
         *(measure, recommend, train, compare),
     )
 }
@@ -264,7 +288,8 @@ def main() -> None:
     args.add_argument("--compartment", default="both")
     args.add_argument("--segmenter", default="mesmer")
     args.add_argument("--name", default="stub")
-    for path in ("--outdir", "--model", "--table", "--maps", "--labels", "--row"):
+    args.add_argument("--samples", nargs="+", default=[])
+    for path in ("--left", "--outdir", "--model", "--table", "--maps", "--labels", "--row"):
         args.add_argument(path, type=Path)
     o = args.parse_args()
     STEPS[o.step](o)

@@ -6,6 +6,16 @@ def fileOf(name, folder) {
     return beside && beside.exists() ? beside : file(name, glob: false)
 }
 
+// The size in bytes; of a folder, that of all files in it
+def bytesOf(path) {
+    if (!path.isDirectory()) {
+        return path.size()
+    }
+    def children = []
+    path.eachFile { child -> children << child }
+    return children.sum(0L) { child -> bytesOf(child) }
+}
+
 // What is wrong with a file, or null
 def fileProblem(name, folder) {
     def problem = pathProblem(name, folder)

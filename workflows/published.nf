@@ -3,7 +3,6 @@
 // What is in no record is never touched: nobody but the user may know what it is.
 
 include { refuse } from './schema'
-include { slidesOf } from './slides'
 
 // The records of a run by sample, and by '' that of the run as a whole. All are on disk before the first task,
 // so that a run that is killed is seen by the next one.
@@ -16,10 +15,12 @@ def openRecords(options) {
     return records.collectEntries { name, record -> [name, opened(record)] }
 }
 
-// Add what a task has published to a record. A step of a sample publishes nothing in the other modes
-def addPublished(record, files) {
-    if (record) {
-        record.written.addAll(files.flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) - record.prefix })
+// Add what a task has published to the records of its samples, or to that of the run. A step of a sample
+// publishes nothing in the other modes
+def addPublished(records, metas, files) {
+    def names = [files].flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) }
+    [metas].flatten().collect { meta -> records[meta.id] }.findAll { record -> record }.each { record ->
+        record.written.addAll(names.findAll { name -> name.startsWith(record.prefix) }.collect { name -> name - record.prefix })
     }
 }
 
@@ -48,17 +49,13 @@ def placesOf(options) {
         def folder = outdir.resolve(options.mode == 'train' ? 'training' : 'benchmark')
         return ['': [file: folder.resolve('files.json'), folder: folder, prefix: '', names: names[options.mode]]]
     }
-    def images = slidesOf(options).collectEntries { slide -> slide instanceof Map ? [slide.id, [name: 'the generated tissue']] : [slide[0].id, imageOf(slide[1])] }
+    def images = options.demo ? [demo: [name: 'the generated tissue']] : options.rows.collectEntries { row -> [row.sample, [name: row.image.name, bytes: row.bytes]] }
     def samples = images.collectEntries { sample, image ->
         def folder = outdir.resolve(sample)
         def own = names.sample.collect { name -> name.replace('<sample>', sample) }
         [sample, [file: folder.resolve('files.json'), folder: folder, prefix: "${sample}/", names: own, sample: sample, image: image]]
     }
     return samples + ['': [file: outdir.resolve('pipeline_info/files.json'), folder: outdir, prefix: '', names: names.segment]]
-}
-
-def imageOf(path) {
-    return [name: path.name, bytes: path.size()]
 }
 
 def isOfAnotherSlide(record) {

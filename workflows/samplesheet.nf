@@ -1,12 +1,13 @@
 // The slides that a user names, as rows: those of --input, or --image as the only one.
 // What a samplesheet has, and what each column must be, is in assets/schema_input.json alone.
 
-include { fileOf ; fileProblem } from './files'
+include { bytesOf ; fileOf ; fileProblem } from './files'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
 
-// The rows, checked: of each column the value, files as paths, and in columns those of a user's own
+// The rows, checked: of each column the value, files as paths, in columns those of a user's own, and the
+// size of the image in bytes
 def rowsOf(options) {
     if (!options.image && !options.input) {
         return []
@@ -18,7 +19,7 @@ def rowsOf(options) {
     sheet.rows.collectMany { row -> placed(row, rowWarnings(row.cells, options)) }.each { warning -> log.warn(warning) }
     def values = given.collect { row -> rules.columns.collectEntries { name, column -> [name, valueOf(textOf(row[name]), column, sheet.folder)] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own] }
+    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own, bytes: bytesOf(row.image)] }
 }
 
 def placed(row, sentences) {

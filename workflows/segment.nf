@@ -3,7 +3,7 @@
 
 include { modelsOf } from './networks'
 include { columnsOf ; slidesOf } from './slides'
-include { refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
+include { reasonsOf ; refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { MASKS    } from '../subworkflows/masks/main'
@@ -31,11 +31,14 @@ workflow SEGMENTATION {
     else {
         networks = [pixelcnn: modelsOf(options)]
     }
-    MASKS(ch_slides, networks)
+    MASKS(options.demo ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, [image] + truth] } : ch_slides, networks)
 
-    // Measure every cell over all channels, for the formats that other tools open
+    // Measure every cell over all channels, for the formats that other tools open. Slides that share a
+    // task are measured and drawn there, and exported together
     QUANTIFY(
         ch_slides
+            .join(MASKS.out.store)
+            .map { meta, image, _store -> [meta, image] }
             .join(MASKS.out.facts)
             .join(MASKS.out.provenance)
             .join(MASKS.out.uncertified)
@@ -43,7 +46,7 @@ workflow SEGMENTATION {
             .join(MASKS.out.masks)
             .join(channel.fromList(columnsOf(options)))
     )
-    EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks))
+    EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks).mix(MASKS.out.tables))
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }
     EVALUATE(
         options.evaluate
@@ -59,19 +62,21 @@ workflow SEGMENTATION {
         .join(MASKS.out.counts)
         .join(MASKS.out.masks)
     DRAW(options.demo ? ch_found.join(GENERATE.out.truth) : ch_found.map { sample -> sample + [[]] })
+    ch_summaries = DRAW.out.summary.mix(MASKS.out.summaries)
 
     // The slides that a step refused, or of which a task failed, while the others went on
     ch_unfinished = ch_slides
-        .join(DRAW.out.summary, remainder: true)
+        .join(ch_summaries, remainder: true)
         .filter { _meta, _image, summary -> !summary }
         .map { meta, _image, _summary -> [meta.id, null, null] }
     ch_refusals = channel.topic('refused')
-        .map { meta, process, reason -> [meta.id, process, reason] }
+        .flatMap { meta, process, reasons -> reasonsOf(meta, process, reasons) }
         .mix(ch_unfinished)
         .toList()
         .map { found -> [refusalsOf(found)] }
     REPORT(
         DRAW.out.report
+            .mix(MASKS.out.reports)
             .map { _meta, report -> report }
             .toSortedList { a, b -> a.parent.name <=> b.parent.name },
         channel.topic('usage')
@@ -84,7 +89,7 @@ workflow SEGMENTATION {
         ch_refusals.map { refusals -> refusalsFileOf(refusals[0]) }
     )
 
-    DRAW.out.summary
+    ch_summaries
         .map { _meta, summary -> summary }
         .toSortedList { a, b -> a.parent.name <=> b.parent.name }
         .map { summaries -> [summaries] }

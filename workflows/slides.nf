@@ -2,12 +2,40 @@
 
 // The slides to segment as [meta, image], or as meta for the demo's, which is generated
 def slidesOf(options) {
-    return options.demo ? [generatedSlide('demo', options)] : options.rows.collect { row -> [metaOf(row, options), row.image] }
+    if (options.demo) {
+        return [generatedSlide('demo', options) + (options.bundle_slides && options.mode == 'segment' ? [bundle: 'demo'] : [:])]
+    }
+    def bundles = bundlesOf(options.rows, options)
+    return options.rows.collect { row ->
+        def bundle = bundles[row.sample]
+        [metaOf(row, options) + (bundle ? [bundle: bundle, columns: row.columns] : [:]), row.image]
+    }
 }
 
 // What else the user says of each slide, as [meta, columns]: beside meta, so that it changes no other step
 def columnsOf(options) {
-    return options.demo ? [[generatedSlide('demo', options), [:]]] : options.rows.collect { row -> [metaOf(row, options), row.columns] }
+    return options.demo ? slidesOf(options).collect { meta -> [meta, [:]] } : [slidesOf(options), options.rows].transpose().collect { slide, row -> [slide[0], row.columns] }
+}
+
+// The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that
+// a row more or less leaves the other bundles as they are: where one is too large, it is halved by the next
+// bit of the names' digests
+def bundlesOf(rows, options) {
+    def small = rows.findAll { row -> row.bytes <= options.bundle_max_mb * 1_000_000L }
+    return options.bundle_slides && options.mode == 'segment' ? halved(small.collect { row -> [name: row.sample, bytes: row.bytes, bits: bitsOf(row.sample)] }, '', options) : [:]
+}
+
+def bitsOf(name) {
+    return new BigInteger(name.md5(), 16).toString(2).padLeft(128, '0')
+}
+
+// Eight of the largest slides may share a task
+def halved(slides, start, options) {
+    def is_whole = slides.size() <= options.bundle_slides && (slides*.bytes.sum() ?: 0) <= 8 * options.bundle_max_mb * 1_000_000L
+    if (is_whole || start.size() == 128) {
+        return slides.collectEntries { slide -> [slide.name, "bundle-${start}".toString()] }
+    }
+    return ['0', '1'].collectEntries { bit -> halved(slides.findAll { slide -> slide.bits[start.size()] == bit }, start + bit, options) }
 }
 
 // The slides to learn from as [meta, image, labels]; meta.split tells what each is for
@@ -17,7 +45,7 @@ def examplesOf(options) {
 
 // The generated tissue to learn from, as meta
 def generatedExamples(options) {
-    return slidesOf(options).collect { meta -> meta + [split: 'train'] }
+    return [generatedSlide('demo', options) + [split: 'train']]
 }
 
 // The slides that the batching study generates, as meta

@@ -41,6 +41,12 @@ def summaryOf(summaries, outdir) {
     return lines ? "Cellquilt is done; ${outdir}/report.html shows it\n${lines.join('\n')}" : "No slide was segmented; ${outdir}/report.html has the reasons"
 }
 
+// What a task says of slides that it refuses, as [sample, process, reason]. One of several slides has a
+// file for each, in a folder named after the step
+def reasonsOf(meta, process, reasons) {
+    return meta instanceof List ? [reasons].flatten().collect { path -> [path.baseName, path.parent.name, path] } : [[meta.id, process, reasons]]
+}
+
 // Why slides were not segmented, from [sample, process, reason]; without the two where the slide has just no end
 def refusalsOf(found) {
     def refused = found
@@ -78,8 +84,9 @@ def stored(name, text) {
     return path
 }
 
-// A line of usage.tsv, from what Nextflow traced of a task
-def usageOf(process, sample, trace) {
+// A line of usage.tsv, from what Nextflow traced of a task: of a sample, given by name, or of those of metas
+def usageOf(process, of, trace) {
+    def sample = of instanceof String || of instanceof GString ? of : [of].flatten()*.id.join(';')
     def traced = trace.readLines().findAll { line -> line.contains('=') }.collectEntries { line -> line.tokenize('=') }
     return [process.tokenize(':').last(), sample, traced.realtime ?: '', traced.'%cpu' ? traced.'%cpu'.toInteger() / 10 : '', traced.peak_rss ?: ''].join('\t')
 }

@@ -10,7 +10,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import outputs
@@ -40,6 +41,27 @@ def parser(description: str, **settings: bool) -> argparse.ArgumentParser:
         help="file for the reason why a slide is refused, which is then no failure",
     )
     return found
+
+
+def add_refusals(args: argparse.ArgumentParser) -> None:
+    """Add the option ``--refusals`` of a script that takes several slides, for `refused_by`."""
+    args.add_argument(
+        "--refusals", type=Path, help="folder for the reasons why slides are refused, by step"
+    )
+
+
+@contextmanager
+def refused_by(step: str, sample: str, refusals: Path | None) -> Iterator[None]:
+    """Take a `DataError` in the block for a reason why a step refuses a slide.
+
+    It goes to ``<refusals>/<step>/<sample>.txt``; without such a folder it is an error as any other.
+    """
+    try:
+        yield
+    except DataError as error:
+        if refusals is None:
+            raise
+        write_refusal(refusals / step / f"{sample}.txt", error)
 
 
 def boolean(text: str) -> bool:

@@ -1,33 +1,33 @@
-// Write a sample's cells in the formats that other tools open.
+// Write the cells of a sample, or of several, in the formats that other tools open.
 process EXPORT {
-    tag "${meta.id}"
+    tag "${[meta].flatten().first().id}${meta instanceof List && meta.size() > 1 ? " and ${meta.size() - 1} more" : ''}"
     label 'process_low'
     container 'cellquilt/export:0.1.0'
 
     input:
-    tuple val(meta), path(table, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*')
+    tuple val(meta), path(tables, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*')
 
     output:
-    tuple val(meta), path("${meta.id}/{quantification/*.csv,markers.csv,qc/params.yml}"), emit: csv, topic: published, optional: true
-    tuple val(meta), path("${meta.id}/anndata/*.h5ad"), emit: h5ad, topic: published, optional: true
-    tuple val(meta), path("${meta.id}/geojson/*.geojson.gz"), emit: geojson, topic: published, optional: true
-    tuple val(meta), path("${meta.id}/zarr/*.sdata.zarr"), emit: spatialdata, topic: published, optional: true
-    tuple val(meta), path("${meta.id}/zarr/*.ome.zarr"), emit: ome_zarr, topic: published, optional: true
-    tuple val(meta), path("${meta.id}/hubmap/*.ome.tiff"), emit: hubmap, topic: published, optional: true
-    tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
+    tuple val(meta), path('[A-Za-z0-9]*/{quantification/*.csv,markers.csv,qc/params.yml}'), emit: csv, topic: published, optional: true
+    tuple val(meta), path('[A-Za-z0-9]*/anndata/*.h5ad'), emit: h5ad, topic: published, optional: true
+    tuple val(meta), path('[A-Za-z0-9]*/geojson/*.geojson.gz'), emit: geojson, topic: published, optional: true
+    tuple val(meta), path('[A-Za-z0-9]*/zarr/*.sdata.zarr'), emit: spatialdata, topic: published, optional: true
+    tuple val(meta), path('[A-Za-z0-9]*/zarr/*.ome.zarr'), emit: ome_zarr, topic: published, optional: true
+    tuple val(meta), path('[A-Za-z0-9]*/hubmap/*.ome.tiff'), emit: hubmap, topic: published, optional: true
+    tuple val(meta), val("${task.process}"), path('_refused/*/*.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
-    tuple val("${task.process}"), val(meta.id), path('.command.trace'), optional: true, topic: usage
+    tuple val("${task.process}"), val(meta), path('.command.trace'), optional: true, topic: usage
 
     script:
     def args = task.ext.args ?: ''
-    def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
+    def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
     """
-    export.py --table ${table} --masks _masks/* --outdir ${meta.id} ${refusal} ${args}
+    export.py --tables ${tables} --masks _masks/* ${refusals} ${args}
     """
 
     stub:
-    def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
+    def segmenter = [meta].flatten().first().segmenter ? "--segmenter ${[meta].flatten().first().segmenter}" : ''
     """
-    stub.py export --sample ${meta.id} ${segmenter} --outdir ${meta.id}
+    stub.py export --samples ${[meta].flatten()*.id.join(' ')} ${segmenter}
     """
 }

@@ -1,6 +1,7 @@
 // Slides in; whole-slide masks of their cells and nuclei out, matched where both are segmented.
 // For this pipeline and for others: it reads no parameters. meta.yml has the keys of meta.
 
+include { BUNDLES } from '../bundles/main'
 include { MAPS   } from '../maps/main'
 include { INGEST } from '../../modules/ingest/main'
 include { PATCH  } from '../../modules/patch/main'
@@ -10,12 +11,21 @@ include { REPAIR } from '../../modules/repair/main'
 
 workflow MASKS {
     take:
-    ch_slides // [meta, image]
+    ch_slides // [meta, image]; those of one meta.bundle share a task
     networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, pixelcnn: networks of TRAIN]
 
     main:
+    // Small slides share tasks that do all steps; some may turn out too large, or a task may fail
+    ch_ways = ch_slides
+        .map { meta, image -> [checked(meta, networks), image] }
+        .branch { meta, _image ->
+            shared: meta.bundle
+            own: true
+        }
+    BUNDLES(ch_ways.shared, networks)
+
     // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_slides.map { meta, image -> [checked(meta, networks), image] })
+    INGEST(ch_ways.own.mix(BUNDLES.out.left).map { meta, files -> [meta, [files].flatten().first()] })
     PATCH(INGEST.out.store)
     ch_tasks = PATCH.out.pixels
         .flatMap { meta, files ->
@@ -56,27 +66,38 @@ workflow MASKS {
         .join(REPAIR.out.matches)
         .join(REPAIR.out.metrics)
         .mix(ch_stitched.single.map { slide -> slide + [[], [], []] })
-    masks = ch_all.map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched].flatten()] }
-    matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches] }
-    counts = ch_all.map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
+    masks = ch_all
+        .map { meta, found, _counts, matched, _matches, _metrics -> [meta, [found, matched].flatten()] }
+        .mix(BUNDLES.out.masks)
+    matches = ch_all.map { meta, _found, _counts, _matched, matches, _metrics -> [meta, matches] }.mix(BUNDLES.out.matches)
+    counts = ch_all
+        .map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
+        .mix(BUNDLES.out.counts)
+    facts = INGEST.out.facts.mix(BUNDLES.out.facts)
+    patches = STITCH.out.patches.mix(BUNDLES.out.patches)
+    uncertified = STITCH.out.uncertified.mix(BUNDLES.out.uncertified)
+    provenance = STITCH.out.provenance.mix(BUNDLES.out.provenance)
+    metrics = REPAIR.out.metrics.mix(BUNDLES.out.metrics)
+    // Of slides that share no task, and of the others what CHAIN does with them after the masks
     store = INGEST.out.store
-    facts = INGEST.out.facts
-    patches = STITCH.out.patches
-    uncertified = STITCH.out.uncertified
-    provenance = STITCH.out.provenance
-    metrics = REPAIR.out.metrics
+    tables = BUNDLES.out.tables
+    summaries = BUNDLES.out.summaries
+    reports = BUNDLES.out.reports
 
     // The only form that both parsers of 25.04 take, and that newer linters do not warn of
     emit:
     masks = masks
     matches = matches
     counts = counts
-    store = store
     facts = facts
     patches = patches
     uncertified = uncertified
     provenance = provenance
     metrics = metrics
+    store = store
+    tables = tables
+    summaries = summaries
+    reports = reports
 }
 
 // Without these the steps fail much later, or take what was not meant

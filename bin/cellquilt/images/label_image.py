@@ -7,7 +7,7 @@ strips of rows, so that memory does not grow with the slide.
 import hashlib
 import math
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +35,20 @@ def masks_folder(outdir: Path, sample: str, segmenter: str) -> Path:
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Return label images by what they hold, such as ``"cell_original"``, from their names."""
     return {path.name.removesuffix(".ome.tif"): path for path in paths}
+
+
+def masks_of(paths: Sequence[Path], sample: str, segmenter: str) -> dict[str, Path]:
+    """Return a sample's label images by what they hold.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Those images, or the folders of the images of several samples, see `masks_folder`.
+    sample, segmenter : str
+    """
+    name = masks_folder(Path(), sample, segmenter).name
+    folders = [path for path in paths if path.name == name]
+    return by_name([path for folder in folders for path in folder.iterdir()] or paths)
 
 
 def as_labels(array: np.ndarray) -> np.ndarray:

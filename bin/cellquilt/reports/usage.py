@@ -11,7 +11,7 @@ from ..errors import DataError, reason
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
 ORDER = (
-    *("GENERATE", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR"),
+    *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR"),
     *("QUANTIFY", "EXPORT", "EVALUATE", "DRAW"),
 )
 
@@ -49,7 +49,8 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
     Parameters
     ----------
     path : Path
-        Table with tabs between `COLUMNS` and a row for each task.
+        Table with tabs between `COLUMNS` and a row for each task; of one that several samples share,
+        their names with ';' between.
     mpx : dict
         10^6 pixels of each sample.
 
@@ -78,7 +79,8 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
 def _step(name: str, tasks: pd.DataFrame, mpx: Mapping[str, float]) -> Step:
     seconds = tasks["realtime_ms"].fillna(0) / 1000
     total = float(seconds.sum())
-    pixels = sum(mpx.get(sample, 0.0) for sample in tasks["sample"].unique())
+    samples = {name for names in tasks["sample"] for name in names.split(";")}
+    pixels = sum(mpx.get(sample, 0.0) for sample in samples)
     busy = float((seconds * tasks["cpu_percent"]).sum()) / 100
     return Step(
         name,

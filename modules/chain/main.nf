@@ -1,0 +1,49 @@
+// Do all steps of small slides, one slide after the other, with the network loaded once.
+process CHAIN {
+    tag "${metas.first().id}${metas.size() > 1 ? " and ${metas.size() - 1} more" : ''}"
+    label 'process_medium'
+    label 'process_gpu'
+    container "cellquilt/runtime:0.1.0${task.accelerator ? '-gpu' : ''}"
+
+    input:
+    tuple val(metas), val(n_files), path(files, stageAs: '_slides/?/*'), path(networks, stageAs: '_networks/*')
+
+    output:
+    tuple val(metas), path('[A-Za-z0-9]*/**'), emit: files, topic: published, optional: true
+    tuple val(metas), path('_reports/*/report.json'), emit: reports, optional: true
+    tuple val(metas), path('left.txt'), emit: left
+    tuple val(metas), val("${task.process}"), path('_refused/*/*.txt'), optional: true, topic: refused
+    tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
+    tuple val("${task.process}"), val(metas), path('.command.trace'), optional: true, topic: usage
+
+    script:
+    def args = task.ext.args ?: ''
+    def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
+    def device = task.accelerator ? 'gpu' : 'cpu'
+    def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
+    // huge pages, where the kernel grants them on request: 5 % less time
+    """
+    export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+    chain.py --networks ${networks} ${segmenter} --device ${device} --cpus ${task.cpus} --left left.txt ${refusals} ${args} <<'SLIDES'
+    ${slidesText(metas, n_files, files)}
+    SLIDES
+    """
+
+    stub:
+    def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
+    """
+    stub.py chain --left left.txt ${segmenter} <<'SLIDES'
+    ${slidesText(metas, n_files, files)}
+    SLIDES
+    """
+}
+
+// The slides as JSON, on one line: what chain.py reads
+def slidesText(metas, n_files, files) {
+    def names = files instanceof List ? files*.toString() : [files.toString()]
+    def ends = n_files.indices.collect { index -> n_files.take(index + 1).sum() }
+    def slides = [metas, n_files, ends].transpose().collect { meta, n, end ->
+        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'columns']) + [sample: meta.id, files: names.subList(end - n, end)]
+    }
+    return groovy.json.JsonOutput.toJson(slides)
+}
