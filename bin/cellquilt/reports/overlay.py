@@ -182,10 +182,9 @@ class _Page:
 
     def announce(self, text: str) -> None:
         """Write in the middle of the slide, and say what the picture behind it is."""
-        middle, height = self.image.width / 2, self.image.height - HEADER - FOOTER
-        self.text((middle, HEADER + 0.5 * height), text, 28, "md", pane=True)
-        note = "signal as normalised for the network"
-        self.text((middle, HEADER + 0.53 * height), note, 14, "ma", pane=True)
+        x, y = self.image.width / 2, HEADER + (self.image.height - HEADER - FOOTER) / 2
+        self.text((x, y), text, 28, "md", pane=True)
+        self.text((x, y + 16), "signal as normalised for the network", 14, "ma", pane=True)
 
     def caption(self, corner: tuple[int, int], text: str) -> None:
         """Write in the upper left corner of a crop."""

@@ -15,15 +15,14 @@ from PIL import Image
 
 from ..compartments import PLURALS
 from ..images.label_image import LabelReader
-from ..tiling.pixel_grid import MODEL_MPP
 from .crops import Crop, Square, choose_crops, close_ups, shown, worst_matched
 from .outlines import outlines, simplified
 
 N_CLOSE_UPS = 6
 # An object that reaches out of a crop by no more than this is seen whole.
 MARGIN_UM = 25.0
-# The steps of the model's pixels, that the masks were found on, are smoothed away.
-SMOOTHING_UM = MODEL_MPP
+# The steps of the model's pixels, that the masks were found on and are so wide, are smoothed away.
+SMOOTHING_UM = 0.5
 # How far a point that an outline does without may be from it.
 OUTLINE_UM = 0.05
 # Pixels a side that are averaged for a pixel of the thumbnail, at most.
