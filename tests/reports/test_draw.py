@@ -3,6 +3,7 @@
 import itertools
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pandas as pd
 import pytest
 import tifffile
 from matplotlib.image import imread
+from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
+from skimage.measure import approximate_polygon, find_contours
 from support.steps import ingest_image
 from support.tables import rows_of, write_table
 
@@ -19,8 +23,9 @@ from cellquilt.handoff import stores
 from cellquilt.images.label_image import write_label_image
 from cellquilt.reports.crops import Crop, choose_crops, close_ups, shown, worst_matched
 from cellquilt.reports.measures import OF_OBJECTS
+from cellquilt.reports.outlines import outlines, simplified
 from cellquilt.reports.sample_report import patch_states, read_cells, svg_path
-from cellquilt.reports.slide_view import crop_lines, crop_signal, outlines, scale_bar, thumbnail
+from cellquilt.reports.slide_view import crop_lines, crop_signal, scale_bar, thumbnail
 from cellquilt.reports.summary import headlines
 
 HEIGHT, WIDTH = 300, 380
@@ -239,6 +244,17 @@ def test_equal_input_gives_equal_files_without_a_trace_of_time_or_program(draw, 
     assert report_of(tmp_path / "a") == report_of(tmp_path / "b")
 
 
+def test_what_was_drawn_before_in_a_process_does_not_change_a_sample(draw, repo, tmp_path):
+    """CHAIN draws one sample after another."""
+    draw(ORIGINAL | MATCHED, name="A", kind="fine")
+    draw(MATCHED, name="B")
+    arguments = [arg.replace(str(tmp_path / "B"), str(tmp_path / "alone")) for arg in sys.argv[1:]]
+    (tmp_path / "B-inputs").rename(tmp_path / "alone-inputs")
+    subprocess.run([sys.executable, repo / "bin" / "draw.py", *arguments], check=True)
+    for name in ("overlay.png", "summary.json", "report.json"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "B" / name).read_bytes()
+
+
 def test_dollar_signs_in_a_name_start_no_formula(script, stores_by_kind, tmp_path):
     with stores.read(stores_by_kind["small"]) as source:
         facts = dict(source.attrs["facts"])
@@ -340,15 +356,56 @@ def test_outlines_enclose_the_area_of_each_object():
         lines = list(outlines(labels, smoothing))
         assert len(lines) == len(CELLS)
         for line, (y0, y1, x0, x1) in zip(lines, CELLS, strict=True):
-            y, x = line.T
+            x, y = line.T
             area = abs(np.sum(y[:-1] * x[1:] - y[1:] * x[:-1])) / 2
             assert area == pytest.approx((y1 - y0) * (x1 - x0), rel=0.01)
-            np.testing.assert_allclose(line.mean(0), [(y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2], atol=1)
+            np.testing.assert_allclose(line.mean(0), [(x0 + x1) / 2, (y0 + y1) / 2], atol=1)
+            assert (line[0] == line[-1]).all()
 
 
 def test_an_object_that_fills_its_image_has_an_outline():
     (line,) = outlines(np.full((20, 30), 5, np.uint32), 0.5)
-    assert line.min() < 0 and np.ptp(line, axis=0) == pytest.approx([20, 30], abs=0.5)
+    assert np.ptp(line, axis=0) == pytest.approx([30, 20], abs=0.5)
+    np.testing.assert_allclose(line.min(axis=0), 0, atol=0.3)
+
+
+@pytest.mark.parametrize("smoothing", [0.01, 1.3])
+def test_outlines_are_those_of_scikit_image(smoothing):
+    """And of scipy's filter, for cells that touch each other."""
+    seeds = np.random.default_rng(4).uniform(0, 1, (40, 2)) * (120, 150)
+    away, nearest = cKDTree(seeds).query(np.moveaxis(np.indices((120, 150)), 0, -1))
+    labels = np.where(away < 12, nearest + 1, 0)
+    expected = [
+        ndi.gaussian_filter1d(line[:-1] - 0.5, smoothing, axis=0, mode="wrap")[:, ::-1]
+        for n in range(1, labels.max() + 1)
+        for line in find_contours(np.pad(labels == n, 1), 0.5)
+    ]
+    found = [line[:-1] for line in outlines(labels, smoothing)]
+    assert len(expected) == len(found) >= 40
+
+    def shape(line: np.ndarray) -> list[list[float]]:
+        return sorted(np.round(line, 6).tolist())
+
+    np.testing.assert_allclose(
+        np.concatenate(sorted(map(shape, found))), np.concatenate(sorted(map(shape, expected)))
+    )
+
+
+def test_outlines_outside_the_box_are_left_out():
+    box = np.array([60, 61]), np.array([80, 119])
+    (line,) = outlines(rectangles(*CELLS), 1.0, box)
+    assert line[:, 1].min() == pytest.approx(60, abs=0.5)
+    assert outlines(rectangles(*CELLS), 1.0, (np.array([0, 0]), np.array([9, 9]))) == []
+
+
+def test_simplified_lines_are_those_of_scikit_image():
+    rng = np.random.default_rng(6)
+    steps = [rng.normal(size=(n, 2)).cumsum(axis=0) for n in (2, 3, 50, 400)]
+    lines = [*steps, np.full((5, 2), 3.0), np.append(steps[2], steps[2][:1], axis=0)]
+    for tolerance in (0.01, 0.5, 3.0):
+        for line, found in zip(lines, simplified(lines, tolerance), strict=True):
+            np.testing.assert_array_equal(found, approximate_polygon(line, tolerance))
+    assert simplified([], 1.0) == []
 
 
 @pytest.mark.parametrize("mpp", [0.3, 0.5, 1.0])
@@ -357,7 +414,11 @@ def test_lines_are_in_um_and_unmatched_objects_apart(tmp_path, mpp):
     for name, labels in (MATCHED | ORIGINAL).items():
         masks[name] = tmp_path / f"{name}.ome.tif"
         write_label_image(masks[name], labels, mpp, name)
-    lines = crop_lines(masks, Crop("", 20 * mpp, 30 * mpp, 140 * mpp, 3), mpp)
+    crop = Crop("", 20 * mpp, 30 * mpp, 140 * mpp, 3)
+    corner = Crop("", 0.0, 0.0, 20 * mpp, 0)
+    of_crops = crop_lines(masks, [crop, corner], mpp)
+    assert of_crops[corner.square] == {"cell": [], "nucleus": [], "unmatched": [], "untrimmed": []}
+    lines = of_crops[crop.square]
     assert {kind: len(found) for kind, found in lines.items()} == {
         "cell": 2,
         "nucleus": 2,
@@ -529,8 +590,7 @@ def test_svg_paths_are_closed_relative_and_within_the_crop():
     crop = Crop("", 10, 20, 100, 1)
     square = np.array([[30, 20], [35, 20], [35, 25], [30, 25], [30, 20]], float)
     point = np.full((5, 2), 40.0)
-    away = square + 1000
-    path = svg_path([square, away, point], crop)
+    path = svg_path(simplified([square, point], 0.05), crop)
     assert path == "M200 200l100 0 0 100 -100 0zM400 600z"
 
 

@@ -16,12 +16,14 @@ from support.steps import ingest_image
 from support.tables import rows_of, write_table
 
 from cellquilt.errors import DataError
+from cellquilt.handoff.stores import read as read_store
 from cellquilt.images.label_image import write_label_image
 from cellquilt.reports import charts, run_report, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import findings
 from cellquilt.reports.measures import DENSITY, MEASURES
 from cellquilt.reports.sample_report import describe, read_cells
+from cellquilt.reports.slide_view import view_slide
 from cellquilt.reports.summary import summarise
 from cellquilt.synthetic.tissue import generate_tissue
 
@@ -120,7 +122,9 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
     truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
     summary = summarise(facts, counts, masks, truth, "overlay.png")
-    report = describe(store, masks, rows, patches, counts, summary, provenance, {})
+    with read_store(store) as group:
+        view = view_slide(group, masks, rows)
+        report = describe(view, rows, patches, counts, summary, provenance, {})
     named = {"sample": kind, "summary": summary | {"sample": kind}}
     return json.loads(json.dumps(report | named))
 

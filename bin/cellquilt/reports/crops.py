@@ -10,6 +10,8 @@ from ..compartments import PLURALS
 CROP_UM = 100.0
 CLOSE_UP_UM = 32.0
 
+Square = tuple[float, float, float]  # y, x and side
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -20,6 +22,11 @@ class Crop:
     x: float
     side: float
     n_objects: int
+
+    @property
+    def square(self) -> Square:
+        """Where it is: crops of one square differ in their titles alone."""
+        return self.y, self.x, self.side
 
 
 def centres(rows: pd.DataFrame, compartment: str, image_mpp: float) -> np.ndarray:

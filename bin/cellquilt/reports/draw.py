@@ -8,6 +8,7 @@ from ..handoff import stores
 from ..handoff.step_files import read_counts, read_patches, read_provenance
 from ..images.label_image import by_name
 from . import overlay, sample_report
+from .slide_view import view_slide
 from .summary import summarise
 
 OVERLAY = "overlay.png"
@@ -51,27 +52,26 @@ def draw(
     DataError
         If an input is damaged, or is not of this sample.
     """
-    with stores.read(store) as group:
-        facts = group.attrs["facts"]
     images = by_name(masks)
     numbers = {key: n for path in counts for key, n in read_counts(path).items()}
-    rows = sample_report.read_cells(table, facts["sample"])
-    found = summarise(facts, numbers, images, by_name(truth), OVERLAY)
-    of_table = cell_table.read_facts(table)
-    found["notices"] += of_table.get("notices", [])
-    report = sample_report.describe(
-        store,
-        images,
-        rows,
-        read_patches(patches, "STITCH"),
-        numbers,
-        found,
-        read_provenance(provenance),
-        cell_table.own_columns(of_table, table),
-    )
-
-    outdir.mkdir(parents=True, exist_ok=True)
-    with outputs.whole(outdir / OVERLAY) as path:
-        overlay.draw_overlay(path, store, images, rows, found)
+    with stores.read(store) as group:
+        facts = group.attrs["facts"]
+        rows = sample_report.read_cells(table, facts["sample"])
+        found = summarise(facts, numbers, images, by_name(truth), OVERLAY)
+        of_table = cell_table.read_facts(table)
+        found["notices"] += of_table.get("notices", [])
+        view = view_slide(group, images, rows)
+        report = sample_report.describe(
+            view,
+            rows,
+            read_patches(patches, "STITCH"),
+            numbers,
+            found,
+            read_provenance(provenance),
+            cell_table.own_columns(of_table, table),
+        )
+        outdir.mkdir(parents=True, exist_ok=True)
+        with outputs.whole(outdir / OVERLAY) as path:
+            overlay.draw_overlay(path, view, found)
     outputs.write_json(outdir / "summary.json", found)
     outputs.write_json(outdir / "report.json", report, indent=None)

@@ -4,23 +4,27 @@ The model's grid, that the signal is on, and the input's, that the masks are on,
 rectangle. Full resolution is read for crops only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import zarr
-from scipy import ndimage as ndi
-from skimage.measure import find_contours
+from PIL import Image
 
 from ..compartments import PLURALS
 from ..images.label_image import LabelReader
-from ..tiling.pixel_grid import MODEL_MPP
-from .crops import Crop
+from .crops import Crop, Square, choose_crops, close_ups, shown, worst_matched
+from .outlines import outlines, simplified
 
+N_CLOSE_UPS = 6
 # An object that reaches out of a crop by no more than this is seen whole.
 MARGIN_UM = 25.0
-# The steps of the model's pixels, that the masks were found on, are smoothed away.
-SMOOTHING_UM = MODEL_MPP
+# The steps of the model's pixels, that the masks were found on and are so wide, are smoothed away.
+SMOOTHING_UM = 0.5
+# How far a point that an outline does without may be from it.
+OUTLINE_UM = 0.05
 # Pixels a side that are averaged for a pixel of the thumbnail, at most.
 SAMPLES = 4
 
@@ -31,10 +35,68 @@ GAMMA = 1.5
 LINE_COLOURS = {"nucleus": "#ff5cf0", "cell": "#ffe98a", "unmatched": "#ff5a36"}
 
 
-def in_colours(signal: np.ndarray) -> np.ndarray:
-    """Return a picture (h, w, 3) in [0, 1] of nuclear and membrane signal (h, w, 2)."""
-    colours = np.array(list(SIGNAL_COLOURS.values()), np.float32)
-    return np.clip(signal**GAMMA @ colours, 0, 1)
+@dataclass(frozen=True)
+class SlideView:
+    """What the pictures of a sample are drawn from, while INGEST's store is open.
+
+    Attributes
+    ----------
+    facts : dict
+        INGEST's, of the slide.
+    codes : (2, h, w) zarr array of uint16
+    lut : (2, 16384) ndarray of float32
+        Signal of each code.
+    extent : (float, float)
+        Height and width, um.
+    compartment : str
+        What is counted in crops: ``cell`` or, without cells, ``nucleus``.
+    crops, worst, close_ups : list of Crop
+        The densest and a typical square, the worst matched one, and the worst matched cells.
+    lines : dict
+        Outlines by `Crop.square` and kind, see `crop_lines`.
+    """
+
+    facts: dict
+    codes: zarr.Array
+    lut: np.ndarray
+    extent: tuple[float, float]
+    compartment: str
+    crops: list[Crop]
+    worst: list[Crop]
+    close_ups: list[Crop]
+    lines: dict[Square, dict[str, list[np.ndarray]]]
+
+
+def view_slide(group: zarr.Group, masks: dict[str, Path], rows: pd.DataFrame) -> SlideView:
+    """Choose the crops of a slide and outline the objects in them.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        INGEST's store of the normalised slide.
+    masks : dict
+        Label images by name: ``cell``, ``nucleus``, ``cell_original``, ``nucleus_original``,
+        as far as they are there. What is in an original only is unmatched.
+    rows : DataFrame
+        Of the table of cells.
+    """
+    facts = group.attrs["facts"]
+    mpp, image = facts["image_mpp"], facts["image"]
+    extent = image["height"] * mpp, image["width"] * mpp
+    compartment, places = shown(rows, mpp)
+    crops = choose_crops(places, extent)
+    worst = worst_matched(rows, extent, mpp)
+    near = close_ups(rows, extent, mpp, N_CLOSE_UPS)
+    lines = crop_lines(masks, [*crops, *worst, *near], mpp)
+    return SlideView(
+        facts, group["codes"], group["lut"][:], extent, compartment, crops, worst, near, lines
+    )
+
+
+def in_colours(signal: np.ndarray) -> Image.Image:
+    """Return a picture of nuclear and membrane signal, (h, w, 2) float32 in [0, 1]."""
+    colours = np.array(list(SIGNAL_COLOURS.values()), np.float32) * 255
+    return Image.fromarray(np.clip(np.rint(signal**GAMMA @ colours), 0, 255).astype(np.uint8))
 
 
 def thumbnail(codes: zarr.Array, lut: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -83,67 +145,70 @@ def crop_signal(
         first, last = int(start / um), min(int(np.ceil((start + crop.side) / um)), n)
         spans.append(slice(first, last))
         edges.append((first * um, last * um))
-    signal = np.stack([lut[k][codes[k, spans[0], spans[1]]] for k in range(2)], axis=-1)
+    signal = np.stack([lut[k][part] for k, part in enumerate(codes[:, *spans])], axis=-1)
     (top, bottom), (left, right) = edges
     return signal, (left, right, bottom, top)
 
 
-def crop_lines(masks: dict[str, Path], crop: Crop, image_mpp: float) -> dict[str, list]:
-    """Return the outlines in a crop, (n, 2) arrays of x and y in um, by kind.
+def crop_lines(
+    masks: dict[str, Path], crops: Iterable[Crop], image_mpp: float
+) -> dict[Square, dict[str, list[np.ndarray]]]:
+    """Return the outlines in crops, (n, 2) arrays of x and y in um, by `Crop.square` and kind.
 
-    The kinds are ``cell``, ``nucleus``, and where there are masks before and after matching
-    ``unmatched`` and ``untrimmed``, the matched nuclei as they were before they were trimmed.
+    An object that reaches into a crop is outlined as a whole. The kinds are ``cell``, ``nucleus``,
+    and where there are masks before and after matching ``unmatched`` and ``untrimmed``, the
+    matched nuclei as they were before they were trimmed.
     """
-    first = [max(int((start - MARGIN_UM) / image_mpp), 0) for start in (crop.y, crop.x)]
-    reach = crop.side + MARGIN_UM
-    last = [int(np.ceil((start + reach) / image_mpp)) for start in (crop.y, crop.x)]
 
-    def window(name: str) -> np.ndarray:
-        with LabelReader(masks[name]) as labels:
-            return labels.read(first[0], last[0])[:, first[1] : last[1]]
+    def span(start: float, side: float) -> slice:
+        first = max(int((start - MARGIN_UM) / image_mpp), 0)
+        return slice(first, int(np.ceil((start + side + MARGIN_UM) / image_mpp)))
 
-    def lines_of(labels: np.ndarray) -> list[np.ndarray]:
-        lines = outlines(labels, SMOOTHING_UM / image_mpp)
-        return [(line + first + 0.5)[:, ::-1] * image_mpp for line in lines]
+    windows = {crop.square: (span(crop.y, crop.side), span(crop.x, crop.side)) for crop in crops}
 
-    lines: dict[str, list] = {}
+    def lines_of(labels: np.ndarray, square: Square) -> list[np.ndarray]:
+        y, x, side = square
+        rows, cols = windows[square]
+        corner = np.array([cols.start, rows.start])
+        first = np.array([x, y]) / image_mpp - corner
+        found = outlines(labels, SMOOTHING_UM / image_mpp, (first, first + side / image_mpp))
+        return [(line + corner) * image_mpp for line in found]
+
+    lines: dict[Square, dict[str, list]] = {square: {} for square in windows}
     for compartment in PLURALS:
-        original = f"{compartment}_original"
-        if compartment in masks:
-            matched = window(compartment)
-            lines[compartment] = lines_of(matched)
-            if original in masks:
-                before = window(original)
-                kept = np.isin(before, before[matched > 0])
-                lines.setdefault("unmatched", []).extend(lines_of(np.where(kept, 0, before)))
-                cut = np.isin(before, before[kept & (matched == 0)])
-                lines.setdefault("untrimmed", []).extend(lines_of(np.where(cut, before, 0)))
-        elif original in masks:
-            lines[compartment] = lines_of(window(original))
-    return lines
+        matched = _read(masks.get(compartment), windows)
+        original = _read(masks.get(f"{compartment}_original"), windows)
+        for square, found in lines.items():
+            if matched or original:
+                found[compartment] = lines_of((matched or original)[square], square)
+            if matched and original:
+                after, before = matched[square], original[square]
+                kept = np.isin(before, before[after > 0])
+                alone = lines_of(np.where(kept, 0, before), square)
+                found.setdefault("unmatched", []).extend(alone)
+                cut = np.isin(before, before[kept & (after == 0)])
+                whole = lines_of(np.where(cut, before, 0), square)
+                found.setdefault("untrimmed", []).extend(whole)
+    every = [line for found in lines.values() for of_kind in found.values() for line in of_kind]
+    fewer = iter(simplified(every, OUTLINE_UM))
+    return {
+        square: {kind: [next(fewer) for _ in of_kind] for kind, of_kind in found.items()}
+        for square, found in lines.items()
+    }
 
 
-def outlines(labels: np.ndarray, smoothing: float) -> Iterator[np.ndarray]:
-    """Yield closed outlines of the objects, (n, 2) rows and columns, pixel centres as integers.
-
-    They run between the pixels, so that neighbours share theirs.
-
-    Parameters
-    ----------
-    labels : (h, w) ndarray of integers
-        Label image, 0 is background.
-    smoothing : float
-        Sigma of a Gaussian along the outlines, in their points, about a pixel each.
-    """
-    values, ranks = np.unique(labels, return_inverse=True)
-    # Ranks are small, whatever the labels are; background has to be 0 even where there is none.
-    ranks = ranks.reshape(labels.shape) + int(values[:1].all())
-    for rank, box in enumerate(ndi.find_objects(ranks), 1):
-        corner = np.array([side.start for side in box]) - 1
-        for line in find_contours(np.pad(ranks[box] == rank, 1), 0.5):
-            # The first point is the last one, too.
-            smooth = ndi.gaussian_filter1d(line[:-1], smoothing, axis=0, mode="wrap")
-            yield np.concatenate([smooth, smooth[:1]]) + corner
+def _read(
+    mask: Path | None, windows: dict[Square, tuple[slice, slice]]
+) -> dict[Square, np.ndarray]:
+    """Return windows of a mask; nothing without one."""
+    if mask is None:
+        return {}
+    with LabelReader(mask) as labels:
+        # From the top down, so that few rows are decoded twice.
+        return {
+            square: labels.read(rows.start, rows.stop)[:, cols].copy()
+            for square, (rows, cols) in sorted(windows.items())
+        }
 
 
 def scale_bar(width: float) -> tuple[float, str]:

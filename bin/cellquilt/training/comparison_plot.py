@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from .. import outputs
 from ..pixelcnn.architectures import CLASSES
-from ..reports.slide_view import GAMMA, SIGNAL_COLOURS, outlines
+from ..reports.outlines import outlines
+from ..reports.slide_view import GAMMA, SIGNAL_COLOURS
 from ..tiling.pixel_grid import MODEL_MPP
 from .comparison import TrainedNetwork, Truth, by_architecture
 from .scores import label_region
@@ -200,7 +201,8 @@ def _rgb(colour: str) -> list[float]:
 
 def _draw_cells(axes: Axes, picture: np.ndarray, labels: np.ndarray) -> None:
     axes.imshow(picture)
-    lines = [line[:, ::-1] for line in outlines(labels, 1.0)]
+    # A picture's pixels have their middles at whole numbers, those of outlines at halves.
+    lines = [line - 0.5 for line in outlines(labels, 1.0)]
     axes.add_collection(LineCollection(lines, colors=OUTLINE, lw=1.0))
 
 
