@@ -26,6 +26,8 @@ def slides_of(text: str) -> list[Slide]:
     """Return the slides that standard input names."""
     try:
         found = json.loads(text)
+        if not isinstance(found, list) or not found:
+            raise ValueError("no list with any")
         given = [{key: v for key, v in row.items() if v not in EMPTY} for row in found]
         return [Slide(**row | {"files": [Path(name) for name in row["files"]]}) for row in given]
     except (ValueError, AttributeError, KeyError, TypeError) as error:

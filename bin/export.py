@@ -5,7 +5,6 @@ from pathlib import Path
 
 from cellquilt import cli, exports
 from cellquilt.cells import cell_table
-from cellquilt.errors import DataError
 from cellquilt.images.label_image import masks_of
 
 

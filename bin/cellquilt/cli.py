@@ -54,7 +54,7 @@ def add_refusals(args: argparse.ArgumentParser) -> None:
 def refused_by(step: str, sample: str, refusals: Path | None) -> Iterator[None]:
     """Take a `DataError` in the block for a reason why a step refuses a slide.
 
-    It goes to ``<refusals>/<step>/<sample>.txt``; without such a folder it is an error as any other.
+    It goes to ``<refusals>/<step>/<sample>.txt``; without such a folder it is raised.
     """
     try:
         yield

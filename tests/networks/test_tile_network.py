@@ -196,8 +196,9 @@ def test_constant_tiles_are_run_once_and_all_tiles_keep_their_order(doubling):
     ran = []
 
     class Counting(Network):
-        def run(self, tiles):
-            return super().run(ran.append(float(tile[0, 0, 0])) or tile for tile in tiles)
+        def run(self, tiles, batch_size):
+            counted = (ran.append(float(tile[0, 0, 0])) or tile for tile in tiles)
+            return super().run(counted, batch_size)
 
     codes = [(9, 9), (9, 9), None, (5, 0), (9, 9), None, None, (5, 0), (7, 7), (7, 7), (9, 9)]
     values = [9, 9, 1, 5, 9, 2, 1, 5, 7, 7, 9]

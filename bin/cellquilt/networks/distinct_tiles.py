@@ -14,6 +14,7 @@ def run_distinct(
     tiles: Iterable[tuple[Codes | None, np.ndarray]],
     network: TileNetwork,
     known: dict[Codes, np.ndarray],
+    batch_size: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the maps of each tile, in order, running each kind of constant tile once.
 
@@ -25,6 +26,8 @@ def run_distinct(
         A tile's maps do not depend on its batch, so those of an equal tile are the same.
     known : dict
         Maps of constant tiles that were computed before; grows.
+    batch_size : int, optional
+        As in `TileNetwork.run`.
 
     Yields
     ------
@@ -45,7 +48,7 @@ def run_distinct(
         while order and order[0][1]:
             yield known[order.popleft()[0]]
 
-    for output in network.run(distinct()):
+    for output in network.run(distinct(), batch_size):
         yield from repeated()
         codes, _ = order.popleft()
         if codes is not None:

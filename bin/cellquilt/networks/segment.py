@@ -11,6 +11,7 @@ from ..cli import Progress
 from ..handoff import stores
 from ..labelling import map_store
 from ..tiling.lattice import STRIDE
+from .batch_size import even
 from .distinct_tiles import run_distinct
 from .precision_check import CHECKED_TILES, map_difference
 from .task_tiles import TaskTiles, new_map_array
@@ -74,7 +75,8 @@ def segment(
         wanted, attributes = tiles.tiles(), tiles.attributes
         parameters = _precision(network, tiles, max_map_difference)
         kinds = [tuple(pair) for pair in attributes.get("blank_codes", [])]
-        blanks = dict(zip(kinds, network.run(map(tiles.constant, kinds)), strict=True))
+        size = even(len(wanted), network.batch_size)
+        blanks = dict(zip(kinds, network.run(map(tiles.constant, kinds), size), strict=True))
         step = provenance.of_step(
             segmenter.step, device=device, batch_size=network.batch_size, **parameters
         )
@@ -87,7 +89,7 @@ def segment(
         progress = Progress(f"{segmenter.step.lower()}: tiles", len(wanted))
         with stores.create(maps, attributes) as result:
             rows = tiles.collect(new_map_array(result, segmenter.n_maps, tiles))
-            outputs = run_distinct(map(tiles.read, wanted), network, blanks)
+            outputs = run_distinct(map(tiles.read, wanted), network, blanks, size)
             for tile, output in zip(wanted, outputs, strict=True):
                 rows.add(tile, output)
                 progress.add(pixels=STRIDE * STRIDE)

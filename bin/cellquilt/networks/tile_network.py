@@ -138,28 +138,33 @@ class TileNetwork:
         other._compiled, other.mode = {}, Mode()
         return other
 
-    def run(self, tiles: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def run(
+        self, tiles: Iterable[np.ndarray], batch_size: int | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield the maps of each tile, in order.
 
         Batches are always full (the last is filled up with zeros), so that one graph serves
         all; the next is read while the device computes. A tile's maps do not depend on the
-        others in its batch.
+        others in its batch, nor on its size.
 
         Parameters
         ----------
         tiles : iterable of (h, w, c) ndarray of float32
+        batch_size : int, optional
+            Smaller than the network's own, for few tiles; see `batch_size.even`.
 
         Yields
         ------
         (h, w, n) ndarray of float32
         """
         self.mode.activate()
-        tiles = iter(tiles)
+        tiles, size = iter(tiles), batch_size or self.batch_size
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self._take, tiles)
+            ahead = reader.submit(self._take, tiles, size)
             while batch := ahead.result():
-                ahead = reader.submit(self._take, tiles)
-                yield from self._run_batch(batch)
+                size = min(size, self.batch_size)
+                ahead = reader.submit(self._take, tiles, size)
+                yield from self._run_batch(batch, size)
 
     def throughput(self, batch_size: int) -> float:
         """Return how many tiles a second it computes in batches of this size.
@@ -179,8 +184,9 @@ class TileNetwork:
             raise MemoryError(f"no room for {batch_size} tiles") from error
         return batch_size / (time.perf_counter() - start)
 
-    def _take(self, tiles: Iterator[np.ndarray]) -> list[np.ndarray]:
-        return list(itertools.islice(tiles, self.batch_size))
+    @staticmethod
+    def _take(tiles: Iterator[np.ndarray], size: int) -> list[np.ndarray]:
+        return list(itertools.islice(tiles, size))
 
     def _call(self, batch: np.ndarray) -> np.ndarray:
         """Run a batch through the graph that is compiled for its very shape."""
@@ -192,20 +198,21 @@ class TileNetwork:
             self._compiled[batch.shape] = function.get_concrete_function()
         return self._compiled[batch.shape](tf.constant(batch)).numpy()
 
-    def _run_batch(self, batch: list[np.ndarray]) -> Iterator[np.ndarray]:
+    def _run_batch(self, batch: list[np.ndarray], size: int) -> Iterator[np.ndarray]:
         start = 0
         while start < len(batch):
-            part = batch[start : start + self.batch_size]
-            filled = np.zeros((self.batch_size, *part[0].shape), np.float32)
+            size = min(size, self.batch_size)
+            part = batch[start : start + size]
+            filled = np.zeros((size, *part[0].shape), np.float32)
             filled[: len(part)] = part
             try:
                 maps = self._call(filled)
             except tf.errors.ResourceExhaustedError as error:
-                if self.batch_size == MIN_BATCH:
+                if size <= MIN_BATCH:
                     raise MemoryError(
                         f"the device's memory does not hold a batch of {MIN_BATCH} tiles"
                     ) from error
-                self.batch_size = max(self.batch_size // 2, MIN_BATCH)
+                self.batch_size = max(size // 2, MIN_BATCH)
                 log.warning("network: out of device memory; batch size now %d", self.batch_size)
                 continue
             yield from maps[: len(part)]

@@ -49,8 +49,8 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
     Parameters
     ----------
     path : Path
-        Table with tabs between `COLUMNS` and a row for each task; of one that several samples share,
-        their names with ';' between.
+        Table with tabs between `COLUMNS` and a row for each task. ``sample`` may be several, with
+        ';' between them.
     mpx : dict
         10^6 pixels of each sample.
 

@@ -28,9 +28,11 @@ class TimedNetwork(Network):
         """Count from 0."""
         self.read_s, self.network_s = 0.0, 0.0
 
-    def run(self, tiles: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def run(
+        self, tiles: Iterable[np.ndarray], batch_size: int | None = None
+    ) -> Iterator[np.ndarray]:
         """Do what `Network.run` does, and count."""
-        outputs = super().run(self._reading(tiles))
+        outputs = super().run(self._reading(tiles), batch_size)
         while True:
             start = time.monotonic()
             maps = next(outputs, None)

@@ -1,0 +1,249 @@
+"""Small slides that share a process: each has the files of its steps, whatever the others do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.steps import write_slide
+from system.faults.runs import files_of
+
+from cellquilt import segmenters
+from cellquilt.bundles.chain import Settings, Slide, chain
+from cellquilt.errors import DataError, SlideError
+
+COMPARTMENTS = {"pair": "both", "nuclei": "nuclear", "cells": "whole-cell"}
+
+
+@pytest.fixture(scope="module")
+def networks(repo) -> list[Path]:
+    return [repo / "assets" / "networks" / f"{name}.keras" for name in ("whole-cell", "nuclear")]
+
+
+@pytest.fixture(scope="module")
+def slides(tissue_image, tmp_path_factory) -> list[dict]:
+    """Return fields of a tissue as chain.py reads them, one of each compartment."""
+    folder = tmp_path_factory.mktemp("fields")
+    rows = []
+    for k, (sample, compartment) in enumerate(COMPARTMENTS.items()):
+        field = tissue_image[100 + 60 * k :, 300:][:230, :210]
+        path = write_slide(folder / f"{sample}.ome.tif", field, 0.4 + 0.1 * k)
+        channels = {"nuclear": "nuclear", "membrane": "membrane"}
+        own = {"compartment": compartment, "columns": {"donor": k}}
+        rows.append({"sample": sample, "files": [str(path)], **channels, **own})
+    return rows
+
+
+def script(repo: Path, name: str, *options: object, folder: Path, given: str = "", code: int = 0):
+    """Run a script of bin/ in a folder; return what it says."""
+    command = [sys.executable, repo / "bin" / f"{name}.py", *map(str, options)]
+    done = subprocess.run(command, cwd=folder, input=given, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def chained(repo, networks, folder: Path, slides: list[dict], *options: object, code: int = 0):
+    """Run chain.py over slides in a folder that is made; return its files and what it says."""
+    folder.mkdir(parents=True)
+    settings = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt"]
+    given = json.dumps(slides)
+    said = script(repo, "chain", *settings, *options, folder=folder, given=given, code=code)
+    return files_of(folder), said
+
+
+@pytest.fixture(scope="module")
+def together(repo, networks, slides, tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("chained") / "together"
+    return chained(repo, networks, folder, slides, "--to_table")[0]
+
+
+def of(files: dict[str, bytes], sample: str) -> dict[str, bytes]:
+    """Return the files of a sample, with what REPORT reads."""
+    heads = f"{sample}/", f"_reports/{sample}/"
+    return {path: content for path, content in files.items() if path.startswith(heads)}
+
+
+def stepwise(repo, networks, slide: dict, folder: Path) -> dict[str, bytes]:
+    """Do each step of a slide by its own script."""
+    sample, compartment = slide["sample"], slide["compartment"]
+    own, work = folder / sample, folder / "work"
+    work.mkdir(parents=True)
+
+    def step(name: str, *options: object):
+        script(repo, name, *options, folder=work)
+
+    channels = ["--nuclear", slide["nuclear"], "--membrane", slide["membrane"]]
+    image, pixelcnn = slide["files"][0], ["--segmenter", "pixelcnn"]
+    step("ingest", "--sample", sample, "--image", image, *channels, "--outdir", own)
+    (own / "normalised.zip").rename(work / "normalised.zip")
+    facts = ["--facts", own / "sample.json"]
+    step("patch", "--store", "normalised.zip", "--table", "patches.csv")
+    of_both = ["--compartment", compartment]
+    given = ["--pixels", "task-00000.pixels.zip", "--networks", *networks, *pixelcnn]
+    step("segment", *given, *of_both, "--maps", "maps.zip")
+    step("label", "--maps", "maps.zip", *of_both, "--labels", "labels.zip")
+    given = [*facts, "--patches", "patches.csv", "--labels", "labels.zip", *pixelcnn]
+    step("stitch", *given, *of_both, "--outdir", own)
+    masks, counts, pairs = own / "segmentation" / f"pixelcnn-{sample}", [own / "stitch.json"], []
+    doubtful = ["--uncertified", own / "uncertified.csv"]
+    if compartment == "both":
+        both = [masks / f"{name}_original.ome.tif" for name in ("cell", "nucleus")]
+        given = ["--cell", both[0], "--nucleus", both[1], *facts, *doubtful, *pixelcnn]
+        step("repair", *given, "--outdir", own)
+        counts.append(own / "repair_metrics.json")
+        pairs = ["--matches", own / "matches.csv"]
+    images = ["--masks", *sorted(masks.iterdir())]
+    provenance = ["--provenance", own / "provenance.json"]
+    columns = ["--columns", json.dumps(slide["columns"]), *pixelcnn]
+    given = ["--image", image, *facts, *provenance, *doubtful, *images, *pairs, *columns]
+    step("quantify", *given, "--outdir", own)
+    table = own / "quantification" / f"{sample}.parquet"
+    patches = ["--patches", own / "patches_metadata.csv"]
+    given = ["--store", "normalised.zip", "--table", table, *patches, *provenance, *images]
+    step("draw", *given, "--counts", *counts, "--outdir", own)
+    report = folder / "_reports" / sample
+    report.mkdir(parents=True)
+    (own / "report.json").rename(report / "report.json")
+    return of(files_of(folder), sample)
+
+
+@pytest.mark.parametrize("sample", COMPARTMENTS)
+def test_a_slide_of_a_bundle_has_the_files_of_its_steps(
+    repo, networks, slides, together, tmp_path, sample
+):
+    slide = next(slide for slide in slides if slide["sample"] == sample)
+    expected = stepwise(repo, networks, slide, tmp_path)
+    found = of(together, sample)
+    assert len(found) > 10 and sorted(found) == sorted(expected)
+    assert [path for path in expected if found[path] != expected[path]] == []
+
+
+def test_nothing_else_is_left_behind(together):
+    assert {path.split("/")[0] for path in together} == {*COMPARTMENTS, "_reports", "left.txt"}
+    assert together["left.txt"] == b""
+
+
+def test_a_slide_alone_and_in_another_order(repo, networks, slides, together, tmp_path):
+    backwards, _ = chained(repo, networks, tmp_path / "all", slides[::-1], "--to_table")
+    assert backwards == together
+    alone, _ = chained(repo, networks, tmp_path / "one", slides[1:2], "--to_table")
+    assert of(alone, "nuclei") == of(together, "nuclei")
+
+
+def test_masks_are_the_end_unless_tables_are_asked_for(repo, networks, slides, together, tmp_path):
+    found, _ = chained(repo, networks, tmp_path / "masks", slides[:1])
+    later = {"quantification/pair.parquet", "overlay.png", "summary.json"}
+    expected = {
+        path: content
+        for path, content in of(together, "pair").items()
+        if path.startswith("pair/") and path.removeprefix("pair/") not in later
+    }
+    assert of(found, "pair") == expected
+
+
+def test_a_refused_slide_is_named_and_the_others_are_as_without_it(
+    repo, networks, slides, together, tmp_path
+):
+    wrong = slides[0] | {"sample": "wrong", "membrane": "CD45"}
+    given = [wrong, slides[0]]
+    options = ["--to_table", "--refusals", "_refused"]
+    found, said = chained(repo, networks, tmp_path / "kept", given, *options)
+    (refused,) = [path for path in found if path.startswith("_refused/")]
+    assert refused == "_refused/INGEST/wrong.txt"
+    assert "pair.ome.tif: no membrane channel 'CD45'; give" in found[refused].decode()
+    assert of(found, "wrong") == {} and of(found, "pair") == of(together, "pair")
+    assert found["left.txt"] == b"" and "refused: " in said
+    found, said = chained(repo, networks, tmp_path / "fast", given, "--to_table", code=65)
+    assert "ERROR: " in said and "no membrane channel 'CD45'" in said
+
+
+def test_the_path_that_a_slide_is_staged_at_is_not_shown(repo, networks, slides, tmp_path):
+    where = tmp_path / "staged"
+    image = where / "_slides" / "1" / "pair.ome.tif"
+    image.parent.mkdir(parents=True)
+    image.symlink_to(slides[0]["files"][0])
+    wrong = slides[0] | {"files": ["_slides/1/pair.ome.tif"], "nuclear": "HH3"}
+    given = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt"]
+    said = script(repo, "chain", *given, folder=where, given=json.dumps([wrong]), code=65)
+    assert "ERROR: pair.ome.tif: no nuclear channel 'HH3'; give --nuclear" in said
+
+
+def test_a_slide_of_too_many_pixels_is_left(repo, networks, slides, together, tmp_path):
+    found, said = chained(repo, networks, tmp_path / "x", slides[:1], "--max_mpx", "0.0483")
+    assert of(found, "pair") and found["left.txt"] == b""
+    found, said = chained(repo, networks, tmp_path / "y", slides[:1], "--max_mpx", "0.0482")
+    assert found == {"left.txt": b"pair\n"} and "pair has too many pixels" in said
+
+
+@pytest.mark.parametrize("given", ["", "{}", "[1]", '[{"sample": "a"}]', '[{"samples": "a"}]'])
+def test_an_input_that_names_no_slides_is_refused(repo, networks, tmp_path, given):
+    options = ["--networks", *networks, "--left", "left.txt"]
+    said = script(repo, "chain", *options, folder=tmp_path, given=given, code=65)
+    assert "ERROR: standard input: has no slides as JSON (" in said
+
+
+class Failing:
+    """A segmenter that fails on a sample, and else is the real one."""
+
+    def __init__(self, runner: segmenters.Runner, error: Exception):
+        self.runner, self.error, self.n_calls = runner, error, 0
+
+    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
+        self.n_calls += 1
+        if self.n_calls == 2:
+            raise self.error
+        self.runner.segment(pixels, compartment, maps)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a fault of the code"), MemoryError(), OSError(2, "gone"), SlideError()]
+)
+def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
+    networks, slides, together, tmp_path, monkeypatch, error
+):
+    monkeypatch.chdir(tmp_path)
+    runner = segmenters.load("pixelcnn", segmenters.Settings(networks, "cpu", 2))
+    failing, refused = Failing(runner, error), []
+    rows = [Slide(**slide | {"files": [Path(slide["files"][0])]}) for slide in slides]
+    settings = Settings("pixelcnn")
+    left = chain(rows, settings, lambda: failing, Path(), lambda *found: refused.append(found))
+    found = files_of(tmp_path)
+    for sample in ("pair", "cells"):
+        assert of(found, sample) == of(together, sample)
+    if isinstance(error, SlideError):  # as of its own task: what the steps before gave stays
+        assert left == [] and [found[:2] for found in refused] == [("nuclei", "SEGMENT")]
+        assert list(of(found, "nuclei")) == ["nuclei/sample.json"]
+    else:
+        assert left == ["nuclei"] and refused == [] and of(found, "nuclei") == {}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), DataError("the model")])
+def test_an_error_of_the_run_ends_it(networks, slides, tmp_path, monkeypatch, error):
+    monkeypatch.chdir(tmp_path)
+    rows = [Slide(**slide | {"files": [Path(slide["files"][0])]}) for slide in slides]
+
+    def load():
+        raise error
+
+    with pytest.raises(type(error)):
+        chain(rows, Settings("pixelcnn"), load, Path(), lambda *_: None)
+
+
+def test_mesmer_gives_a_slide_of_a_bundle_what_it_gives_alone(
+    repo, mesmer_model, codex_image, tmp_path
+):
+    rows = []
+    for name, size in {"a": 300, "b": 210}.items():
+        path = write_slide(tmp_path / f"{name}.ome.tif", codex_image[200:][:size, :size], 0.5)
+        channels = {"nuclear": "nuclear", "membrane": "membrane"}
+        rows.append({"sample": name, "files": [str(path)], **channels})
+    found = {}
+    for name, given in {"both": rows, "alone": rows[1:]}.items():
+        (tmp_path / name).mkdir()
+        options = ["--networks", mesmer_model, "--left", "left.txt"]
+        script(repo, "chain", *options, folder=tmp_path / name, given=json.dumps(given))
+        found[name] = of(files_of(tmp_path / name), "b")
+    assert len(found["both"]) > 10 and found["both"] == found["alone"]
+    assert np.frombuffer(found["both"]["b/matches.csv"], np.uint8).size > 1000
