@@ -1,16 +1,14 @@
 """The report of several samples: an index that is complete alone, and links to their pages."""
 
-import base64
 import copy
 import json
 
-import imagecodecs
 import numpy as np
 import pytest
 from lxml import html
 from support.browser import Page
 
-from cellquilt.reports import charts, index, run_report
+from cellquilt.reports import charts, data_url, index, run_report
 from cellquilt.reports.distributions import count
 from cellquilt.reports.measures import MEASURES
 
@@ -35,7 +33,7 @@ def cohort(entries) -> list[dict]:
     """Return 500 samples, of thumbnails as large as they may be."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (960, 960, 3), np.uint8)
-    both = entries["both"] | {"thumbnail": index.thumbnail(data_url(noise))}
+    both = entries["both"] | {"thumbnail": index.thumbnail(data_url.encode(noise, 80))}
     cohort = []
     for k in range(500):
         own = {"patient": f"P{k // 4:03}", "stage": "I" * (k % 3 + 1), "age": 30 + k % 60}
@@ -48,11 +46,6 @@ def cohort(entries) -> list[dict]:
         sample["distributions"]["cell_area_um2"] = count(areas, MEASURES["cell_area_um2"])
         cohort.append(sample)
     return cohort
-
-
-def data_url(pixels: np.ndarray) -> str:
-    encoded = imagecodecs.webp_encode(pixels, level=80, lossless=False)
-    return f"data:image/webp;base64,{base64.b64encode(encoded).decode()}"
 
 
 def page_of(samples, refusals=()):
@@ -172,15 +165,15 @@ def test_an_entry_has_no_picture_but_a_small_one(samples, entries):
     rng = np.random.default_rng(0)
     for shape in ((2000, 1500), (900, 3), (1, 1), (40, 60)):
         pixels = rng.integers(0, 256, (*shape, 3), np.uint8)
-        small = index.thumbnail(data_url(pixels))
-        decoded = imagecodecs.webp_decode(base64.b64decode(small["src"].partition(",")[2]))
+        small = index.thumbnail(data_url.encode(pixels, 80))
+        decoded = data_url.decode(small["src"])
         assert decoded.shape[:2] == (small["height"], small["width"])
         assert max(decoded.shape) <= 1.5 * index.THUMBNAIL_PX
         assert len(small["src"]) < 4000
     halves = np.zeros((960, 960, 3), np.uint8)
     halves[480:] = 200
-    small = index.thumbnail(data_url(halves))
-    shown = imagecodecs.webp_decode(base64.b64decode(small["src"].partition(",")[2]))
+    small = index.thumbnail(data_url.encode(halves, 80))
+    shown = data_url.decode(small["src"])
     assert abs(shown[:40].mean()) < 6 and abs(shown[-40:].mean() - 200) < 6
 
 

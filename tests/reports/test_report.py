@@ -12,7 +12,7 @@ import pytest
 from lxml import html
 
 from cellquilt.errors import DataError
-from cellquilt.reports import charts, page, run_report, sample_page, usage
+from cellquilt.reports import charts, data_url, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import MINOR, findings
 from cellquilt.reports.measures import DENSITY, MEASURES
@@ -106,10 +106,19 @@ def test_a_samples_page_has_all_that_the_run_of_one_sample_shows_of_it(samples):
     assert "Time and memory" in text_of(run) and "Time and memory" not in text_of(alone)
 
 
-def test_a_samples_page_is_small(samples):
-    """Pictures apart, whose size is DRAW's."""
+def test_a_samples_page_is_small(samples, monkeypatch):
+    """Where it would not be, the picture of the slide is compressed, and nothing else changes."""
     sample = samples["both"]
-    assert len(sample_page.render(sample)) < len(json.dumps(sample)) + 40_000
+    whole = sample_page.render(sample)
+    assert len(whole) < len(json.dumps(sample)) + 40_000
+    monkeypatch.setattr(sample_page, "MAX_LENGTH", len(whole) - 2000)
+    smaller = sample_page.render(sample)
+    assert len(smaller) <= sample_page.MAX_LENGTH
+    pictures = [html.document_fromstring(text).xpath("//image/@href") for text in (whole, smaller)]
+    assert [a == b for a, b in zip(*pictures, strict=True)] == [False] + [True] * 8
+    slides = [data_url.decode(found[0]) for found in pictures]
+    assert slides[0].shape == slides[1].shape
+    assert np.abs(slides[0].astype(int) - slides[1]).mean() < 8
 
 
 def test_the_page_of_a_run_lists_refused_slides(samples):

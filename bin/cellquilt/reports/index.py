@@ -1,23 +1,21 @@
 """The index of a run's samples: figures, what needs attention, and distributions over all."""
 
-import base64
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import imagecodecs
 import numpy as np
 
 from ..segmenters import title_of
-from . import page
+from . import data_url, page
 from .charts import Pooled, Ranked, Ranks, pool, rank
 from .findings import Finding, findings
 from .measures import MEASURES, Measure
 from .summary import certified_fraction
 
-# Five hundred samples, each with a row of about 2 kB, are to make a page of 3 MB.
+# 500 samples are to make a page of 3 MB, with a row of about 2 kB besides.
 THUMBNAIL_PX = 96
-THUMBNAIL_BYTES = 2600
+THUMBNAIL_LENGTH = 3500
 QUALITIES = (75, 60, 45, 30, 15, 5)
 # Of samples in a list, and of findings in a row before the rest is folded
 N_NAMED = 6
@@ -49,8 +47,8 @@ def entry(report: dict) -> dict:
 
 
 def thumbnail(src: str) -> dict:
-    """Return a picture, a WebP in a data URL, shrunk to `THUMBNAIL_PX` and `THUMBNAIL_BYTES`."""
-    pixels = imagecodecs.webp_decode(base64.b64decode(src.partition(",")[2]))
+    """Return a picture in a data URL shrunk to about `THUMBNAIL_PX` and `THUMBNAIL_LENGTH`."""
+    pixels = data_url.decode(src)
     height, width = pixels.shape[:2]
     factor = max(round(max(height, width) / THUMBNAIL_PX), 1)
     n_rows, n_cols = max(height // factor, 1), max(width // factor, 1)
@@ -61,11 +59,10 @@ def thumbnail(src: str) -> dict:
     means = sums.reshape(n_rows, n_cols, cols, 3).sum(axis=2) // (rows * cols)
     small = means.astype(np.uint8)
     for quality in QUALITIES:
-        encoded = imagecodecs.webp_encode(small, level=quality, lossless=False)
-        if len(encoded) <= THUMBNAIL_BYTES:
+        encoded = data_url.encode(small, quality)
+        if len(encoded) <= THUMBNAIL_LENGTH:
             break
-    text = base64.b64encode(encoded).decode()
-    return {"src": f"data:image/webp;base64,{text}", "height": n_rows, "width": n_cols}
+    return {"src": encoded, "height": n_rows, "width": n_cols}
 
 
 @dataclass(frozen=True)

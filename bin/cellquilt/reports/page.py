@@ -7,6 +7,7 @@ text is escaped by the templates.
 import base64
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -36,6 +37,14 @@ def render(template: str, script: str = "", **values: object) -> str:
     **values
         What the template shows.
     """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'" if script else ""
+    return _environment().get_template(template).render(script=script, allowed=allowed, **values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Return what compiles the templates, once for all pages of a process."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -67,9 +76,7 @@ def render(template: str, script: str = "", **values: object) -> str:
         "signal_colours": {role: _hex(colour) for role, colour in SIGNAL_COLOURS.items()},
         "scale_bar": scale_bar,
     }
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    allowed = f"; script-src 'sha256-{digest}'" if script else ""
-    return environment.get_template(template).render(script=script, allowed=allowed, **values)
+    return environment
 
 
 def number(value: float | None, decimals: int = 0) -> str:

@@ -1,20 +1,35 @@
 """The page of one sample."""
 
-from . import page
+from . import data_url, page
 from .charts import axes_of
 from .findings import findings
 from .measures import MEASURES
 
+MAX_LENGTH = 595_000
+# Of the picture of the slide, tried in this order where a page is too long.
+QUALITIES = (50, 25)
+
 
 def render(report: dict) -> str:
     """Return the page of a sample, which links to that of its run, ``../report.html``.
+
+    Of a page above `MAX_LENGTH` the picture of the slide is compressed further; the crops stay.
 
     Parameters
     ----------
     report : dict
         Contents of report.json, see `sample_report.describe`.
     """
-    return page.render("report.html.j2", run=None, **contents(report))
+    text = page.render("report.html.j2", run=None, **contents(report))
+    if len(text) <= MAX_LENGTH:
+        return text
+    slide = report["pictures"]["slide"]["src"]
+    pixels = data_url.decode(slide)
+    for quality in QUALITIES:
+        smaller = data_url.encode(pixels, quality)
+        if len(text) - len(slide) + len(smaller) <= MAX_LENGTH:
+            break
+    return text.replace(slide, smaller)
 
 
 def contents(report: dict) -> dict:
