@@ -16,7 +16,7 @@ from .summary import certified_fraction
 # 500 samples are to make a page of 3 MB, with a row of about 2 kB besides.
 THUMBNAIL_PX = 96
 THUMBNAIL_LENGTH = 3500
-QUALITIES = (75, 60, 45, 30, 15, 5)
+QUALITIES = (60, 45, 30, 15, 5)
 # Of samples in a list, and of findings in a row before the rest is folded
 N_NAMED = 6
 N_SHOWN = 2
