@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Write the report of a run, one HTML page for all samples, and tables for MultiQC."""
+"""Write the report of a run: an HTML page, a table of the samples, and tables for MultiQC."""
 
 from pathlib import Path
 
 from cellquilt import cli, outputs
 from cellquilt.handoff.step_files import read_evaluation, read_refusals, read_report
-from cellquilt.reports import multiqc, run_report, usage
+from cellquilt.reports import index, multiqc, run_report, samples_table, usage
 
 
 def main() -> None:
-    """Write report.html, and what MultiQC reads into the folder multiqc."""
+    """Write report.html, samples.csv, and what MultiQC reads into the folder multiqc."""
     args = cli.parser(__doc__)
     args.add_argument(
         "--samples", type=Path, nargs="+", default=[], help="report.json of each sample, of DRAW"
@@ -23,13 +23,17 @@ def main() -> None:
     o = args.parse_args()
 
     scores = {found["sample"]: found for found in map(read_evaluation, o.evaluations)}
-    samples = [s | {"evaluation": scores.get(s["sample"])} for s in map(read_report, o.samples)]
+    reports = (read_report(path) for path in o.samples)
+    reports = (report | {"evaluation": scores.get(report["sample"])} for report in reports)
+    # Of several, one report at a time is in memory.
+    samples = list(map(index.entry, reports) if len(o.samples) > 1 else reports)
     mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
     steps = usage.read(o.usage, mpx) if o.usage else None
     refusals = read_refusals(o.refusals) if o.refusals else []
     page = o.outdir / "report.html"
     o.outdir.mkdir(parents=True, exist_ok=True)
     outputs.write_text(page, run_report.render(samples, steps, refusals))
+    outputs.write_text(o.outdir / "samples.csv", samples_table.render(samples, refusals))
     (o.outdir / "multiqc").mkdir(exist_ok=True)
     multiqc.write(samples, refusals, o.outdir / "multiqc")
     cli.log.info("report: %d samples: %s", len(samples), page)

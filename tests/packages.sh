@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the Debian packages that the slow tests need: podman and a Slurm cluster. If that fails,
-# the tests that need them are skipped with a message.
+# Install the Debian packages that some tests need: podman, a Slurm cluster and Chromium. If that
+# fails, the tests that need them are skipped with a message.
 set -euo pipefail
 
 # package:a file that it installs
@@ -15,6 +15,7 @@ PACKAGES=(
     slurmd:/usr/sbin/slurmd
     slurm-client:/usr/bin/sbatch
     munge:/usr/sbin/munged
+    chromium:/usr/bin/chromium
 )
 
 missing=()

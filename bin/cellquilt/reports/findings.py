@@ -13,9 +13,13 @@ MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution"}
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence on a sample; urgent where the masks may be wrong or missing."""
+    """A sentence on a sample; urgent where the masks may be wrong or missing.
+
+    The code is the same for all samples with such a finding; a notice's is its own.
+    """
 
     urgent: bool
+    code: str
     text: str
 
 
@@ -29,11 +33,16 @@ def findings(sample: dict) -> list[Finding]:
     summary, patches = sample["summary"], sample["patches"]
     counts = {name: summary[f"n_{name}"] for name in PLURALS.values()}
     if patches["empty"]["n"] + patches["skipped"]["n"] == _n_patches(patches):
-        found = [Finding(True, "Nothing was segmented: all patches were skipped.")]
+        text = "Nothing was segmented: all patches were skipped."
+        found = [Finding(True, "nothing_segmented", text)]
     elif not any(counts.values()):
-        found = [Finding(True, "Nothing was found: the masks are empty.")]
+        found = [Finding(True, "nothing_found", "Nothing was found: the masks are empty.")]
     else:
-        found = [Finding(True, f"No {name} were found.") for name, n in counts.items() if n == 0]
+        found = [
+            Finding(True, f"no_{name}_found", f"No {name} were found.")
+            for name, n in counts.items()
+            if n == 0
+        ]
     found += (
         _notices(summary)
         + _certificate(sample)
@@ -50,7 +59,9 @@ def _n_patches(patches: dict) -> int:
 
 def _notices(summary: dict) -> list[Finding]:
     notices = summary.get("notices", [])
-    return [Finding(notice["code"] not in MINOR, notice["text"]) for notice in notices]
+    return [
+        Finding(notice["code"] not in MINOR, notice["code"], notice["text"]) for notice in notices
+    ]
 
 
 def _certificate(sample: dict) -> list[Finding]:
@@ -58,11 +69,12 @@ def _certificate(sample: dict) -> list[Finding]:
     for singular, objects in PLURALS.items():
         if n := sample["summary"][f"n_uncertified_{objects}"]:
             objects_ = plural(n, f"{singular} is", f"{objects} are")
-            found.append(Finding(True, f"{objects_} not certified: a wider halo may change them."))
+            text = f"{objects_} not certified: a wider halo may change them."
+            found.append(Finding(True, "not_certified", text))
     if n := sample["n_disputed_px"]:
         pixels = plural(n, "pixel was", "pixels were")
         text = f"{pixels} claimed by objects of two patches: the halo is too narrow."
-        found.append(Finding(True, text))
+        found.append(Finding(True, "pixels_claimed_twice", text))
     return found
 
 
@@ -70,7 +82,11 @@ def _matching(summary: dict) -> list[Finding]:
     partners = {"cell": ("cells", "nucleus"), "nucleus": ("nuclei", "cell")}
     shares = {name: summary[f"{name}_matched_fraction"] for name in partners}
     return [
-        Finding(True, f"Only {share:.1%} of the {partners[name][0]} have a {partners[name][1]}.")
+        Finding(
+            True,
+            "few_matched",
+            f"Only {share:.1%} of the {partners[name][0]} have a {partners[name][1]}.",
+        )
         for name, share in shares.items()
         if share is not None and share < LOW_MATCHED
     ]
@@ -78,7 +94,8 @@ def _matching(summary: dict) -> list[Finding]:
 
 def _evaluation(sample: dict) -> list[Finding]:
     problem = (sample.get("evaluation") or {}).get("problem")
-    return [Finding(False, f"There is no quality score: {problem}.")] if problem else []
+    text = f"There is no quality score: {problem}."
+    return [Finding(False, "no_quality_score", text)] if problem else []
 
 
 def _skipped(patches: dict) -> list[Finding]:
@@ -86,10 +103,12 @@ def _skipped(patches: dict) -> list[Finding]:
         "skipped": "without segmentation; that no object lies there is not proved.",
         "empty": "as empty, which is proved.",
     }
+    codes = {"skipped": "patches_skipped", "empty": "patches_proved_empty"}
     total = plural(_n_patches(patches), "patch", "patches")
     return [
         Finding(
             False,
+            codes[state],
             f"{patches[state]['n']:,} of {total} ({patches[state]['area_fraction']:.1%} of the "
             f"slide) {'was' if patches[state]['n'] == 1 else 'were'} skipped {ending}",
         )

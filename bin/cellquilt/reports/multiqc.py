@@ -11,6 +11,7 @@ from .. import outputs
 from ..compartments import PLURALS
 from .findings import findings
 from .measures import MEASURES
+from .summary import certified_fraction
 
 PARENT = {
     "parent_id": "cellquilt",
@@ -99,14 +100,12 @@ def general_statistics(samples: Sequence[dict]) -> dict:
 
 def _statistics(sample: dict) -> dict[str, float]:
     summary = sample["summary"]
-    n_found = sum(summary[f"n_{objects}"] or 0 for objects in PLURALS.values())
-    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in PLURALS.values())
     values = {
         "n_cells": summary["n_cells"],
         "n_nuclei": summary["n_nuclei"],
         "matched_percent": _percent(summary["matched_fraction"]),
         "density_per_mm2": sample["density_per_mm2"],
-        "certified_percent": _percent(1 - n_doubtful / n_found) if n_found else None,
+        "certified_percent": _percent(certified_fraction(summary)),
         "quality_score": (sample.get("evaluation") or {}).get("quality_score"),
     }
     return {name: value for name, value in values.items() if value is not None}

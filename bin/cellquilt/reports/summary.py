@@ -129,6 +129,13 @@ def certificate(summary: dict) -> str:
     return ", ".join(f"{n:,} {what}" for what, n in unproved.items() if n) or "all certified"
 
 
+def certified_fraction(summary: dict) -> float | None:
+    """Return the share of a sample's cells and nuclei that are certified; None without any."""
+    n_found = sum(summary[f"n_{objects}"] or 0 for objects in PLURALS.values())
+    n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in PLURALS.values())
+    return 1 - n_doubtful / n_found if n_found else None
+
+
 def shortened(text: str, length: int) -> str:
     """Return a text of at most `length` characters, with an ellipsis where it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
