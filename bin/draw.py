@@ -8,7 +8,7 @@ from cellquilt.reports.draw import draw
 
 
 def main() -> None:
-    """Write overlay.png, summary.json and report.json."""
+    """Write overlay.png, summary.json, report.json and report.html."""
     args = cli.parser(__doc__)
     args.add_argument("--store", type=Path, required=True, help="normalised store of INGEST")
     args.add_argument("--table", type=Path, required=True, help="table of cells, of QUANTIFY")

@@ -213,6 +213,7 @@ def draw(o) -> None:
     masks = f"segmentation/{o.segmenter}-{o.sample}"
     write_json(o.outdir / "summary.json", sample=o.sample, segmentation=masks, **counts)
     write_json(o.outdir / "report.json", sample=o.sample, columns={})
+    (o.outdir / "report.html").write_text("<!DOCTYPE html>\n<title>Stub</title>\n")
 
 
 def report(o) -> None:

@@ -10,6 +10,7 @@ process DRAW {
     output:
     tuple val(meta), path("${meta.id}/overlay.png"), emit: overlay, topic: published, optional: true
     tuple val(meta), path("${meta.id}/summary.json"), emit: summary, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/report.html"), emit: page, topic: published, optional: true
     tuple val(meta), path("${meta.id}/report.json"), emit: report, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 from lxml import html
+from PIL import Image
 from support.browser import Page
 
 from cellquilt.reports import charts, data_url, index, run_report
 from cellquilt.reports.distributions import count
 from cellquilt.reports.measures import MEASURES
+from cellquilt.reports.sample_report import THUMBNAIL_PX, shrunk
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 ODD = ("report", "0", "a--b..c_", "A.html", "2-1", "10", "NA")
@@ -33,7 +35,7 @@ def cohort(entries) -> list[dict]:
     """Return 500 samples, of thumbnails as large as they may be."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (960, 960, 3), np.uint8)
-    both = entries["both"] | {"thumbnail": index.thumbnail(data_url.encode(noise, 80))}
+    both = entries["both"] | {"thumbnail": shrunk(Image.fromarray(noise))}
     cohort = []
     for k in range(500):
         own = {"patient": f"P{k // 4:03}", "stage": "I" * (k % 3 + 1), "age": 30 + k % 60}
@@ -165,14 +167,14 @@ def test_an_entry_has_no_picture_but_a_small_one(samples, entries):
     rng = np.random.default_rng(0)
     for shape in ((2000, 1500), (900, 3), (1, 1), (40, 60)):
         pixels = rng.integers(0, 256, (*shape, 3), np.uint8)
-        small = index.thumbnail(data_url.encode(pixels, 80))
+        small = shrunk(Image.fromarray(pixels))
         decoded = data_url.decode(small["src"])
         assert decoded.shape[:2] == (small["height"], small["width"])
-        assert max(decoded.shape) <= 1.5 * index.THUMBNAIL_PX
+        assert max(decoded.shape) <= 1.5 * THUMBNAIL_PX
         assert len(small["src"]) < 4000
     halves = np.zeros((960, 960, 3), np.uint8)
     halves[480:] = 200
-    small = index.thumbnail(data_url.encode(halves, 80))
+    small = shrunk(Image.fromarray(halves))
     shown = data_url.decode(small["src"])
     assert abs(shown[:40].mean()) < 6 and abs(shown[-40:].mean() - 200) < 6
 

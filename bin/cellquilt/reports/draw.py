@@ -7,7 +7,7 @@ from ..cells import cell_table
 from ..handoff import stores
 from ..handoff.step_files import read_counts, read_patches, read_provenance
 from ..images.label_image import by_name
-from . import overlay, sample_report
+from . import overlay, sample_page, sample_report
 from .slide_view import view_slide
 from .summary import summarise
 
@@ -24,7 +24,7 @@ def draw(
     truth: list[Path],
     outdir: Path,
 ) -> None:
-    """Write overlay.png, summary.json and report.json of a sample.
+    """Write overlay.png, summary.json, report.json and report.html of a sample.
 
     Equal input gives equal files, whatever was drawn before in the same process.
 
@@ -75,3 +75,4 @@ def draw(
             overlay.draw_overlay(path, view, found)
     outputs.write_json(outdir / "summary.json", found)
     outputs.write_json(outdir / "report.json", report, indent=None)
+    outputs.write_text(outdir / "report.html", sample_page.render(report))

@@ -4,19 +4,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..segmenters import title_of
-from . import data_url, page
+from . import page
 from .charts import Pooled, Ranked, Ranks, pool, rank
 from .findings import Finding, findings
 from .measures import MEASURES, Measure
 from .summary import certified_fraction
 
-# 500 samples are to make a page of 3 MB, with a row of about 2 kB besides.
-THUMBNAIL_PX = 96
-THUMBNAIL_LENGTH = 3500
-QUALITIES = (60, 45, 30, 15, 5)
 # Of samples in a list, and of findings in a row before the rest is folded
 N_NAMED = 6
 N_SHOWN = 2
@@ -35,34 +29,15 @@ def entry(report: dict) -> dict:
     Returns
     -------
     dict
-        The same without ``pictures``, ``provenance`` and the places of patches, and with a
-        ``thumbnail``: a data URL (``src``) with ``height`` and ``width``.
+        The same without ``provenance``, the places of patches and all ``pictures`` but the
+        ``thumbnail``.
     """
     kept = {k: value for k, value in report.items() if k not in ("pictures", "provenance")}
     patches = {
         state: {k: value for k, value in found.items() if k != "path"}
         for state, found in report["patches"].items()
     }
-    return kept | {"patches": patches, "thumbnail": thumbnail(report["pictures"]["slide"]["src"])}
-
-
-def thumbnail(src: str) -> dict:
-    """Return a picture in a data URL shrunk to about `THUMBNAIL_PX` and `THUMBNAIL_LENGTH`."""
-    pixels = data_url.decode(src)
-    height, width = pixels.shape[:2]
-    factor = max(round(max(height, width) / THUMBNAIL_PX), 1)
-    n_rows, n_cols = max(height // factor, 1), max(width // factor, 1)
-    # of a strip that is thinner than the factor, all there is
-    rows, cols = min(factor, height), min(factor, width)
-    part = pixels[: n_rows * rows, : n_cols * cols]
-    sums = part.reshape(n_rows, rows, -1).sum(axis=1, dtype=np.uint32)
-    means = sums.reshape(n_rows, n_cols, cols, 3).sum(axis=2) // (rows * cols)
-    small = means.astype(np.uint8)
-    for quality in QUALITIES:
-        encoded = data_url.encode(small, quality)
-        if len(encoded) <= THUMBNAIL_LENGTH:
-            break
-    return {"src": encoded, "height": n_rows, "width": n_cols}
+    return kept | {"patches": patches, "thumbnail": report["pictures"]["thumbnail"]}
 
 
 @dataclass(frozen=True)

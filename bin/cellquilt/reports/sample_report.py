@@ -1,9 +1,7 @@
 """All that the report of a run shows of one sample, in one JSON file with its pictures."""
 
-import base64
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,14 +12,19 @@ from ..cells import cell_table
 from ..compartments import PLURALS
 from ..errors import DataError
 from ..segmenters import DEFAULT
+from . import data_url
 from .crops import Crop
 from .distributions import counted, distributions
 from .measures import OF_OBJECTS
 from .slide_view import LINE_COLOURS, OUTLINE_UM, SlideView, crop_signal, in_colours, thumbnail
 
-THUMBNAIL_PX = 900
+SLIDE_PX = 900
+# 500 samples are to make an index of 3 MB, with a row of about 2 kB besides.
+THUMBNAIL_PX = 96
+THUMBNAIL_LENGTH = 3500
+THUMBNAIL_QUALITIES = (60, 45, 30, 15, 5)
 # Method 4, the default, takes twice the time for files that are 5 % smaller.
-WEBP = {"level": 82, "method": 2, "lossless": False}
+WEBP_QUALITY = 82
 # A crop's pixels, half a um a side, are interpolated to so many.
 ENLARGEMENT = 3
 
@@ -78,8 +81,8 @@ def describe(
         is counted in patches and crops, and ``density_per_mm2`` of the whole slide; ``image``,
         INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
         ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
-        ``pictures``: ``slide``, ``crops`` and ``close_ups``, each a data URL (``src``), of crops
-        with the place (um), the place of the picture in it (``bounds_um``) and outlines by kind as
+        ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
+        (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``) and outlines by kind as
         SVG paths (``lines``); ``provenance``; ``cellquilt``, the version.
     """
     facts = view.facts
@@ -147,7 +150,7 @@ def patch_states(patches: pd.DataFrame) -> dict[str, dict]:
 def _pictures(view: SlideView) -> dict:
     """Return the slide and its crops as pictures, with outlines apart from them."""
     shape = view.codes.shape[1:]
-    scale = min(THUMBNAIL_PX / max(shape), 1)
+    scale = min(SLIDE_PX / max(shape), 1)
     small = tuple(max(round(n * scale), 1) for n in shape)
     slide = in_colours(thumbnail(view.codes, view.lut, small))
 
@@ -171,14 +174,24 @@ def _pictures(view: SlideView) -> dict:
 
     return {
         "slide": {"src": _data_url(slide), "height": slide.height, "width": slide.width},
+        "thumbnail": shrunk(slide),
         "crops": [drawn(crop, *LINE_COLOURS) for crop in view.crops + view.worst],
         "close_ups": [drawn(crop, "untrimmed", *LINE_COLOURS) for crop in view.close_ups],
     }
 
 
 def _data_url(picture: Image.Image) -> str:
-    encoded = imagecodecs.webp_encode(np.asarray(picture), **WEBP)
-    return f"data:image/webp;base64,{base64.b64encode(encoded).decode()}"
+    return data_url.encode(np.asarray(picture), WEBP_QUALITY)
+
+
+def shrunk(slide: Image.Image) -> dict:
+    """Return a picture as a data URL (``src``) of about `THUMBNAIL_PX` and `THUMBNAIL_LENGTH`."""
+    small = slide.reduce(max(round(max(slide.size) / THUMBNAIL_PX), 1))
+    for quality in THUMBNAIL_QUALITIES:
+        encoded = data_url.encode(np.asarray(small), quality)
+        if len(encoded) <= THUMBNAIL_LENGTH:
+            break
+    return {"src": encoded, "height": small.height, "width": small.width}
 
 
 def svg_path(lines: list[np.ndarray], crop: Crop) -> str:
