@@ -82,8 +82,8 @@ def describe(
         INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
         ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
         ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
-        (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``) and outlines by kind as
-        SVG paths (``lines``); ``provenance``; ``cellquilt``, the version.
+        (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``)
+        and outlines by kind as SVG paths (``lines``); ``provenance``; ``cellquilt``, the version.
     """
     facts = view.facts
     mpp, image = facts["image_mpp"], facts["image"]
