@@ -1,5 +1,6 @@
 """What every store and result says of how it was made."""
 
+import functools
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def of_step(step: str, **parameters) -> dict:
     }
 
 
+# Read once: CHAIN has several steps of many slides in a process
+@functools.cache
 def _version(package: str) -> str | None:
     for name in (package, f"{package}-cpu"):
         try:
