@@ -49,8 +49,9 @@ def rows(bench: Bench) -> list[Row]:
             many.cpu_s,
             GROWTH * some.cpu_s,
             None,
-            f"{many.cpu_s / some.cpu_s:.2f} times, {growth:.2f} times without the {one.cpu_s:.1f} s "
-            f"of one row; {many.jobs} jobs, {many.peak_gb:.2f} GB, {many.wall_s:.0f} s wall clock",
+            f"{many.cpu_s / some.cpu_s:.2f} times, {growth:.2f} times without the "
+            f"{one.cpu_s:.1f} s of one row; {many.jobs} jobs, {many.peak_gb:.2f} GB, "
+            f"{many.wall_s:.0f} s wall clock with the stubs",
             1,
         ),
     ]
@@ -86,7 +87,7 @@ def write_sheet(folder: Path, n_rows: int, image: Path) -> None:
     chosen = random.Random(0)
     with (folder / "sheet.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow("sample image nuclear membrane cohort age treatment".split())
+        table.writerow(["sample", "image", "nuclear", "membrane", "cohort", "age", "treatment"])
         for index in range(n_rows):
             sample = f"patient{index // 20 + 1:03d}_core-{index % 20 + 1:02d}"
             (folder / "images" / f"{sample}.ome.tif").hardlink_to(image)

@@ -19,8 +19,9 @@ workflow SEGMENTATION {
 
     main:
     // Slides: the user's, or a generated tissue with its truth
-    GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
-    ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
+    slides = slidesOf(options)
+    GENERATE(options.demo ? channel.fromList(slides) : channel.empty())
+    ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slides)
 
     // Normalise, segment, stitch and match: by Mesmer, or by pixel classifiers
     networks = [:]
@@ -44,7 +45,7 @@ workflow SEGMENTATION {
             .join(MASKS.out.uncertified)
             .join(MASKS.out.matches)
             .join(MASKS.out.masks)
-            .join(channel.fromList(columnsOf(options)))
+            .join(channel.fromList(columnsOf(slides, options)))
     )
     EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks).mix(MASKS.out.tables))
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }

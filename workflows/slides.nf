@@ -12,9 +12,9 @@ def slidesOf(options) {
     }
 }
 
-// What else the user says of each slide, as [meta, columns]: beside meta, so that it changes no other step
-def columnsOf(options) {
-    return options.demo ? slidesOf(options).collect { meta -> [meta, [:]] } : [slidesOf(options), options.rows].transpose().collect { slide, row -> [slide[0], row.columns] }
+// What else the user says of each of these slides, as [meta, columns]: beside meta, so that it changes no other step
+def columnsOf(slides, options) {
+    return options.demo ? slides.collect { meta -> [meta, [:]] } : [slides, options.rows].transpose().collect { slide, row -> [slide[0], row.columns] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that

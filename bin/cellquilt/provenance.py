@@ -1,6 +1,6 @@
 """What every store and result says of how it was made."""
 
-import functools
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -30,8 +30,7 @@ def of_step(step: str, **parameters) -> dict:
     }
 
 
-# Read once: CHAIN has several steps of many slides in a process
-@functools.cache
+@cache  # reading a package's metadata takes milliseconds
 def _version(package: str) -> str | None:
     for name in (package, f"{package}-cpu"):
         try:
