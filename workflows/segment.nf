@@ -2,7 +2,7 @@
 // A slide is passed as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
 include { modelsOf } from './networks'
-include { columnsOf ; slidesOf } from './slides'
+include { columnsOf ; sharedOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
@@ -19,9 +19,8 @@ workflow SEGMENTATION {
 
     main:
     // Slides: the user's, or a generated tissue with its truth
-    slides = slidesOf(options)
-    GENERATE(options.demo ? channel.fromList(slides) : channel.empty())
-    ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slides)
+    GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
+    ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
     // Normalise, segment, stitch and match: by Mesmer, or by pixel classifiers
     networks = [:]
@@ -32,7 +31,9 @@ workflow SEGMENTATION {
     else {
         networks = [pixelcnn: modelsOf(options)]
     }
-    MASKS(options.demo ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, [image] + truth] } : ch_slides, networks)
+    shared = sharedOf(options)
+    ch_files = options.demo ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, [image] + truth] } : ch_slides
+    MASKS(ch_files.map { meta, files -> [meta, files, shared[meta.id] ?: [:]] }, networks)
 
     // Measure every cell over all channels, for the formats that other tools open. Slides that share a
     // task are measured and drawn there, and exported together
@@ -45,7 +46,7 @@ workflow SEGMENTATION {
             .join(MASKS.out.uncertified)
             .join(MASKS.out.matches)
             .join(MASKS.out.masks)
-            .join(channel.fromList(columnsOf(slides, options)))
+            .join(channel.fromList(columnsOf(options)))
     )
     EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks).mix(MASKS.out.tables))
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }
