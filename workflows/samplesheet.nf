@@ -6,8 +6,8 @@ include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from '.
 include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
 
-// The rows, checked: of each column the value, files as paths, in columns those of a user's own, and the
-// size of the image in bytes
+// The rows, checked: of each column the value, files as paths, in columns those of a user's own, and of
+// slides to segment the size of the image in bytes
 def rowsOf(options) {
     if (!options.image && !options.input) {
         return []
@@ -19,7 +19,7 @@ def rowsOf(options) {
     warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
     def values = given.collect { row -> rules.columns.collectEntries { name, column -> [name, valueOf(textOf(row[name]), column, sheet.folder)] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own, bytes: bytesOf(row.image)] }
+    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own, bytes: options.mode == 'segment' ? bytesOf(row.image) : null] }
 }
 
 def placed(row, sentences) {
