@@ -136,7 +136,8 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
 
     script("stub", "generate", "--outdir", sample)
     for step in ("quantify", "export", "evaluate", "draw", "report", "recommend"):
-        script("stub", step, "--sample", "sample", "--outdir", sample)
+        of_it = ["--sample", "sample", "--samples", "sample"]  # EXPORT takes several
+        script("stub", step, *of_it, "--outdir", sample)
     (sample / "report.json").unlink()  # which travels to REPORT, and is not published
     script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
     masks = sample / "segmentation" / "mesmer-sample"
