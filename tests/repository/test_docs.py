@@ -81,7 +81,8 @@ def test_scripts_take_thresholds_of_the_schemas_type(schema):
 
 
 def test_every_parameter_that_a_document_names_is_there(repo, schema):
-    examples = {"masks", "facts"}  # of the pipeline that uses a module
+    # of the pipeline that uses a module, and arguments of CHAIN
+    examples = {"masks", "facts", "to_table", "max_mpx"}
     # cloud.md has the clouds' own options too; test_profiles.py checks its commands
     pages = [path for path in (repo / "docs").glob("*.md") if path.name != "cloud.md"]
     for page in [repo / "README.md", *pages]:
