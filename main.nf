@@ -31,7 +31,7 @@ workflow {
         REFUSE(
             SEGMENTATION.out.refusals
                 .map { refusals ->
-                    end.refused = refusals*.sample
+                    end.refused = refusals*.sample.toSet()
                     refusals
                 }
                 .filter { refusals -> refusals }

@@ -5,7 +5,9 @@ MODEL's runs in the deepcell environment, so what that lacks is imported where i
 """
 
 import argparse
+import functools
 import json
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 SIDE = 64
 IMAGE_MPP = 0.5
+WRITTEN: dict[str, Path] = {}  # by name, what is the same of every slide
 
 
 def disks(radius: int):
@@ -32,13 +35,26 @@ def disks(radius: int):
     return labels
 
 
-def write_masks(folder: Path, names: list[str]) -> None:
-    from cellquilt.images.label_image import write_label_image
+def write_same(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file, or copy that of an earlier slide: a bundle of 32 has hundreds."""
+    first = WRITTEN.setdefault(path.name, path)
+    if first == path:
+        write(path)
+    else:
+        shutil.copyfile(first, path)
 
+
+def write_masks(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        radius = 5 if name.startswith("nucleus") else 10
-        write_label_image(folder / f"{name}.ome.tif", disks(radius), IMAGE_MPP, name)
+        write_same(folder / f"{name}.ome.tif", write_mask)
+
+
+def write_mask(path: Path) -> None:
+    from cellquilt.images.label_image import write_label_image
+
+    name = path.name.removesuffix(".ome.tif")
+    write_label_image(path, disks(5 if name.startswith("nucleus") else 10), IMAGE_MPP, name)
 
 
 def masks_folder(o) -> Path:
@@ -118,6 +134,7 @@ def repair(o) -> None:
     write_json(o.outdir / "repair_metrics.json", sample=o.sample, **counts)
 
 
+@functools.cache
 def matched() -> tuple[dict, "pd.DataFrame"]:
     """Return cells and nuclei of the stub masks by name, and REPAIR's table of them."""
     import numpy as np
@@ -208,7 +225,7 @@ def draw(o) -> None:
     import matplotlib.image
 
     o.outdir.mkdir(parents=True, exist_ok=True)
-    matplotlib.image.imsave(o.outdir / "overlay.png", disks(10))
+    write_same(o.outdir / "overlay.png", lambda path: matplotlib.image.imsave(path, disks(10)))
     counts = {"n_cells": 2, "n_nuclei": 2, "n_matched": 2}
     masks = f"segmentation/{o.segmenter}-{o.sample}"
     write_json(o.outdir / "summary.json", sample=o.sample, segmentation=masks, **counts)

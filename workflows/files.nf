@@ -18,20 +18,25 @@ def bytesOf(path) {
 
 // What is wrong with a file, or null
 def fileProblem(name, folder) {
-    def problem = pathProblem(name, folder)
-    return problem ?: (fileOf(name, folder).isDirectory() ? 'is a folder; give a file.' : null)
+    def found = foundAt(name, folder)
+    return found.problem ?: (found.path.isDirectory() ? 'is a folder; give a file.' : null)
 }
 
 // The same of a file or a folder
 def pathProblem(name, folder) {
+    return foundAt(name, folder).problem
+}
+
+// The path of a name, or what is wrong with it
+def foundAt(name, folder) {
     try {
         def path = fileOf(name, folder)
-        return path.exists() ? stagingProblem(path) : 'does not exist; check the path, and that it can be read from here.'
+        return [path: path, problem: path.exists() ? stagingProblem(path) : 'does not exist; check the path, and that it can be read from here.']
     }
     catch (Exception failure) {
         // a bucket that is not there, or not open to this user; a scheme that nothing here can read
         def reason = "${failure.message ?: failure.class.simpleName}".replaceAll(/\s+/, ' ').take(200)
-        return "does not exist; check the path, and that it can be read from here (${reason})."
+        return [problem: "does not exist; check the path, and that it can be read from here (${reason})."]
     }
 }
 

@@ -19,8 +19,11 @@ def openRecords(options) {
 // publishes nothing in the other modes
 def addPublished(records, metas, files) {
     def names = [files].flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) }
-    [metas].flatten().collect { meta -> records[meta.id] }.findAll { record -> record }.each { record ->
-        record.written.addAll(names.findAll { name -> name.startsWith(record.prefix) }.collect { name -> name - record.prefix })
+    def of_samples = names.groupBy { name -> name.tokenize('/').first() }
+    [metas].flatten().findAll { meta -> records[meta.id] }.each { meta ->
+        def record = records[meta.id]
+        def own = record.prefix ? of_samples[meta.id] ?: [] : names
+        record.written.addAll(own.collect { name -> name.substring(record.prefix.size()) })
     }
 }
 
@@ -151,13 +154,22 @@ def entryName(name) {
 
 // What is on disk of the names of a record, and of those listed
 def filesOf(record, listed) {
+    def children = childrenOf(record.folder)
+    if (!children) {
+        return []
+    }
+    def known = listed.toSet()
+    def known_heads = headsOf(known)
+    def heads = matchersOf(headsOf(record.names))
     def wanted = matchersOf(record.names)
-    def heads = matchersOf(record.names.collect { name -> name.tokenize('/').head() })
-    def listed_heads = listed.collect { name -> name.tokenize('/').head() }
-    return childrenOf(record.folder)
-        .findAll { child -> plainName(child) in listed_heads || matches(plainName(child), heads) }
+    return children
+        .findAll { child -> plainName(child) in known_heads || matches(plainName(child), heads) }
         .collectMany { child -> entriesOf(child, plainName(child)) }
-        .findAll { name -> name in listed || matches(name, wanted) }
+        .findAll { name -> name in known || matches(name, wanted) }
+}
+
+def headsOf(names) {
+    return names.collect { name -> name.tokenize('/').head() }.toSet()
 }
 
 // Links are not followed: they may lead back, or to what is the user's

@@ -6,8 +6,8 @@ include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from '.
 include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
 
-// The rows, checked: of each column the value, files as paths, in columns those of a user's own, and the
-// size of the image in bytes
+// The rows, checked: of each column the value, files as paths, in columns those of a user's own, and of
+// slides to segment the size of the image in bytes
 def rowsOf(options) {
     if (!options.image && !options.input) {
         return []
@@ -16,10 +16,10 @@ def rowsOf(options) {
     def sheet = options.image ? [rows: [imageRow(options)], own: [], problems: []] : sheetOf(options, rules)
     def given = sheet.rows*.cells
     refuse(sheet.problems + sheet.rows.collectMany { row -> placed(row, row.problems + rowProblems(row.cells, rules, sheet, options)) })
-    sheet.rows.collectMany { row -> placed(row, rowWarnings(row.cells, options)) }.each { warning -> log.warn(warning) }
+    warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
     def values = given.collect { row -> rules.columns.collectEntries { name, column -> [name, valueOf(textOf(row[name]), column, sheet.folder)] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own, bytes: bytesOf(row.image)] }
+    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own, bytes: options.mode == 'segment' ? bytesOf(row.image) : null] }
 }
 
 def placed(row, sentences) {
@@ -166,6 +166,14 @@ def splitProblems(splits, options) {
         return ["${options.input}: no row has split 'train'; there are no training data."]
     }
     return !('test' in splits) && options.held_out == 0 ? ["--held_out ${options.held_out}: nothing is left for the test; raise it, or give a row split 'test'."] : []
+}
+
+// Many rows with one of them share a line
+def warningsOf(rows, options) {
+    def found = rows.collectMany { row -> rowWarnings(row.cells, options).collect { text -> [row: row, text: text] } }
+    return found.groupBy { warning -> warning.text }.collectMany { text, same ->
+        same.size() <= 5 ? same.collectMany { warning -> placed(warning.row, [text]) } : placed([place: "${same[0].row.place}, and ${same.size() - 1} other rows"], [text])
+    }
 }
 
 def rowWarnings(row, options) {

@@ -56,6 +56,7 @@ def repeatedOf(values) {
 
 def refuse(problems) {
     if (problems) {
-        error(problems.join('\n'))
+        def more = problems.size() - 50
+        error((problems.take(50) + (more > 0 ? ["and ${more} more; correct these first."] : [])).join('\n'))
     }
 }

@@ -21,24 +21,59 @@ def comparisonOf(paths, outdir) {
     return "Cellquilt is done\n${lines.join('\n')}"
 }
 
-def summaryOf(summaries, outdir) {
-    def lines = summaries.collect { path ->
-        def summary = new groovy.json.JsonSlurper().parseText(path.text)
-        def counts = [
-            summary.n_cells == null ? null : "${summary.n_cells} cells",
-            summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
-            summary.n_matched == null ? null : "${summary.n_matched} matched",
-            summary.n_uncertified_cells ? "${summary.n_uncertified_cells} cells not certified" : null,
-            summary.n_uncertified_nuclei ? "${summary.n_uncertified_nuclei} nuclei not certified" : null,
-            summary.n_unproved_patches ? "${summary.n_unproved_patches} patches skipped without proof" : null,
-        ].findAll { count -> count != null }
-        if (![summary.n_cells, summary.n_nuclei].any { count -> count }) {
-            log.warn("${summary.sample}: no cells were found; its masks are empty.")
-        }
-        summary.notices?.each { notice -> log.warn("${summary.sample}: ${notice.text}") }
-        "  ${summary.sample}: ${counts.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
+// A line for each sample; of many, a line for each that needs attention
+def summaryOf(paths, outdir) {
+    def summaries = paths.collect { path -> new groovy.json.JsonSlurper().parseText(path.text) }
+    warningsOf(summaries).each { warning -> log.warn(warning) }
+    if (!summaries) {
+        return "No slide was segmented; ${outdir}/report.html has the reasons"
     }
-    return lines ? "Cellquilt is done; ${outdir}/report.html shows it\n${lines.join('\n')}" : "No slide was segmented; ${outdir}/report.html has the reasons"
+    if (summaries.size() <= 50) {
+        return (["Cellquilt is done; ${outdir}/report.html shows it"] + summaries.collect { summary -> lineOf(summary, outdir) }).join('\n')
+    }
+    def total = ['n_cells': 'cells', 'n_nuclei': 'nuclei', 'n_matched': 'matched'].collect { key, what -> "${summaries.sum { summary -> summary[key] ?: 0L }} ${what}" }
+    def flagged = summaries.findAll { summary -> isEmpty(summary) || flagsOf(summary) }.collect { summary -> lineOf(summary, outdir) }
+    def lines = ["Cellquilt is done: ${summaries.size()} samples, ${total.join(', ')}; ${outdir}/report.html shows them, ${outdir}/samples.csv lists them"]
+    return (lines + firstOf(flagged, "${outdir}/samples.csv")).join('\n')
+}
+
+def lineOf(summary, outdir) {
+    def counts = [
+        summary.n_cells == null ? null : "${summary.n_cells} cells",
+        summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
+        summary.n_matched == null ? null : "${summary.n_matched} matched",
+    ]
+    return "  ${summary.sample}: ${(counts + flagsOf(summary)).findAll { count -> count }.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
+}
+
+def flagsOf(summary) {
+    return [
+        summary.n_uncertified_cells ? "${summary.n_uncertified_cells} cells not certified" : null,
+        summary.n_uncertified_nuclei ? "${summary.n_uncertified_nuclei} nuclei not certified" : null,
+        summary.n_unproved_patches ? "${summary.n_unproved_patches} patches skipped without proof" : null,
+    ].findAll { flag -> flag }
+}
+
+def isEmpty(summary) {
+    return ![summary.n_cells, summary.n_nuclei].any { count -> count }
+}
+
+// What was noticed of each sample. A kind of notice that many samples have is one warning
+def warningsOf(summaries) {
+    def found = summaries.collectMany { summary ->
+        def empty = isEmpty(summary) ? [[code: 'no_cells', text: 'no cells were found; its masks are empty.']] : []
+        (empty + (summary.notices ?: [])).collect { notice -> [code: notice.code, sample: summary.sample, text: "${summary.sample}: ${notice.text}"] }
+    }
+    def kinds = found.groupBy { notice -> notice.code }.values()
+    return kinds.collectMany { notices ->
+        def samples = notices*.sample.toUnique()
+        samples.size() <= 5 ? notices*.text : ["${samples.size()} samples (${samples.take(3).join(', ')} ...) have notices of one kind, for example ${notices.first().text}"]
+    }
+}
+
+// The first lines of a long list, and how many more a file has
+def firstOf(lines, path) {
+    return lines.size() <= 50 ? lines : lines.take(50) + ["  and ${lines.size() - 50} more, in ${path}"]
 }
 
 // What a task says of slides that it refuses, as [sample, process, reason]. One of several slides has a
@@ -55,13 +90,13 @@ def refusalsOf(found) {
     def lost = (found*.first() - refused*.sample).collect { sample ->
         [sample: sample, step: '', message: 'was not finished, since a task of it failed; .nextflow.log has the reason.']
     }
-    return (refused + lost).unique().sort { refusal -> "${refusal.sample} ${refusal.step}" }
+    return (refused + lost).toSet().sort { refusal -> "${refusal.sample} ${refusal.step} ${refusal.message}" }
 }
 
 def refusedText(refusals, outdir) {
     def lines = refusals.collect { refusal -> "  ${[refusal.sample, refusal.step].findAll { name -> name }.join(', ')}: ${refusal.message}" }
     def n_slides = refusals*.sample.toSet().size()
-    return "${n_slides == 1 ? 'One slide was' : "${n_slides} slides were"} refused; all else is done, in ${outdir}.\n${lines.join('\n')}\n" +
+    return "${n_slides == 1 ? 'One slide was' : "${n_slides} slides were"} refused; all else is done, in ${outdir}.\n${firstOf(lines, "${outdir}/samples.csv").join('\n')}\n" +
         'Correct them or leave them out, and run again with -resume: what is done is not done again.'
 }
 

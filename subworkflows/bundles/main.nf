@@ -28,7 +28,8 @@ workflow BUNDLES {
             [metas, files].transpose().findAll { meta, _files -> meta.id in names }
         }
 
-    ch_files = CHAIN.out.files.flatMap { metas, files -> bySample(metas, files) }
+    ch_samples = CHAIN.out.files.map { metas, files -> [bySample(metas, files)] }
+    ch_files = ch_samples.flatMap { samples -> samples[0] }
     ch_matched = ch_files.filter { meta, files -> meta.compartment != 'both' || named(files, 'repair_metrics.json') }
     masks = ch_matched.map { meta, files -> [meta, named(files, '*.ome.tif')] }
     matches = ch_matched.map { meta, files -> [meta, named(files, 'matches.csv')] }
@@ -40,8 +41,8 @@ workflow BUNDLES {
     metrics = ch_files.map { meta, files -> [meta, named(files, 'repair_metrics.json')] }.transpose()
     summaries = ch_files.map { meta, files -> [meta, named(files, 'summary.json')] }.transpose()
     reports = CHAIN.out.reports.flatMap { metas, files -> bySample(metas, files) }.transpose()
-    tables = CHAIN.out.files
-        .map { metas, files -> bySample(metas, files).findAll { _meta, own -> named(own, '*.parquet') } }
+    tables = ch_samples
+        .map { samples -> samples[0].findAll { _meta, own -> named(own, '*.parquet') } }
         .filter { samples -> samples }
         .map { samples ->
             def files = samples.collectMany { _meta, own -> own }
@@ -74,7 +75,7 @@ def sampleOf(path) {
     return path.toString().replaceFirst('^.*/[0-9a-f]{2}/[0-9a-f]{30}/(_reports/)?', '').tokenize('/').first()
 }
 
+// Those of a name, or of an ending behind a star
 def named(files, pattern) {
-    def matcher = java.nio.file.FileSystems.getDefault().getPathMatcher("glob:${pattern}")
-    return files.findAll { path -> matcher.matches(java.nio.file.Path.of(path.name)) }
+    return files.findAll { path -> pattern.startsWith('*') ? path.name.endsWith(pattern.substring(1)) : path.name == pattern }
 }

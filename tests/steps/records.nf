@@ -7,11 +7,11 @@ def runOf(run, folder) {
     def outdir = folder.resolve('results')
     run.user.each { name, text -> write(outdir.resolve(name), text) }
     run.links.each { name, target -> outdir.resolve(target).mklink(outdir.resolve(name)) }
-    def rows = run.slides.collect { sample, image -> [sample: sample, image: folder.resolve(image)] }
+    def rows = run.slides.collect { sample, image -> [sample: sample, image: folder.resolve(image), bytes: folder.resolve(image).size()] }
     try {
         def records = openRecords([mode: run.mode ?: 'segment', outdir: outdir.toString(), overwrite: run.overwrite ?: false, rows: rows])
         run.publishes.each { sample, names ->
-            names.each { name -> published(records[sample], name, run.text) }
+            names.each { name -> published(records, sample, name, run.text) }
         }
         if (run.end != 'killed') {
             closeRecords(records, run.end == 'complete' ? run.refused ?: [] : null)
@@ -25,13 +25,14 @@ def runOf(run, folder) {
 
 // A name with a star is on disk only, since the run was killed before its list had it; one with an exclamation mark is
 // in the list only
-def published(record, name, text) {
+def published(records, sample, name, text) {
+    def record = records[sample]
     def plain = name - '*' - '!'
     if (!name.startsWith('!')) {
         write(record.folder.resolve(plain.endsWith('.zarr') ? "${plain}/part" : plain), text)
     }
     if (!name.endsWith('*')) {
-        addPublished(record, [[file("/tasks/ab/${'0' * 30}/${record.prefix}${plain}")]])
+        addPublished(records, [id: sample], [[file("/tasks/ab/${'0' * 30}/${record.prefix}${plain}")]])
     }
 }
 

@@ -462,7 +462,7 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
     kinds["examples"]["items"]["required"] = ["scanner"]
     schema["uniqueEntries"] = ["scanner"]
     header = "scanner,sample,membrane,split\n"
-    slides = "a,none.tif,,CD45,0.9\na,none.tif,,CD45,1\n"
+    slides = "a,a.tif,,CD45,0.9\na,a.tif,,CD45,1\n"
     sets = {
         "slides": SEGMENT | sheet("slides.csv", SLIDES + slides),
         "not slides": SEGMENT | sheet("other.csv", SLIDES + "A,none.tif,,CD45,2\nb,none.tif,,,\n"),
