@@ -9,12 +9,14 @@ include { QUANTIFY } from '../../../modules/quantify/main'
 include { REPAIR   } from '../../../modules/repair/main'
 
 workflow {
-    // Masks of slides, with Mesmer and pixel classifiers; meta has keys besides Cellquilt's
+    // Masks of slides, with Mesmer and pixel classifiers, step by step and in a task for small slides; meta has
+    // keys besides Cellquilt's
     def slide = file(params.slide, checkIfExists: true)
     def sample = [nuclear: 'DAPI', membrane: 'CD45;PanCK', compartment: 'both', patient: 7]
     ch_slides = channel.of(
         [sample + [id: 'by_mesmer'], slide],
         [sample + [id: 'by_networks', segmenter: 'pixelcnn'], slide],
+        [sample + [id: 'shared', segmenter: 'pixelcnn', bundle: 'small'], slide],
         [sample + [id: 'nuclei', segmenter: 'pixelcnn', membrane: '', compartment: 'nuclear'], slide],
     )
     MODEL([])
