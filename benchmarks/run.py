@@ -38,7 +38,7 @@ SUBJECTS = (
     "end_to_end",
     "overhead",
 )
-LONG = ("scaling", "end_to_end_4096", "streaming")
+LONG = ("cohort", "scaling", "end_to_end_4096", "streaming")
 COLUMNS = ("work", "peer", "ours_s", "peer_s", "ratio", "equal", "note")
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = {

@@ -2,7 +2,7 @@
 // A slide is passed as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
 
 include { modelsOf } from './networks'
-include { columnsOf ; slidesOf } from './slides'
+include { columnsOf ; sharedOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
@@ -31,7 +31,9 @@ workflow SEGMENTATION {
     else {
         networks = [pixelcnn: modelsOf(options)]
     }
-    MASKS(options.demo ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, [image] + truth] } : ch_slides, networks)
+    shared = sharedOf(options)
+    ch_files = options.demo ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, [image] + truth] } : ch_slides
+    MASKS(ch_files.map { meta, files -> [meta, files, shared[meta.id] ?: [:]] }, networks)
 
     // Measure every cell over all channels, for the formats that other tools open. Slides that share a
     // task are measured and drawn there, and exported together

@@ -2,19 +2,22 @@
 
 // The slides to segment as [meta, image], or as meta for the demo's, which is generated
 def slidesOf(options) {
-    if (options.demo) {
-        return [generatedSlide('demo', options) + (options.bundle_slides && options.mode == 'segment' ? [bundle: 'demo'] : [:])]
-    }
-    def bundles = bundlesOf(options.rows, options)
-    return options.rows.collect { row ->
-        def bundle = bundles[row.sample]
-        [metaOf(row, options) + (bundle ? [bundle: bundle, columns: row.columns] : [:]), row.image]
-    }
+    return options.demo ? [generatedSlide('demo', options)] : options.rows.collect { row -> [metaOf(row, options), row.image] }
 }
 
 // What else the user says of each slide, as [meta, columns]: beside meta, so that it changes no other step
 def columnsOf(options) {
-    return options.demo ? slidesOf(options).collect { meta -> [meta, [:]] } : [slidesOf(options), options.rows].transpose().collect { slide, row -> [slide[0], row.columns] }
+    return options.demo ? [[generatedSlide('demo', options), [:]]] : options.rows.collect { row -> [metaOf(row, options), row.columns] }
+}
+
+// Of each small slide, by sample, what its task needs besides: the bundle that it is in, and the user's columns
+def sharedOf(options) {
+    if (!options.bundle_slides) {
+        return [:]
+    }
+    def bundles = options.demo ? [demo: 'demo'] : bundlesOf(options.rows, options)
+    def columns = options.rows.collectEntries { row -> [row.sample, row.columns] }
+    return bundles.collectEntries { sample, bundle -> [sample, [bundle: bundle, columns: columns[sample] ?: [:]]] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that
@@ -22,7 +25,7 @@ def columnsOf(options) {
 // bit of the names' digests
 def bundlesOf(rows, options) {
     def small = rows.findAll { row -> row.bytes <= options.bundle_max_mb * 1_000_000L }
-    return options.bundle_slides && options.mode == 'segment' ? halved(small.collect { row -> [name: row.sample, bytes: row.bytes, bits: bitsOf(row.sample)] }, '', options) : [:]
+    return halved(small.collect { row -> [name: row.sample, bytes: row.bytes, bits: bitsOf(row.sample)] }, '', options)
 }
 
 def bitsOf(name) {

@@ -1,5 +1,6 @@
 """What every store and result says of how it was made."""
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def of_step(step: str, **parameters) -> dict:
     }
 
 
+@cache  # reading a package's metadata takes milliseconds
 def _version(package: str) -> str | None:
     for name in (package, f"{package}-cpu"):
         try:

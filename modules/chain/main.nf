@@ -6,7 +6,7 @@ process CHAIN {
     container "cellquilt/runtime:0.1.0${task.accelerator ? '-gpu' : ''}"
 
     input:
-    tuple val(metas), val(n_files), path(files, stageAs: '_slides/?/*'), path(networks, stageAs: '_networks/*')
+    tuple val(metas), val(columns), val(n_files), path(files, stageAs: '_slides/?/*'), path(networks, stageAs: '_networks/*')
 
     output:
     tuple val(metas), path('[A-Za-z0-9]*/**'), emit: files, topic: published, optional: true
@@ -25,7 +25,7 @@ process CHAIN {
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
     chain.py --networks ${networks} ${segmenter} --device ${device} --cpus ${task.cpus} --left left.txt ${refusals} ${args} <<'SLIDES'
-    ${slidesText(metas, n_files, files)}
+    ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
 
@@ -33,17 +33,17 @@ process CHAIN {
     def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
     """
     stub.py chain --left left.txt ${segmenter} <<'SLIDES'
-    ${slidesText(metas, n_files, files)}
+    ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
 }
 
 // The slides as JSON, on one line: what chain.py reads
-def slidesText(metas, n_files, files) {
+def slidesText(metas, columns, n_files, files) {
     def names = files instanceof List ? files*.toString() : [files.toString()]
     def ends = n_files.indices.collect { index -> n_files.take(index + 1).sum() }
-    def slides = [metas, n_files, ends].transpose().collect { meta, n, end ->
-        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'columns']) + [sample: meta.id, files: names.subList(end - n, end)]
+    def slides = [metas, columns, n_files, ends].transpose().collect { meta, own, n, end ->
+        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment']) + [sample: meta.id, columns: own, files: names.subList(end - n, end)]
     }
     return groovy.json.JsonOutput.toJson(slides)
 }

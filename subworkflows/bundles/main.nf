@@ -4,7 +4,7 @@ include { CHAIN } from '../../modules/chain/main'
 
 workflow BUNDLES {
     take:
-    ch_slides // [meta, files]: the image, and where it is known its truth; those of one meta.bundle share a task
+    ch_slides // [meta, files, shared]: the image, and where it is known its truth; those of one shared.bundle share a task
     networks // as of MASKS
 
     main:
@@ -14,16 +14,16 @@ workflow BUNDLES {
         ch_networks = ch_networks.mix(is_plain ? channel.of([segmenter, files]) : files.map { path -> [segmenter, path] })
     }
     ch_bundles = ch_slides
-        .map { meta, files -> [meta.segmenter ?: 'mesmer', meta.bundle, [meta, [files].flatten()]] }
+        .map { meta, files, shared -> [meta.segmenter ?: 'mesmer', shared.bundle, [meta, [files].flatten(), shared.columns ?: [:]]] }
         .groupTuple(by: [0, 1], sort: { a, b -> a.first().id <=> b.first().id })
         .combine(ch_networks, by: 0)
-        .map { _segmenter, _bundle, slides, files -> [slides*.first(), slides*.last(), files] }
-    CHAIN(ch_bundles.map { metas, files, found -> [metas, files*.size(), files.flatten(), found] })
+        .map { _segmenter, _bundle, slides, found -> slides.transpose() + [found] }
+    CHAIN(ch_bundles.map { metas, files, columns, found -> [metas, columns, files*.size(), files.flatten(), found] })
 
     // Those of a task that failed, or that found them too large
     left = ch_bundles
         .join(CHAIN.out.left, remainder: true)
-        .flatMap { metas, files, _networks, list ->
+        .flatMap { metas, files, _columns, _networks, list ->
             def names = list ? list.readLines() : metas*.id
             [metas, files].transpose().findAll { meta, _files -> meta.id in names }
         }
