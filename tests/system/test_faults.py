@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from system.faults.runs import DEMO, Run, files_of, step_of
-from system.faults.scenes import SCENES, STEPS, made, whole_run
+from system.faults.scenes import BUNDLED, SCENES, STEPS, made, whole_run
 
 GENERATE = ["--height", "600", "--width", "600", "--empty_width", "0"]
 # Wrong on purpose, so that a run ends once the slide is opened
@@ -208,7 +208,8 @@ def test_a_file_that_is_damaged_between_two_steps(whole, repo, tmp_path, scene, 
     task = next(task for task in run.tasks if step_of(task["name"]) == step)
     original = run.folder_of(task)
     copy = tmp_path / "task"
-    shutil.copytree(original, copy)
+    # CHAIN makes the samples' folders, and wants none there
+    shutil.copytree(original, copy, ignore=shutil.ignore_patterns(*BUNDLED))
     damaged = next(copy.glob(name))
     damage(damaged, how)
     environment = re.search(r"export PATH='(.+?)'", (original / ".command.run").read_text())[1]

@@ -16,11 +16,12 @@ workflow {
     ch_slides = channel.of(
         [sample + [id: 'by_mesmer'], slide],
         [sample + [id: 'by_networks', segmenter: 'pixelcnn'], slide],
-        [sample + [id: 'shared', segmenter: 'pixelcnn', bundle: 'small'], slide],
+        [sample + [id: 'shared', segmenter: 'pixelcnn'], slide],
         [sample + [id: 'nuclei', segmenter: 'pixelcnn', membrane: '', compartment: 'nuclear'], slide],
     )
     MODEL([])
-    SEGMENT_SLIDES(ch_slides, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
+    ch_shared = ch_slides.map { meta, image -> meta.id == 'shared' ? [meta, image, [bundle: 'small']] : [meta, image] }
+    SEGMENT_SLIDES(ch_shared, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
     QUANTIFY(
         ch_slides
             .join(SEGMENT_SLIDES.out.facts)
