@@ -274,11 +274,10 @@ def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
     nextflow, one_slide, sheet_run, mesmer_weights, tmp_path
 ):
     options = ["--compartment", "whole-cell", "--mesmer_model", mesmer_weights]
-    options += ["--bundle_slides", "0"]
     done = nextflow(*one_slide, *options, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Submitted process > SEGMENTATION:MODEL" in done.stdout
-    assert "REPAIR" not in done.stdout
+    assert not (tmp_path / "results" / "tissue" / "repair_metrics.json").exists()
     masks = files_of(tmp_path / "results", "tissue")
     assert sorted(masks) == ["cell", "cell_boundary"]
     folder = sheet_run[1] / "tissue" / "segmentation" / "mesmer-tissue"
