@@ -428,7 +428,7 @@ def test_a_slide_of_several_chunks_and_levels(tmp_path):
 @pytest.fixture
 def export(repo, tmp_path):
     def run(table, masks, *options):
-        arguments = ["--table", table, "--masks", *masks.values(), "--outdir", tmp_path / "run"]
+        arguments = ["--tables", table, "--masks", *masks.values(), "--outdir", tmp_path / "run"]
         script = [sys.executable, repo / "bin" / "export.py", *arguments, *options]
         return subprocess.run(script, capture_output=True, text=True)
 
@@ -441,10 +441,10 @@ def test_script_writes_the_formats_that_can_be(export, tmp_path):
     done = export(table, paths, "--formats", "hubmap, csv,csv", "--cells", "all")
     assert done.returncode == 0, done.stderr
     assert "one: no hubmap, which needs cells and nuclei" in done.stderr
-    csv = tmp_path / "run" / "quantification" / "one--mesmer_nucleus.csv"
+    csv = tmp_path / "run" / "one" / "quantification" / "one--mesmer_nucleus.csv"
     size = csv.stat().st_size
     assert len(re.findall(rf"csv: {csv.name}, \d+\.\d s, {size} bytes", done.stderr)) == 1
-    assert not (tmp_path / "run" / "hubmap").exists()
+    assert not (tmp_path / "run" / "one" / "hubmap").exists()
 
 
 def test_script_names_the_formats_there_are(export, tissue):

@@ -191,7 +191,7 @@ def export(folder, facts: bytes | None, name="s.parquet"):
     paths = [folder / f"{mask}.ome.tif" for mask in ("cell", "nucleus")]
     for path in paths:
         write_label_image(path, labels(), 0.5, path.name)
-    given = ["--table", folder / name, "--masks", *paths, "--formats", "csv,geojson"]
+    given = ["--tables", folder / name, "--masks", *paths, "--formats", "csv,geojson"]
     return script("export", *given, "--outdir", folder / "out")
 
 
@@ -199,7 +199,9 @@ PARQUET_WRONG = {
     "no facts": None,
     "facts that are no JSON": b"\xff{",
     "facts that are a list": b"[]",
-    "facts without a size": b'{"sample": "s", "compartment": "both", "channels": []}',
+    "facts without a size": b'{"sample": "s", "segmenter": "mesmer", "compartment": "both"}',
+    "facts without a segmenter": b'{"sample": "s", "compartment": "both", "channels": []}',
+    "a segmenter that leads elsewhere": b'{"sample": "s", "segmenter": "../../mesmer"}',
     "a name that leads elsewhere": json.dumps(
         {
             "sample": "../../escaped",

@@ -81,7 +81,8 @@ def test_scripts_take_thresholds_of_the_schemas_type(schema):
 
 
 def test_every_parameter_that_a_document_names_is_there(repo, schema):
-    examples = {"masks", "facts"}  # of the pipeline that uses a module
+    # of the pipeline that uses a module, and arguments of CHAIN
+    examples = {"masks", "facts", "to_table", "max_mpx"}
     # cloud.md has the clouds' own options too; test_profiles.py checks its commands
     pages = [path for path in (repo / "docs").glob("*.md") if path.name != "cloud.md"]
     for page in [repo / "README.md", *pages]:
@@ -136,7 +137,8 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
 
     script("stub", "generate", "--outdir", sample)
     for step in ("quantify", "export", "evaluate", "draw", "report", "recommend"):
-        script("stub", step, "--sample", "sample", "--outdir", sample)
+        of_it = ["--sample", "sample", "--samples", "sample"]  # EXPORT takes several
+        script("stub", step, *of_it, "--outdir", sample)
     (sample / "report.json").unlink()  # which travels to REPORT, and is not published
     script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
     masks = sample / "segmentation" / "mesmer-sample"

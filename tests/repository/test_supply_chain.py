@@ -220,12 +220,12 @@ def run_in(repo, mesmer_model, tmp_path) -> Callable[[Path, list[str]], dict[str
     generate = [sys.executable, repo / "bin" / "generate.py", "--height", "260", "--width", "300"]
     subprocess.run([*generate, "--outdir", tmp_path], check=True, capture_output=True)
 
-    def run(folder: Path, prefix: list[str]) -> dict[str, bytes]:
+    def run(folder: Path, prefix: list[str], *more: str) -> dict[str, bytes]:
         folder.mkdir()
         command = [*prefix, repo / "tools" / "nextflow", "run", repo, "-profile", "local"]
         command += ["--image", tmp_path / "tissue.ome.tif", "--nuclear", "DAPI"]
         command += ["--membrane", "CD45", "--mesmer_model", mesmer_model]
-        command += ["--accept_mesmer_license", "-ansi-log", "false"]
+        command += ["--accept_mesmer_license", "-ansi-log", "false", *more]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         results = folder / "results"
@@ -236,14 +236,17 @@ def run_in(repo, mesmer_model, tmp_path) -> Callable[[Path, list[str]], dict[str
 
 @pytest.mark.slow
 def test_given_the_weights_no_step_needs_a_network(run_in, tmp_path):
-    """The same masks come of a run without any, Nextflow itself included."""
+    """The same masks come of a run without any, step by step, Nextflow itself included."""
     alone = no_network()
     with socket.create_server(("127.0.0.1", 0)) as server:
         connect = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5)"
         call = [sys.executable, "-c", connect, str(server.getsockname()[1])]
         assert subprocess.run(call, capture_output=True).returncode == 0
         assert subprocess.run([*alone, *call], capture_output=True).returncode != 0
-    found = [run_in(tmp_path / name, prefix) for name, prefix in (("net", []), ("none", alone))]
+    found = [
+        run_in(tmp_path / "net", []),
+        run_in(tmp_path / "none", alone, "--bundle_slides", "0"),
+    ]
     assert {"cell.ome.tif", "nucleus.ome.tif", "report.html"} <= set(found[0])
     masks = [{k: v for k, v in each.items() if k.endswith(".ome.tif")} for each in found]
     assert masks[0] == masks[1]

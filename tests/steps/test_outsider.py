@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from cellquilt.cells import cell_table
 from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
 from cellquilt.mesmer.card import FORMAT
 
+SEGMENTERS = ("mesmer", "pixelcnn")
 MASKS = ["cell", "cell_boundary", "cell_original", "cytoplasm"]
 MASKS += ["nucleus", "nucleus_boundary", "nucleus_original"]
 
@@ -71,16 +73,18 @@ def masks_of(folder: Path, sample: str, segmenter: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def own(nextflow, slide, tmp_path_factory) -> dict[str, Path]:
-    """Return the results of this pipeline on the slide, by segmenter."""
+    """Return the results of this pipeline on the slide, by segmenter; both run at a time."""
     channels = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK", "--patch_size", "384"]
-    found = {}
-    for segmenter in ("mesmer", "pixelcnn"):
+
+    def run(segmenter: str) -> Path:
         folder = tmp_path_factory.mktemp(segmenter)
         options = ["--image", slide, *channels, "--segmenter", segmenter, "--formats", "none"]
         done = nextflow(*options, folder=folder, accept=segmenter == "mesmer")
         assert done.returncode == 0, done.stdout + done.stderr
-        found[segmenter] = folder / "results" / "tissue"
-    return found
+        return folder / "results" / "tissue"
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(SEGMENTERS, pool.map(run, SEGMENTERS), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,8 @@ def found(reuse, own, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sample", "segmenter"), [("by_mesmer", "mesmer"), ("by_networks", "pixelcnn")]
+    ("sample", "segmenter"),
+    [("by_mesmer", "mesmer"), ("by_networks", "pixelcnn"), ("shared", "pixelcnn")],
 )
 def test_the_subworkflow_finds_what_this_pipeline_finds(found, own, sample, segmenter):
     theirs = masks_of(found, sample, segmenter)
@@ -131,7 +136,8 @@ def test_versions_come_without_doing_anything(found):
     lines = (found / "versions.txt").read_text().splitlines()
     steps = {line.partition(":")[0] for line in lines}
     assert steps == {
-        *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR", "QUANTIFY")
+        *("CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR"),
+        "QUANTIFY",
     }
     assert all(": cellquilt: cellquilt 0." in line and "python 3." in line for line in lines)
 
@@ -141,6 +147,7 @@ def test_it_runs_as_stub_in_the_syntax_of_nextflow_26(reuse, slide, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     found = tmp_path / "found"
     assert sorted(masks_of(found, "by_mesmer", "mesmer")) == MASKS
+    assert sorted(masks_of(found, "shared", "pixelcnn")) == MASKS
     assert sorted(masks_of(found, "nuclei", "pixelcnn")) == ["nucleus", "nucleus_boundary"]
 
 

@@ -83,6 +83,7 @@ def test_every_result_is_published(sheet_run):
         "qc",
         "quantification",
         "repair_metrics.json",
+        "report.html",
         "sample.json",
         "segmentation",
         "stitch.json",
@@ -111,12 +112,12 @@ def test_formats_have_the_cells_of_the_masks(sheet_run, sample):
     assert [feature["properties"]["metadata"]["label"] for feature in features] == ids
 
 
-def test_the_report_shows_every_sample_and_step(sheet_run):
+def test_the_report_shows_every_sample_and_task(sheet_run):
     page = (sheet_run[1] / "report.html").read_text()
     for sample in ("tissue", "nuclei", "blank"):
         summary = json.loads((sheet_run[1] / sample / "summary.json").read_text())
         assert f">{sample}<" in page and f">{summary['n_nuclei']}<" in page
-    for step in ("INGEST", "SEGMENT", "QUANTIFY", "EXPORT", "DRAW"):
+    for step in ("CHAIN", "EXPORT"):
         assert f">{step}<" in page
 
 
@@ -125,10 +126,10 @@ def test_multiqc_shows_the_versions_of_each_process(sheet_run, readers, tmp_path
     readers("multiqc", "--strict", "--no-ansi", "-o", tmp_path, outdir)
     table = tmp_path / "multiqc_data" / "multiqc_software_versions.txt"
     versions = pd.read_csv(table, sep="\t", index_col=0, dtype=str)
-    assert {"INGEST", "PATCH", "SEGMENT", "LABEL", "STITCH", "REPAIR"} <= set(versions.index)
+    assert {"CHAIN", "EXPORT", "REPORT"} <= set(versions.index)
     assert (versions["cellquilt"] == __version__).all()
     assert {"python", "numpy", "tifffile"} <= set(versions)
-    cell = f"<tr><td>INGEST</td><td>cellquilt</td><td><samp>{__version__}</samp></td></tr>"
+    cell = f"<tr><td>CHAIN</td><td>cellquilt</td><td><samp>{__version__}</samp></td></tr>"
     assert cell in (tmp_path / "multiqc_report.html").read_text()
 
 
@@ -210,9 +211,9 @@ def one_slide(slides) -> list:
 def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
     nextflow, one_slide, sheet_run, tmp_path
 ):
-    """Also what Nextflow 26 does: parameters of the command line come as strings."""
+    """Step by step, beside a bundle. As in Nextflow 26, all parameters come as strings."""
     done = nextflow(
-        *one_slide,
+        *(*one_slide, "--bundle_slides", "0"),
         *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "2"),
         *("--export_pickle", "false", "--outdir", "out"),
         folder=tmp_path,
@@ -231,7 +232,8 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
 
 def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_run, tmp_path):
     command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *one_slide]
-    options = ["--accept_mesmer_license", "--patch_size", "192", "--patches_per_task", "4"]
+    options = ["--accept_mesmer_license", "--bundle_slides", "0"]
+    options += ["--patch_size", "192", "--patches_per_task", "4"]
     log = tmp_path / "log"
     with log.open("w") as out:
         first = subprocess.Popen(
@@ -275,7 +277,7 @@ def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
     done = nextflow(*one_slide, *options, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Submitted process > SEGMENTATION:MODEL" in done.stdout
-    assert "REPAIR" not in done.stdout
+    assert not (tmp_path / "results" / "tissue" / "repair_metrics.json").exists()
     masks = files_of(tmp_path / "results", "tissue")
     assert sorted(masks) == ["cell", "cell_boundary"]
     folder = sheet_run[1] / "tissue" / "segmentation" / "mesmer-tissue"
@@ -301,8 +303,8 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
     assert "One slide was refused" in done.stdout
     assert "tissue, INGEST: tissue.ome.tif: no nuclear channel 'Hoechst'" in done.stdout
     assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
-    assert "Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT" not in done.stdout
-    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:INGEST") == 1, (
+    assert "Submitted process > SEGMENTATION:MASKS:INGEST" not in done.stdout
+    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:BUNDLES:CHAIN") == 1, (
         "data errors are not retried"
     )
 

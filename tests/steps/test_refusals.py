@@ -95,10 +95,11 @@ def lines_of(said: str) -> dict[tuple[str, str], str]:
 
 
 def test_the_others_are_published_as_if_alone(five, run, slides, tmp_path):
+    """Alone is step by step."""
     folder, done = five
     assert done.returncode == 1, done.stdout
     sheet = write_sheet(slides, {}, GOOD[1:2])
-    alone = run(tmp_path, "--input", sheet)
+    alone = run(tmp_path, "--input", sheet, "--bundle_slides", "0")
     write_sheet(slides, {"channel": "HH3"})
     assert alone.returncode == 0, alone.stdout
     expected, found = (files_of(path / "results" / "two") for path in (tmp_path, folder))
@@ -126,15 +127,14 @@ def test_each_refused_slide_is_named_with_its_reason(five):
     assert "3 slides were refused" in done.stdout
 
 
-def test_corrected_slides_alone_are_run_on_resume(five, run, slides):
+def test_on_resume_the_bundle_of_a_corrected_slide_is_run(five, run, slides):
     folder, _ = five
     sheet = write_sheet(slides, {}, (*GOOD, "channel"))
     done = run(folder, "--input", sheet, "-resume")
     write_sheet(slides, {"channel": "HH3"})
     assert done.returncode == 0, done.stdout
-    submitted = re.findall(r"Submitted process > (?:\w+:)*(\w+)(?: \((\w+))?", done.stdout)
-    assert {sample for _, sample in submitted} == {"channel", ""}
-    assert {step for step, sample in submitted if not sample} == {"REPORT"}
+    submitted = re.findall(r"Submitted process > (?:\w+:)*(\w+)", done.stdout)
+    assert sorted(submitted) == ["CHAIN", "EXPORT", "REPORT"]
     assert (folder / "results" / "channel" / "summary.json").exists()
     assert "refused" not in (folder / "results" / "report.html").read_text()
 
@@ -157,6 +157,7 @@ def test_masks_are_refused_where_a_task_of_a_slide_failed(run, slides, tmp_path)
         "  errorStrategy = 'ignore'\n} }\n"
     )
     patches = ["--patch_size", "192", "--patches_per_task", "2", "--compartment", "nuclear"]
+    patches += ["--bundle_slides", "0"]
     done = run(tmp_path, "--input", sheet, "-c", config, *patches)
     write_sheet(slides, {"channel": "HH3"})
     assert done.returncode == 1, done.stdout

@@ -57,6 +57,6 @@ def write_table(path: Path, rows: pd.DataFrame, sample: str = "sample") -> Path:
     alone = "whole-cell" if "cell" in compartments else "nuclear"
     compartment = "both" if len(compartments) == 2 else alone
     schema = table.schema.remove_metadata()
-    facts = {"sample": sample, "compartment": compartment}
+    facts = {"sample": sample, "segmenter": "mesmer", "compartment": compartment}
     cell_table.write(path, [table], schema, facts)
     return path

@@ -26,7 +26,7 @@ BASES = {
     **{"deepcell": "python:3.10"},
 }
 LARGEST = {"runtime": 2.5e9, "export": 1.5e9, "evaluate": 1e9, "deepcell": 1.5e9}
-FORMATS = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap"
+ALL = ["--formats", "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap", "--evaluate"]
 SEALED = "--user 1000:1000 --read-only --cap-drop all --security-opt no-new-privileges"
 # What the runs themselves write: times, and where they ran
 OWN = {"report.html", "execution_report.html", "execution_trace.txt"}
@@ -93,7 +93,6 @@ def run_demo(repo: Path, folder: Path, weights: Path, *options: str | Path) -> P
     """Run the demo in a folder with a profile and other options, and return its results."""
     command = [repo / "tools" / "nextflow", "run", repo, "-ansi-log", "false", *options]
     own = ["--accept_mesmer_license", "--mesmer_model", weights]
-    own += ["--formats", FORMATS, "--evaluate"]
     settings = {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
     done = subprocess.run(
         [*command, *own], cwd=folder, env=os.environ | settings, capture_output=True, text=True
@@ -104,7 +103,10 @@ def run_demo(repo: Path, folder: Path, weights: Path, *options: str | Path) -> P
 
 @pytest.fixture(scope="module")
 def sealed_run(repo, images, mesmer_weights, tmp_path_factory) -> Iterator[Path]:
-    """Return the folder of the demo's run in the images, with as few rights as can be."""
+    """Return the folder of the demo's runs in the images, with as few rights as can be.
+
+    One goes step by step; the other by a task for small slides, and publishes in ``bundled``.
+    """
     folder = tmp_path_factory.mktemp("sealed")
     # uid 1000 reads the scripts and the weights, which may lie in a folder of root's
     shutil.copytree(repo, folder / "cellquilt", ignore=shutil.ignore_patterns(".git"))
@@ -117,7 +119,12 @@ def sealed_run(repo, images, mesmer_weights, tmp_path_factory) -> Iterator[Path]
     before = os.umask(0)
     try:
         options = ["-c", folder / "sealed.config", "-profile", "demo,podman"]
-        run_demo(folder / "cellquilt", folder, folder / mesmer_weights.name, *options)
+        for more in (
+            [*ALL, "--bundle_slides", "0"],
+            ["-resume", "--outdir", "bundled", "--formats", "none"],
+        ):
+            weights = folder / mesmer_weights.name
+            run_demo(folder / "cellquilt", folder, weights, *options, *more)
     finally:
         os.umask(before)
     yield folder
@@ -132,11 +139,14 @@ def published(results: Path) -> dict[str, Path]:
 
 
 def test_outputs_in_containers_are_those_without(repo, sealed_run, mesmer_weights, tmp_path):
-    results = run_demo(repo, tmp_path, mesmer_weights, "-profile", "demo,local")
+    results = run_demo(repo, tmp_path, mesmer_weights, "-profile", "demo,local", *ALL)
     inside, outside = published(sealed_run / "results"), published(results)
     assert inside.keys() == outside.keys()
     different = {name for name in inside if not filecmp.cmp(inside[name], outside[name], False)}
     assert different == set()
+    bundled = {n: path for n, path in published(sealed_run / "bundled").items() if "demo/" in n}
+    masks = [name for name in bundled if filecmp.cmp(bundled[name], outside[name], False)]
+    assert sum("/segmentation/" in name for name in masks) == 7
 
 
 def test_every_task_ran_sealed(sealed_run):

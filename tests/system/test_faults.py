@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from system.faults.runs import DEMO, Run, files_of, step_of
-from system.faults.scenes import SCENES, made, whole_run
+from system.faults.scenes import BUNDLED, SCENES, STEPS, made, whole_run
 
 GENERATE = ["--height", "600", "--width", "600", "--empty_width", "0"]
-# Wrong on purpose, so that a run ends at INGEST
+# Wrong on purpose, so that a run ends once the slide is opened
 NO_SUCH_PLANE = [*DEMO, "--segmenter", "pixelcnn", "--z", "7", "--fail_fast"]
 
 
@@ -115,14 +115,14 @@ def test_a_task_that_lacks_memory_gets_more(cache, tmp_path):
     config = tmp_path / "limited.config"
     config.write_text(LIMITED % (cache / "envs" / "runtime" / "bin"))
     run = Run(tmp_path, tuple(NO_SUCH_PLANE), config)
-    assert run.finish() == 1  # of INGEST
+    assert run.finish() == 1  # of CHAIN
     attempts = [task for task in run.tasks if step_of(task["name"]) == "GENERATE"]
     codes = [task["exit"] for task in attempts]
     assert codes[0] == "137" and codes[-1] == "0" and len(codes) in (2, 3), codes
     told = (run.folder_of(attempts[0]) / ".command.err").read_text()
     assert "ERROR: not enough memory" in told and "Traceback" not in told
-    ingest = [task["exit"] for task in run.tasks if step_of(task["name"]) == "INGEST"]
-    assert ingest == ["65"]
+    chain = [task["exit"] for task in run.tasks if step_of(task["name"]) == "CHAIN"]
+    assert chain == ["65"]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_times_of_files_change_what_is_redone_but_not_the_results(whole, repo, t
     os.utime(slide, (next_year, next_year))
     channels = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK", "--formats", "none"]
     options = ["-profile", "local", "--image", slide, *channels, "--segmenter", "pixelcnn"]
-    run = Run(tmp_path, tuple(options))
+    run = Run(tmp_path, (*options, *STEPS))
     assert run.finish() == 0, run.said
     first = run.published()
     n_tasks = run.said.count("Submitted process")
@@ -188,6 +188,7 @@ READ = {
         "REPORT": ["samples/*/report.json", "evaluations/*/evaluation.json"],
     },
     "pixelcnn": {"CLASSIFY": ["task-*.pixels.zip"]},
+    "bundle": {"CHAIN": ["_slides/*/two.ome.tif", "_networks/nuclear.keras"]},
 }
 CASES = [
     (scene, step, name, how)
@@ -207,12 +208,13 @@ def test_a_file_that_is_damaged_between_two_steps(whole, repo, tmp_path, scene, 
     task = next(task for task in run.tasks if step_of(task["name"]) == step)
     original = run.folder_of(task)
     copy = tmp_path / "task"
-    shutil.copytree(original, copy)
+    # CHAIN makes the samples' folders, and wants none there
+    shutil.copytree(original, copy, ignore=shutil.ignore_patterns(*BUNDLED))
     damaged = next(copy.glob(name))
     damage(damaged, how)
     environment = re.search(r"export PATH='(.+?)'", (original / ".command.run").read_text())[1]
     command = (copy / ".command.sh").read_text().partition("# capture")[0]
-    command = command.replace(" --refusal refusal.txt", "")
+    command = re.sub(r" --refusals? \S+", "", command)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=copy,

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -201,15 +202,16 @@ def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
         assert set(re.findall(pattern, text)).isdisjoint(named[0] + named[1]), config
 
 
-@pytest.fixture
-def images(repo, command, tmp_path) -> Callable[[str, str], dict[str, str]]:
+@pytest.fixture(scope="module")
+def images(repo, command, tmp_path_factory) -> Callable[[str, str], dict[str, str]]:
     """Return a function that resolves profiles with more settings to the image of each process."""
 
     def inspect(profiles: str, more: str) -> dict[str, str]:
-        (tmp_path / "more.config").write_text(more)
-        options = ["-c", tmp_path / "more.config", "-profile", profiles, "-format", "json"]
+        folder = tmp_path_factory.mktemp("inspected")
+        (folder / "more.config").write_text(more)
+        options = ["-c", folder / "more.config", "-profile", profiles, "-format", "json"]
         demo = ["--demo", "--accept_mesmer_license"]
-        said = command("inspect", *options, repo, *demo, folder=tmp_path)
+        said = command("inspect", *options, repo, *demo, folder=folder)
         return {entry["name"]: entry["container"] for entry in json.loads(said)["processes"]}
 
     return inspect
@@ -223,7 +225,7 @@ def modules(repo: Path) -> list[Path]:
 
 def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
     """Return the image of each process, those that use a GPU with an ending."""
-    on_gpu = {"SEGMENT", "CLASSIFY", "TRAIN", "MEASURE"}
+    on_gpu = {"CHAIN", "SEGMENT", "CLASSIFY", "TRAIN", "MEASURE"}
     others = {"MODEL": "deepcell:0.1.0", "EXPORT": "export:0.1.0", "EVALUATE": "evaluate:0.1.0"}
     names = {path.parent.name.upper() for path in modules(repo)}
     runtime = {name: f"runtime:0.1.0{gpu if name in on_gpu else ''}" for name in names}
@@ -236,13 +238,16 @@ def test_images_come_from_the_users_registry(repo, images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", ["local", *ENGINES, "slurm,apptainer", *CLOUDS])
-def test_every_profile_is_resolved_by_inspect(repo, images, profile):
+def test_every_profile_is_resolved_by_inspect(repo, images):
     # Executors of clouds are plugins, which are not here
-    more = "process.executor = 'local'\n" if profile in CLOUDS else ""
-    assert images(f"{profile},gpu", more) == images_of(repo, "-gpu")
-    if profile == "docker":
-        assert images(profile, more) == images_of(repo, "")
+    here = dict.fromkeys(CLOUDS, "process.executor = 'local'\n")
+    profiles = ["local", *ENGINES, "slurm,apptainer", *CLOUDS]
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda name: images(f"{name},gpu", here.get(name, "")), profiles)
+        assert dict(zip(profiles, found, strict=True)) == dict.fromkeys(
+            profiles, images_of(repo, "-gpu")
+        )
+    assert images("docker", "") == images_of(repo, "")
 
 
 @pytest.fixture

@@ -96,8 +96,9 @@ def site(repo, tmp_path_factory) -> list[str | Path]:
 
 @pytest.fixture(scope="module")
 def demo(repo, cluster, site) -> Callable[..., Run]:
-    """Return a function that starts the demo on Slurm, in a folder."""
+    """Return a function that starts the demo on Slurm step by step, in a folder."""
     common = ["-profile", "demo,local,slurm", *site, "--accept_mesmer_license"]
+    common += ["--bundle_slides", "0"]  # a job for each step
 
     def start(folder: Path, *options: str | Path) -> Run:
         return Run(cluster, folder, repo, *common, *options)
@@ -115,7 +116,7 @@ def limited(repo, cluster, tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="module")
 def expected(repo, cluster, limited, tmp_path_factory) -> Path:
-    """Return the results of the demo on this machine, without Slurm."""
+    """Return the results of the demo on this machine, without Slurm and by a single task."""
     options = ["-profile", "demo,local", "--accept_mesmer_license"]
     run = Run(cluster, tmp_path_factory.mktemp("expected"), repo, *options)
     assert run.done() == 0, run.said

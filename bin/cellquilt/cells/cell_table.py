@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from .. import outputs
 from ..compartments import CHOICES, MEASURED, segmented
 from ..errors import DataError, reason
-from ..handoff.step_files import check_facts, check_labels, check_sample
+from ..handoff.step_files import check_facts, check_labels, check_name, check_sample
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Relabelled, new_labels
 
@@ -86,7 +86,9 @@ def read_facts(path: Path) -> dict:
         facts = json.loads(metadata[FACTS])
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: its metadata are damaged; give the one of QUANTIFY.") from error
-    return check_sample(facts, path, "QUANTIFY")
+    known = check_sample(facts, path, "QUANTIFY")
+    check_name("segmenter", known, path, "QUANTIFY")
+    return known
 
 
 def read_columns(text: str) -> dict[str, str | float | None]:

@@ -17,7 +17,7 @@ from ..images.tiff_limits import MAX_SIDE
 # A label is the index of a table with an entry for each
 MAX_LABEL = 1 << 26
 _MAX_PLANE = 1 << 31  # far beyond any file's; a message is not to hold thousands of digits
-_SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
 STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
 _LABELS = ("label", "cell_label", "nucleus_label")
 _MATCHES = {
@@ -33,17 +33,22 @@ def check_sample(facts: object, path: Path, of: str) -> dict:
     If they have notices, these are checked too.
     """
     known = facts if isinstance(facts, dict) else {}
-    sample = known.get("sample")
-    if not isinstance(sample, str) or not _SAMPLE.fullmatch(sample):
-        raise DataError(
-            f"{path}: its sample {sample!r:.99} is not a name of letters, digits, '.', '_' and '-';"
-            f" give the file that {of} writes."
-        )
+    check_name("sample", known, path, of)
     if not _are_notices(known.get("notices", [])):
         raise DataError(
             f"{path}: its notices are no list of codes and texts; give the file that {of} writes."
         )
     return known
+
+
+def check_name(key: str, facts: dict, path: Path, of: str) -> None:
+    """Raise `DataError` if what `facts` have under `key` cannot be part of a file's name."""
+    name = facts.get(key)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DataError(
+            f"{path}: its {key} {name!r:.99} is not a name of letters, digits, '.', '_' and '-';"
+            f" give the file that {of} writes."
+        )
 
 
 def _are_notices(notices: object) -> bool:

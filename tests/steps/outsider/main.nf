@@ -9,16 +9,19 @@ include { QUANTIFY } from '../../../modules/quantify/main'
 include { REPAIR   } from '../../../modules/repair/main'
 
 workflow {
-    // Masks of slides, with Mesmer and pixel classifiers; meta has keys besides Cellquilt's
+    // Masks of slides, with Mesmer and pixel classifiers, step by step and in a task for small slides; meta has
+    // keys besides Cellquilt's
     def slide = file(params.slide, checkIfExists: true)
     def sample = [nuclear: 'DAPI', membrane: 'CD45;PanCK', compartment: 'both', patient: 7]
     ch_slides = channel.of(
         [sample + [id: 'by_mesmer'], slide],
         [sample + [id: 'by_networks', segmenter: 'pixelcnn'], slide],
+        [sample + [id: 'shared', segmenter: 'pixelcnn'], slide],
         [sample + [id: 'nuclei', segmenter: 'pixelcnn', membrane: '', compartment: 'nuclear'], slide],
     )
     MODEL([])
-    SEGMENT_SLIDES(ch_slides, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
+    ch_shared = ch_slides.map { meta, image -> meta.id == 'shared' ? [meta, image, [bundle: 'small']] : [meta, image] }
+    SEGMENT_SLIDES(ch_shared, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
     QUANTIFY(
         ch_slides
             .join(SEGMENT_SLIDES.out.facts)

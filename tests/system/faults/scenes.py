@@ -4,16 +4,24 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from support.steps import write_slide
+
+from cellquilt.synthetic.tissue import generate_tissue
+
 from .runs import DEMO, EVERYTHING, MESMER, Run
 
 TRAIN = ["--mode", "train", "--architectures", "compact", "--seeds", "1", "--train_steps", "60"]
 BENCHMARK = ["--mode", "benchmark", "--benchmark_image_sizes", "512"]
 BENCHMARK += ["--benchmark_patch_sizes", "384", "--benchmark_batch_sizes", "2"]
 BENCHMARK += ["--benchmark_tasks", "1", "--benchmark_tiles", "4"]
-PLAIN = [*DEMO, *MESMER, "--patches_per_task", "2", "--model_cache", "models"]
+STEPS = ["--bundle_slides", "0"]
+PLAIN = [*DEMO, *STEPS, *MESMER, "--patches_per_task", "2", "--model_cache", "models"]
+BUNDLED = ("one", "two", "three")
 SCENES = {
     "mesmer": [*PLAIN, "--formats", EVERYTHING, "--evaluate", "--export_pickle"],
-    "pixelcnn": [*DEMO, "--segmenter", "pixelcnn", "--formats", "none"],
+    "pixelcnn": [*DEMO, *STEPS, "--segmenter", "pixelcnn", "--formats", "none"],
+    "bundle": ["-profile", "local", "--segmenter", "pixelcnn", "--input", "sheet.csv"],
     "train": [*DEMO, *TRAIN, "--compartment", "whole-cell"],
     "benchmark": ["-profile", "local", *MESMER, *BENCHMARK],
 }
@@ -26,8 +34,16 @@ def made(folder: Path) -> Path:
 
 
 def scene(name: str, folder: Path) -> Run:
-    """Return a scene that has not run yet, in a new folder."""
-    return Run(made(folder / name), tuple(SCENES[name]))
+    """Return a scene that has not run yet, in a new folder, with the slides of a bundle."""
+    run = Run(made(folder / name), tuple(SCENES[name]))
+    if name == "bundle":
+        rows = ["sample,image,nuclear,membrane"]
+        for seed, sample in enumerate(BUNDLED):
+            tissue = np.moveaxis(generate_tissue(300, 300, seed=seed).image[[0, 2]], 0, -1)
+            slide = write_slide(run.folder / f"{sample}.ome.tif", tissue)
+            rows.append(f"{sample},{slide.name},nuclear,membrane")
+        (run.folder / "sheet.csv").write_text("\n".join(rows) + "\n")
+    return run
 
 
 @cache
