@@ -26,7 +26,7 @@ THUMBNAIL_QUALITIES = (60, 45, 30, 15, 5)
 # Method 4, the default, takes twice the time for files that are 5 % smaller.
 WEBP_QUALITY = 82
 # A crop's pixels, half a um a side, are interpolated to so many.
-ENLARGEMENT = 3
+ENLARGEMENT = 2
 
 PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in PLURALS for axis in "yx")
 COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS))
