@@ -11,7 +11,7 @@ process CHAIN {
     output:
     tuple val(metas), path('[A-Za-z0-9]*/**'), emit: files, topic: published, optional: true
     tuple val(metas), path('_reports/*/report.json'), emit: reports, optional: true
-    tuple val(metas), path('left.txt'), emit: left
+    tuple val(metas), path('_left.txt'), emit: left
     tuple val(metas), val("${task.process}"), path('_refused/*/*.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(metas), path('.command.trace'), optional: true, topic: usage
@@ -24,7 +24,7 @@ process CHAIN {
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    chain.py --networks ${networks} ${segmenter} --device ${device} --cpus ${task.cpus} --left left.txt ${refusals} ${args} <<'SLIDES'
+    chain.py --networks ${networks} ${segmenter} --device ${device} --cpus ${task.cpus} --left _left.txt ${refusals} ${args} <<'SLIDES'
     ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
@@ -32,7 +32,7 @@ process CHAIN {
     stub:
     def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
     """
-    stub.py chain --left left.txt ${segmenter} <<'SLIDES'
+    stub.py chain --left _left.txt ${segmenter} <<'SLIDES'
     ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
