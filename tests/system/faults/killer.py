@@ -82,7 +82,13 @@ class Killer(threading.Thread):
 
 
 def chosen(processes: dict[int, str], what: str) -> list[int]:
-    """Return those of a task's processes that are killed; all where the one wanted is not there."""
+    """Return those of a task's processes that are killed; all where the one wanted is not there.
+
+    All too where the program has ended and its versions are asked for: if that alone fails,
+    Nextflow ends the run, whatever the errorStrategy.
+    """
+    if any("versions.py" in command for command in processes.values()):
+        return list(processes)
     names = {"program": r"\S*python3? ", "wrapper": r".*\.command\.run", "task": "(?!)"}
     # the oldest, whose children are the others
     found = sorted(pid for pid, command in processes.items() if re.match(names[what], command))
