@@ -134,7 +134,7 @@ def test_a_slide_alone_and_in_another_order(repo, networks, slides, together, tm
 
 def test_masks_are_the_end_unless_tables_are_asked_for(repo, networks, slides, together, tmp_path):
     found, _ = chained(repo, networks, tmp_path / "masks", slides[:1])
-    later = {"quantification/pair.parquet", "overlay.png", "summary.json"}
+    later = {"quantification/pair.parquet", "overlay.png", "report.html", "summary.json"}
     expected = {
         path: content
         for path, content in of(together, "pair").items()
