@@ -381,6 +381,7 @@ def test_documented_values_complete_the_profile(settings, site, profile):
     executor = f"'{executors.get(profile, profile)}'"
     assert found["process.executor"] == executor
     assert (executor in found["process.ext.cloud"]) == (profile in CLOUDS)
+    assert "task.exitStatus in task.ext.retried ? 'retry'" in found["process.errorStrategy"]
     assert {137, 143, 247, *range(50001, 50007), 2**31 - 1} <= retried(found)
     assert retried(found).isdisjoint([1, 65])
     if profile in CLOUDS:
@@ -392,8 +393,8 @@ def test_documented_values_complete_the_profile(settings, site, profile):
 
 
 def retried(found: dict[str, str]) -> set[int]:
-    """Return the exit codes that a configuration's errorStrategy names."""
-    text = found["process.errorStrategy"] + found["process.ext.lost_machine"]
+    """Return the exit codes after which a configuration tries a task again."""
+    text = found["process.ext.retried"] + found["process.ext.lost_machine"]
     spans = re.findall(r"(\d+)\.\.(\d+)", text)
     codes = {code for first, last in spans for code in range(int(first), int(last) + 1)}
     return codes | {int(code) for code in re.findall(r"\d+", text)}
