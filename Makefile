@@ -5,6 +5,8 @@ SHELL := bash
 CELLQUILT_CACHE ?= $(HOME)/.cache/cellquilt
 export CELLQUILT_CACHE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
+# Files side by side; those of one file share its fixtures
+PYTEST := $(DEV)/python -m pytest tests -q -n 2 --dist loadfile
 NEXTFLOW_SOURCES := main.nf workflows modules subworkflows conf nextflow.config tests
 
 .PHONY: help setup demo test test-full fuzz benchmark networks check format container sbom audit lock clean
@@ -20,12 +22,12 @@ demo: setup ## Run the pipeline on a generated tissue, with Mesmer and with the 
 
 test: check ## Run the checks and the tests
 	@tools/nf-test.sh
-	@$(DEV)/python -m pytest tests -q
+	@$(PYTEST)
 
 test-full: setup ## Run the slow tests: containers, Slurm, random kills; installs Debian packages
 	@tools/setup.sh evaluate
 	@tests/packages.sh
-	@$(DEV)/python -m pytest tests -q -m slow
+	@$(PYTEST) -m slow
 
 fuzz: ## Fuzz the file readers, MINUTES=10 each; READER=slide selects one
 	@tools/setup.sh fuzz

@@ -204,6 +204,8 @@ def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
     networks, slides, together, tmp_path, monkeypatch, error
 ):
     monkeypatch.chdir(tmp_path)
+    # TensorFlow takes a number of threads before it is first used alone, maybe by another test
+    monkeypatch.setattr("cellquilt.networks.tile_network.select_device", lambda *_: "cpu")
     runner = segmenters.load("pixelcnn", segmenters.Settings(networks, "cpu", 2))
     failing, refused = Failing(runner, error), []
     rows = [Slide(**slide | {"files": [Path(slide["files"][0])]}) for slide in slides]
