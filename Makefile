@@ -5,8 +5,8 @@ SHELL := bash
 CELLQUILT_CACHE ?= $(HOME)/.cache/cellquilt
 export CELLQUILT_CACHE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
-# Files side by side; those of one file share its fixtures
-PYTEST := $(DEV)/python -m pytest tests -q -n 2 --dist loadfile
+# Two files at a time, the longest ones first; the tests of a file share its fixtures
+PYTEST := $(DEV)/python -m pytest tests/system tests -q -n 2 --dist loadfile --no-loadscope-reorder
 NEXTFLOW_SOURCES := main.nf workflows modules subworkflows conf nextflow.config tests
 
 .PHONY: help setup demo test test-full fuzz benchmark networks check format container sbom audit lock clean

@@ -41,6 +41,45 @@ TABLES = {
     "names that are none": ("1: {}\non: {}\n? [mine]\n: {}\n", "there is no such architecture"),
 }
 
+# Parameters that do not go together, or name what is not there, and what is said of each. The
+# files are in a folder that is put for {folder}
+APART = {
+    "nothing to segment": (SEGMENT | {"nuclear": "0"}, "Give one of --input samplesheet.csv, --im"),
+    "no channel": (SEGMENT | {"image": "{folder}/a.tif"}, "a.tif needs --nuclear"),
+    "no image": (
+        SEGMENT | {"image": "no.tif", "nuclear": "0"},
+        "--image: image no.tif does not ex",
+    ),
+    "no labels": (TRAIN | {"image": "{folder}/a.tif", "nuclear": "0"}, "needs --labels"),
+    "two compartments": (
+        TRAIN
+        | {"image": "{folder}/a.tif", "labels": "{folder}/[l].tif", "nuclear": "0"}
+        | {"compartment": "both"},
+        "needs --compartment whole-cell or --compartment nuclear",
+    ),
+    "no such architecture": (
+        TRAIN | {"demo": "true", "architectures": "refrence"},
+        "there is no such architecture",
+    ),
+    "no file of architectures": (
+        TRAIN | {"demo": "true", "architecture_file": "no.yaml"},
+        "no.yaml does not exist; check the path",
+    ),
+    "no network": (
+        SEGMENT | {"demo": "true", "models": "no.keras"},
+        "--models no.keras does not exi",
+    ),
+    "two networks of a name": (
+        SEGMENT | {"demo": "true", "models": "{folder}/a.keras,{folder}/of/a.keras"},
+        "2 files are called a.keras",
+    ),
+    "of the other segmenter": (
+        SEGMENT | {"demo": "true", "xla": "true"},
+        "are for --segmenter mesmer",
+    ),
+    "of another mode": (SEGMENT | {"mode": "benchmark", "demo": "true"}, "measures Mesmer"),
+}
+
 # Names as Nextflow hands them on, how they were written, and what is said of them
 NAMES = {
     "swapped": ("nuclaer", "--nuclaer DAPI", "Did you mean --nuclear?"),
@@ -100,9 +139,10 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Return a folder with two empty files: existence is all that is asked of a sheet's."""
+    """Return a folder with empty files: existence is all that is asked of them."""
     path = tmp_path_factory.mktemp("sheets")
-    for name in ("a.tif", "[l].tif"):
+    (path / "of").mkdir()
+    for name in ("a.tif", "[l].tif", "a.keras", "of/a.keras"):
         (path / name).touch()
     return path
 
@@ -143,12 +183,15 @@ def results(look, folder, sheet) -> dict[str, dict]:
         | {"patches": {"patchSize": 5, "of": {"halo": 1}}}
         | {"commandLine": "nextflow run . --image.path a.tif --patches.patchSize 5"},
         "of a site": SEGMENT
-        | {"demo": True, **dict.fromkeys(OF_SITES, "x"), "genomes": {"a": {"fasta": "b"}}}
+        | {"demo": "true", **dict.fromkeys(OF_SITES, "x"), "genomes": {"a": {"fasta": "b"}}}
         | {"patchsize": 5, "commandLine": "nextflow run . -c 'my site.config' --demo"},
         "typed": TRAIN
         | {"demo": "true", "xla": "false", "halo": "96", "learning_rate": "1e-3", "z": ""}
         | {"architectures": "compact,conv5,compact", "seeds": "2,01,2", "t": None},
     }
+    for kind, (given, _) in APART.items():
+        named = {key: value.replace("{folder}", str(folder)) for key, value in given.items()}
+        sets[f"apart: {kind}"] = named
     for number, (kind, (text, _)) in enumerate(TABLES.items()):
         path = folder / f"table{number}.yaml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -366,6 +409,24 @@ WRONG_SHEETS = {
             ": columns T/N, t n have all but the same name; rename one.",
         ],
     ),
+    "a quote that is all": (
+        SLIDES + 'a,"a.tif,0,,\n',
+        [
+            ': row 2: a cell starts with a quote (") that is never closed; close it, or leave it'
+            " out."
+        ],
+    ),
+    "control characters": (SLIDES + 'a,"\x1b[2J\nx",0,,\n', [f", row 2: image  [2J x {GONE}."]),
+    "empty": ("", [f": no rows, no column sample, image, nuclear; {SHAPE}"]),
+    "nothing but blank lines": (
+        "\r\n\r\n\n",
+        [f": no rows, no column sample, image, nuclear; {SHAPE}"],
+    ),
+    "a slide": (b"II*\0" + bytes(range(256)), [": is not text in UTF-8; save it as 'CSV UTF-8'."]),
+    "Latin-1": (
+        (SLIDES + "a,a.tif,\xe4,,0.5\n").encode("latin-1"),
+        [": is not text in UTF-8; save it as 'CSV UTF-8'."],
+    ),
     "a quote that is not closed": (
         SLIDES + 'a,a.tif,0,1,\nb,"a.tif,0,,\n',
         [
@@ -494,6 +555,12 @@ def test_parameters_are_typed_once(results):
     assert options["learning_rate"] == 0.001
     assert options["z"] is options["t"] is None
     assert (options["architectures"], options["seeds"]) == (["compact", "conv5"], [2, 1])
+
+
+@pytest.mark.parametrize("kind", APART)
+def test_what_cannot_be_is_refused(results, kind):
+    (refused,) = results[f"apart: {kind}"]["refused"]
+    assert APART[kind][1] in refused
 
 
 @pytest.mark.parametrize("kind", TABLES)

@@ -309,65 +309,40 @@ def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_pa
     )
 
 
-@pytest.mark.parametrize(
-    ("options", "messages"),
-    [
-        (["--nuclear", "0"], ["Give one of --input samplesheet.csv, --image slide.ome.tif"]),
-        (["--image", "a.ome.tif"], ["--image a.ome.tif needs --nuclear"]),
-        (["--image", "a.tif", "--nuclear", "0"], ["--image: image a.tif does not exist; check"]),
-        (
-            ["--patchsize", "9", "--patch_size", "big", "--halo", "8", "--image_mpp", "50"]
-            + ["--compartment", "all", "--demo", "maybe", "--batch_size", "many"]
-            + ["--formats", "csv,tiff"],
-            [
-                "--patchsize: unknown parameter. Did you mean --patch_size?",
-                "--patch_size big: must be a whole number. Side of a patch",
-                "--halo 8: must be at least 32",
-                "--image_mpp 50: must be at most 5",
-                "--compartment all: must be one of whole-cell, nuclear, both",
-                "--demo maybe: must be true or false",
-                "--batch_size many: must be of the form auto",
-                "--formats csv,tiff: must be of the form (none|(csv|h5ad|geojson",
-            ],
-        ),
-    ],
-)
-def test_wrong_parameters_are_refused_at_once(nextflow, options, messages):
-    done = nextflow(*options)
+def test_wrong_parameters_are_refused_at_once(nextflow):
+    """All of them, before any task; each kind is in test_options.py."""
+    wrong = ["--patchsize", "9", "--patch_size", "big", "--halo", "8", "--image_mpp", "50"]
+    wrong += ["--compartment", "all", "--demo", "maybe", "--batch_size", "many"]
+    done = nextflow(*wrong, "--formats", "csv,tiff")
     assert done.returncode != 0
-    for message in messages:
+    for message in (
+        "--patchsize: unknown parameter. Did you mean --patch_size?",
+        "--patch_size big: must be a whole number. Side of a patch",
+        "--halo 8: must be at least 32",
+        "--image_mpp 50: must be at most 5",
+        "--compartment all: must be one of whole-cell, nuclear, both",
+        "--demo maybe: must be true or false",
+        "--batch_size many: must be of the form auto",
+        "--formats csv,tiff: must be of the form (none|(csv|h5ad|geojson",
+    ):
         assert message in done.stdout
     assert "Submitted process" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("sheet", "messages"),
-    [
-        ("sample,image\na,x.tif\n", ["no column nuclear; a samplesheet has the columns sample,"]),
-        (
-            SHEET.replace("image_", "") + "a,x.tif,0,,1\n",
-            ["unknown column mpp; did you mean image_mpp?"],
-        ),
-        (SHEET, ["no rows"]),
-        (
-            SHEET + "a,x.tif,0,,\nb,sheet.csv,,,\nc d,sheet.csv,0,,small\nb,sheet.csv,0,,\n",
-            [
-                "row 2: image x.tif does not exist; check the path",
-                "row 3: no nuclear channel is named",
-                "row 4: sample 'c d': a sample name has letters",
-                "row 4: image_mpp 'small' is not a number",
-                "sample b occurs 2 times (rows 3, 5); every row needs a unique name",
-                "row 5: no membrane channel is named, without which whole cells",
-            ],
-        ),
-    ],
-)
-def test_wrong_samplesheets_are_refused_at_once(nextflow, tmp_path, sheet, messages):
-    (tmp_path / "sheet.csv").write_text(sheet)
+def test_a_wrong_samplesheet_is_refused_at_once(nextflow, tmp_path):
+    rows = "a,x.tif,0,,\nb,sheet.csv,,,\nc d,sheet.csv,0,,small\nb,sheet.csv,0,,\n"
+    (tmp_path / "sheet.csv").write_text(SHEET + rows)
     done = nextflow("--input", "sheet.csv", "--compartment", "whole-cell", folder=tmp_path)
     assert done.returncode != 0
-    for message in messages:
-        assert f"sheet.csv: {message}" in done.stdout or f"sheet.csv, {message}" in done.stdout
+    for message in (
+        "sheet.csv, row 2: image x.tif does not exist; check the path",
+        "sheet.csv, row 3: no nuclear channel is named",
+        "sheet.csv, row 4: sample 'c d': a sample name has letters",
+        "sheet.csv, row 4: image_mpp 'small' is not a number",
+        "sheet.csv: sample b occurs 2 times (rows 3, 5); every row needs a unique name",
+        "sheet.csv, row 5: no membrane channel is named, without which whole cells",
+    ):
+        assert message in done.stdout
     assert "Submitted process" not in done.stdout
 
 

@@ -26,7 +26,7 @@ SEED = 20261122
 # so that steps of several are killed in one of them
 TIMES = {
     "mesmer": dict.fromkeys(["LABEL", "STITCH", "QUANTIFY", "DRAW", "REPORT"], 4)
-    | {"MODEL": 2, "SEGMENT": 2, "EXPORT": 3, "EVALUATE": 2},
+    | dict.fromkeys(["MODEL", "SEGMENT", "EXPORT", "EVALUATE"], 3),
     "pixelcnn": dict.fromkeys(["GENERATE", "INGEST", "PATCH", "REPAIR"], 4) | {"CLASSIFY": 3},
     "bundle": {"CHAIN": 4},
     "train": {"TRAIN": 3, "COMPARE": 4},

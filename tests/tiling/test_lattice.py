@@ -54,7 +54,7 @@ def blend(lattice, tiles, tile_rows, tile_cols):
             scale = np.float32(index + 1) / np.float32(len(tiles))
             blender.add(row, col, tiles[index] * scale)
         start, rows = blender.flush()
-        result[start : start + len(rows)] = rows
+        result[start : start + rows.shape[1]] = np.moveaxis(rows, 0, -1)
     return result
 
 

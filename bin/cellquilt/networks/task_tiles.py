@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 import zarr
+from cellquilt_kernels.tiles import look_up
 
 from ..handoff import stores
 from ..tiling.lattice import STRIDE, TILE, Blender
@@ -69,11 +70,9 @@ class TaskTiles(ABC):
         if row != self._band_row:
             self._band_row, self._band = row, self.read_band(row)
         window = self.window(self._band, col)
-        corner = window[:, 0, 0]
-        constant = (window == corner[:, None, None]).all()
-        parts = zip(self._lut, window[: self._n_channels], strict=False)
-        pixels = np.stack([table[part] for table, part in parts], axis=-1)
-        return (int(corner[0]), int(corner[1])) if constant else None, pixels
+        pixels = np.empty((*window.shape[1:], self._n_channels), np.float32)
+        constant = look_up(window, self._lut, pixels)
+        return (int(window[0, 0, 0]), int(window[1, 0, 0])) if constant else None, pixels
 
     def constant(self, codes: Codes) -> np.ndarray:
         """Return the network's input of a constant tile."""
@@ -122,7 +121,7 @@ class _BlendedRows:
 
     def _flush(self) -> None:
         start, rows = self._blender.flush()
-        self._array[:, start : start + len(rows)] = np.moveaxis(rows, -1, 0)
+        self._array[:, start : start + rows.shape[1]] = rows
         self._row += 1
 
 

@@ -144,8 +144,8 @@ class TileNetwork:
         """Yield the maps of each tile, in order.
 
         Batches are always full (the last is filled up with zeros), so that one graph serves
-        all; the next is read while the device computes. A tile's maps do not depend on the
-        others in its batch, nor on its size.
+        all; while the device computes, the next is read, and whoever takes the maps works on the
+        last. A tile's maps do not depend on the others in its batch, nor on its size.
 
         Parameters
         ----------
@@ -159,12 +159,16 @@ class TileNetwork:
         """
         self.mode.activate()
         tiles, size = iter(tiles), batch_size or self.batch_size
-        with ThreadPoolExecutor(1) as reader:
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as device:
             ahead = reader.submit(self._take, tiles, size)
+            maps = None
             while batch := ahead.result():
-                size = min(size, self.batch_size)
-                ahead = reader.submit(self._take, tiles, size)
-                yield from self._run_batch(batch, size)
+                ahead = reader.submit(self._take, tiles, min(size, self.batch_size))
+                last, maps = maps, device.submit(self._run_batch, batch, size)
+                if last:
+                    yield from last.result()
+            if maps:
+                yield from maps.result()
 
     def throughput(self, batch_size: int) -> float:
         """Return how many tiles a second it computes in batches of this size.
@@ -198,8 +202,8 @@ class TileNetwork:
             self._compiled[batch.shape] = function.get_concrete_function()
         return self._compiled[batch.shape](tf.constant(batch)).numpy()
 
-    def _run_batch(self, batch: list[np.ndarray], size: int) -> Iterator[np.ndarray]:
-        start = 0
+    def _run_batch(self, batch: list[np.ndarray], size: int) -> list[np.ndarray]:
+        start, found = 0, []
         while start < len(batch):
             size = min(size, self.batch_size)
             part = batch[start : start + size]
@@ -215,8 +219,9 @@ class TileNetwork:
                 self.batch_size = max(size // 2, MIN_BATCH)
                 log.warning("network: out of device memory; batch size now %d", self.batch_size)
                 continue
-            yield from maps[: len(part)]
+            found.extend(maps[: len(part)])
             start += len(part)
+        return found
 
 
 class Network(TileNetwork):

@@ -11,6 +11,7 @@ image's lattice. Coordinates are *padded* where they count from the corner of th
 from dataclasses import dataclass
 
 import numpy as np
+from cellquilt_kernels import tiles
 
 TILE = 256
 STRIDE = 192
@@ -108,10 +109,9 @@ class Lattice:
         """Whether tiles are blended: deepcell does not where either axis holds one tile only."""
         return min(self.rows.padded, self.cols.padded) > TILE
 
-    def window(self, row: int, col: int) -> np.ndarray:
-        """Return the (256, 256, 1) float64 weights of the tile at `row`, `col`."""
-        rows = self.rows.window(row, self.blended)[:, None, None]
-        return rows * self.cols.window(col, self.blended)[None, :, None]
+    def weights(self, row: int, col: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the (256,) float64 weights of the rows and columns of the tile at `row`, `col`."""
+        return self.rows.window(row, self.blended), self.cols.window(col, self.blended)
 
 
 def plan(height: int, width: int) -> Lattice:
@@ -169,7 +169,14 @@ class Blender:
         if row != self._row:
             raise ValueError(f"tile row {row} after {self._row}: flush in between")
         left = (col - self.tile_cols.start) * STRIDE
-        self._band[:, left : left + TILE] += maps * self.lattice.window(row, col)
+        rows, columns = self.lattice.weights(row, col)
+        n_maps = maps.shape[-1]
+        tiles.add(
+            self._band[:, left : left + TILE].reshape(TILE, -1, copy=False),
+            np.ascontiguousarray(maps).reshape(TILE, -1),
+            rows,
+            columns.repeat(n_maps),
+        )
 
     def flush(self) -> tuple[int, np.ndarray]:
         """Close the current tile row.
@@ -178,12 +185,13 @@ class Blender:
         -------
         start : int
             First row, counted from the start of `tile_rows`.
-        rows : (192 or 256, width, n_maps) ndarray of float32
+        rows : (n_maps, 192 or 256, width) ndarray of float32
             The rows that no later tile reaches.
         """
         start = (self._row - self.tile_rows.start) * STRIDE
         final = TILE if self._row == self.tile_rows.stop - 1 else STRIDE
-        rows = self._band[:final].astype(np.float32)
+        rows = np.empty((self._band.shape[-1], final, self.width), np.float32)
+        tiles.finish(self._band, rows)
         self._band[: TILE - final] = self._band[final:]
         self._band[TILE - final :] = 0
         self._row += 1
