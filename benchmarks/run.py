@@ -31,6 +31,7 @@ SUBJECTS = (
     "quantification",
     "geojson",
     "network",
+    "device",
     "pixel_classifier",
     "methods",
     "labels",
