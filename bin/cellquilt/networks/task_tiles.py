@@ -8,7 +8,7 @@ import zarr
 from cellquilt_kernels.tiles import look_up
 
 from ..handoff import stores
-from ..tiling.lattice import STRIDE, TILE, Blender
+from ..tiling.lattice import OVERLAP, STRIDE, TILE, Blender
 from ..tiling.task_store import lattice_of
 from .distinct_tiles import Codes
 
@@ -85,15 +85,19 @@ class BlendedTiles(TaskTiles):
 
     def __init__(self, task: zarr.Group):
         super().__init__(task, TILE, 2)
+        self._lower_row: int | None = None  # the tile row whose first pixels were read before
+        self._lower = self._band
 
     def tiles(self) -> list[Tile]:
         """Return the task's tiles."""
         return [(row, col) for row, col in self.attributes["tiles"]]
 
     def read_band(self, row: int) -> np.ndarray:
-        """Return the codes of a row of tiles."""
+        """Return the codes of a row of tiles, of which no chunk is read twice."""
         top = (row - self.first[0]) * STRIDE
-        return self.codes[:, top : top + TILE]
+        upper = self._lower if row == self._lower_row else self.codes[:, top : top + STRIDE]
+        self._lower_row, self._lower = row + 1, self.codes[:, top + STRIDE : top + 2 * STRIDE]
+        return np.concatenate([upper, self._lower[:, :OVERLAP]], axis=1)
 
     def window(self, band: np.ndarray, col: int) -> np.ndarray:
         """Return the codes of a tile."""
