@@ -20,6 +20,13 @@ MUCH = 2**48  # floats; no machine can give them
 FITTING = 5
 
 
+@pytest.fixture(autouse=True)
+def exact_afterwards():
+    """Have TensorFlow compute in float32 again, whatever a test activated: it is the process's."""
+    yield
+    Mode().activate()
+
+
 @pytest.fixture(scope="module")
 def tiles():
     """Return 7 tiles as the network takes them."""
