@@ -12,7 +12,7 @@ from bench import CACHE, SHARED, Bench
 
 WHOLE = 1_000_000  # a patch size that no slide exceeds
 ONE_TASK = 1_000_000
-SIDES = {"tile": None, "mosaic 2048": 2048, "mosaic 4096": 4096, "mosaic 6144": 6144}
+SIDES = {"tile": None} | {f"mosaic {side}": side for side in (2048, 4096, 6144, 9216)}
 CHANNELS = ("nuclear", "membrane")
 FOLDER = CACHE / "benchmarks" / "fixtures"
 

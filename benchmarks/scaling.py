@@ -71,12 +71,8 @@ def label_maps(maps: str, repeats: int) -> dict:
     """Worker: LABEL the whole cells of a task."""
     from clocks import best_of
 
-    from cellquilt.labelling.label import label
-    from cellquilt.segmenters.mesmer import THRESHOLDS
+    from cellquilt.labelling.label import Wanted, label
 
     labels = Path(maps).with_name("labels.zip")
-    return {
-        "seconds": best_of(
-            lambda: label(Path(maps), {"cell": THRESHOLDS["cell"]}, labels), repeats
-        )[0]
-    }
+    cells = Wanted(("cell",), {})
+    return {"seconds": best_of(lambda: label(Path(maps), cells, labels), repeats)[0]}

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from cellquilt import cli, compartments
-from cellquilt.labelling.label import label, thresholds_of
+from cellquilt.labelling.label import Wanted, label
 from cellquilt.labelling.thresholds import Thresholds
 
 PARAMETERS = {
@@ -41,8 +41,7 @@ def main() -> None:
     args.add_argument("--labels", type=Path, required=True, help="store of labels to write")
     add_settings(args)
     o = args.parse_args()
-    wanted = compartments.segmented(o.compartment)
-    label(o.maps, thresholds_of(o.maps, wanted, thresholds_given(o)), o.labels)
+    label(o.maps, Wanted(compartments.segmented(o.compartment), thresholds_given(o)), o.labels)
 
 
 if __name__ == "__main__":

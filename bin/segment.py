@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Run a segmenter's network over the tiles of a task."""
+"""Run a segmenter's network over the tiles of a task: its maps, or the labels of its patches."""
 
 import argparse
 from pathlib import Path
 
+import label
 from cellquilt import cli, compartments, segmenters
 from cellquilt.errors import SlideError
+from cellquilt.labelling.arriving import labelled
+from cellquilt.labelling.label import Wanted
+from cellquilt.labelling.map_store import stored
 
 
 def add_settings(args: argparse.ArgumentParser) -> None:
@@ -47,9 +51,19 @@ def main() -> None:
     args.add_argument("--pixels", type=Path, required=True, help="pixel store of the task")
     args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
     add_settings(args)
-    args.add_argument("--maps", type=Path, required=True, help="store of maps to write")
+    wanted = args.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--maps", type=Path, help="store of maps to write")
+    wanted.add_argument("--labels", type=Path, help="store of labels to write")
+    label.add_settings(args)
+    args.add_argument("--label_processes", type=int, help="by default as many as --cpus")
     o = args.parse_args()
-    segmenters.load(o.segmenter, settings_of(o)).segment(o.pixels, o.compartment, o.maps)
+    if o.maps:
+        destination = stored(o.maps)
+    else:
+        n_processes = o.cpus if o.label_processes is None else o.label_processes
+        given = Wanted(compartments.segmented(o.compartment), label.thresholds_given(o))
+        destination = labelled(o.labels, given, n_processes)
+    segmenters.load(o.segmenter, settings_of(o)).segment(o.pixels, o.compartment, destination)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from system.faults.runs import files_of
 from cellquilt import segmenters
 from cellquilt.bundles.chain import Settings, Slide, chain
 from cellquilt.errors import DataError, SlideError
+from cellquilt.labelling.map_store import Destination
 
 COMPARTMENTS = {"pair": "both", "nuclei": "nuclear", "cells": "whole-cell"}
 
@@ -190,11 +191,11 @@ class Failing:
     def __init__(self, runner: segmenters.Runner, error: Exception):
         self.runner, self.error, self.n_calls = runner, error, 0
 
-    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
+    def segment(self, pixels: Path, compartment: str, destination: Destination) -> None:
         self.n_calls += 1
         if self.n_calls == 2:
             raise self.error
-        self.runner.segment(pixels, compartment, maps)
+        self.runner.segment(pixels, compartment, destination)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import ndimage as ndi
+from support.maps import crowded_maps
 
 from cellquilt.labelling.certificate import Maps, label_patch
 from cellquilt.labelling.watershed import label_cells, smooth, smooth_reach
@@ -13,20 +13,6 @@ from cellquilt.tiling.box import Box
 
 SHAPE = (420, 460)
 CORE = Box(150, 270, 170, 300)
-
-
-def tissue(seed, shape=SHAPE, levels=None):
-    """Return maps of crowded cells, (2, H, W) float32; plateaus and ties with few `levels`."""
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(3, *shape))
-    cells, tears = (ndi.gaussian_filter(noise[i], sigma) for i, sigma in ((0, 2.2), (1, 5)))
-    maxima = np.clip(0.3 + 0.4 * cells / cells.std(), 0, None)
-    interior = 0.5 + 0.12 * cells / cells.std() + 0.2 * tears / tears.std()
-    interior += 0.02 * noise[2]
-    maps = np.stack([maxima, np.clip(interior, 0, 1)])
-    if levels:
-        maps = np.round(maps * levels) / levels
-    return maps.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +64,18 @@ def assert_same_cells(cells, whole, markers, which):
 
 
 CASES = {
-    "crowded": (lambda real: tissue(1), THRESHOLDS["cell"]),
-    "ties": (lambda real: tissue(2, levels=20), THRESHOLDS["cell"]),
-    "coarse ties": (lambda real: tissue(3, levels=6), THRESHOLDS["nucleus"]),
+    "crowded": (lambda real: crowded_maps(1), THRESHOLDS["cell"]),
+    "ties": (lambda real: crowded_maps(2, levels=20), THRESHOLDS["cell"]),
+    "coarse ties": (lambda real: crowded_maps(3, levels=6), THRESHOLDS["nucleus"]),
     "one mask": (
-        lambda real: tissue(4) * np.float32([[[1]], [[0.5]]]) + np.float32([[[0]], [[0.4]]]),
+        lambda real: crowded_maps(4) * np.float32([[[1]], [[0.5]]]) + np.float32([[[0]], [[0.4]]]),
         replace(THRESHOLDS["cell"], interior_threshold=0.3),
     ),
     "large holes": (
-        lambda real: tissue(5),
+        lambda real: crowded_maps(5),
         replace(THRESHOLDS["nucleus"], fill_holes_threshold=200),
     ),
-    "no smoothing": (lambda real: tissue(6), replace(THRESHOLDS["cell"], interior_smooth=0)),
+    "no smoothing": (lambda real: crowded_maps(6), replace(THRESHOLDS["cell"], interior_smooth=0)),
     "Mesmer's cells": (lambda real: real[0], THRESHOLDS["cell"]),
     "Mesmer's nuclei": (lambda real: real[1], THRESHOLDS["nucleus"]),
 }
@@ -124,8 +110,8 @@ def test_certified_cells_are_those_of_any_image_around_the_window(case, seed):
     cells, _ = part(maps, thresholds, halo=40, most=40)
     y0, y1, x0, x1 = CORE.grown(40 + smooth_reach(thresholds), SHAPE)
     worlds = [
-        tissue(100 + seed),
-        tissue(200 + seed, levels=4),
+        crowded_maps(100 + seed),
+        crowded_maps(200 + seed, levels=4),
         np.full_like(maps, seed / 2),
         maps[:, ::-1, ::-1],
         maps[:, :, ::-1] * np.float32(1 + seed),

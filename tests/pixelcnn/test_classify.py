@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.steps import ingest_image, network_input, plan_store, with_blanks
+from support.steps import BOTH, ingest_image, network_input, plan_store, with_blanks
 
 from cellquilt.compartments import OPTIONS, PLURALS
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
-from cellquilt.labelling.label import _maps_of, label, thresholds_of
-from cellquilt.labelling.map_store import CLASS_PROBABILITIES, declared
+from cellquilt.labelling import task_maps
+from cellquilt.labelling.label import Wanted, label
+from cellquilt.labelling.map_store import CLASS_PROBABILITIES, declared, stored
 from cellquilt.labelling.pixel_maps import maps_of, reach
 from cellquilt.labelling.stitch import stitch
 from cellquilt.networks.tile_network import TileNetwork
@@ -99,7 +100,7 @@ def run(classifier, network, tasks):
     """CLASSIFY tasks; return their stores."""
     maps = [path.with_name(path.name.replace("pixels", "maps")) for path in tasks]
     for source, target in zip(tasks, maps, strict=True):
-        segment_task(source, classifier, network, "cpu", target)
+        segment_task(source, classifier, network, "cpu", stored(target))
     return maps
 
 
@@ -219,10 +220,11 @@ def test_probabilities_do_not_depend_on_patches_tasks_and_batches(reference, cut
 def masks_of(maps, folder):
     """LABEL with the networks' own thresholds and STITCH; return cells and nuclei."""
     folder.mkdir()
-    thresholds = thresholds_of(maps[0], tuple(PLURALS), {})
+    with stores.read(maps[0]) as task:
+        thresholds = BOTH.of(dict(task.attrs))
     labels = [folder / path.name.replace("maps", "labels") for path in maps]
     for source, target in zip(maps, labels, strict=True):
-        label(source, thresholds, target)
+        label(source, BOTH, target)
         with stores.read(target) as task:
             grid = grid_of(dict(task.attrs))
     masks = [stitch(labels, name, grid, folder) for name in PLURALS]
@@ -236,9 +238,13 @@ def test_label_reads_the_maps_of_the_whole_image_up_to_the_last_pixel_there_is(r
     for path in cut[192, 1]:
         with stores.read(path) as task:
             attributes = dict(task.attrs)
-            maps = _maps_of(task, attributes, declared(attributes)["nucleus"], MEDIAN)
+            maps = task_maps.maps_of(
+                task["maps"], attributes, declared(attributes)["nucleus"], MEDIAN
+            )
             (patch,) = patches_of(attributes)
-            largest = maps.margins(patch.core, 96, 4)[-1] + 4
+            largest = halo = 96
+            while halo := maps.next_halo(patch.core, halo, 4):
+                largest = halo + 4
             for margin in (0, 50, largest):
                 y0, y1, x0, x1 = box = patch.core.grown(margin, maps.shape)
                 assert maps.covers(box)
@@ -261,7 +267,8 @@ def test_masks_of_patches_are_those_of_the_whole_image(reference, cut, tmp_path,
 
 def test_given_thresholds_go_before_those_of_the_networks(cut):
     given = {"cell": {"interior_threshold": 0.9}}
-    found = thresholds_of(cut[384, 2][0], tuple(PLURALS), given)
+    with stores.read(cut[384, 2][0]) as task:
+        found = Wanted(tuple(PLURALS), given).of(dict(task.attrs))
     assert found["cell"].interior_threshold == 0.9
     assert found["cell"].interior_smooth == THRESHOLDS["interior_smooth"]
     assert found["nucleus"].interior_threshold == THRESHOLDS["interior_threshold"]

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from support.steps import ingest_image, plan_store, stitch_tasks
+from support.steps import BOTH, ingest_image, plan_store, stitch_tasks
 
 from cellquilt.cells.object_f1 import object_f1
-from cellquilt.labelling.label import label, thresholds_of
+from cellquilt.labelling.label import label
 
 MPP = 0.37745
 
@@ -29,7 +29,7 @@ def codex_masks(repo, codex_image, tmp_path_factory) -> list[np.ndarray]:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         labels.append(folder / pixels.name.replace("pixels", "labels"))
-        label(maps, thresholds_of(maps, ("cell", "nucleus"), {}), labels[-1])
+        label(maps, BOTH, labels[-1])
     stitched = stitch_tasks(labels)
     assert all(compartment.cells["certified"].all() for compartment in stitched)
     return [compartment.labels[:] for compartment in stitched]

@@ -17,9 +17,10 @@ from cellquilt.compartments import PLURALS
 from cellquilt.handoff import stores
 from cellquilt.handoff.step_files import read_matches
 from cellquilt.images.label_image import by_name, masks_folder, write_label_image
-from cellquilt.labelling.label import label
+from cellquilt.labelling.label import Wanted, label
+from cellquilt.labelling.map_store import stored
 from cellquilt.labelling.stitch import Stitched, stitch
-from cellquilt.segmenters.mesmer import THRESHOLDS, segment_task
+from cellquilt.segmenters.mesmer import segment_task
 from cellquilt.slides.ingest import Request, ingest
 from cellquilt.slides.readers import open_slide
 from cellquilt.tiling.patches import SMOOTHING_REACH, plan_patches
@@ -29,6 +30,7 @@ from cellquilt.tiling.tasks import Cut, plan_tasks
 if TYPE_CHECKING:
     from cellquilt.networks.tile_network import Network
 
+BOTH = Wanted(tuple(PLURALS), {})  # by the segmenter's own thresholds
 CHANNELS = ["nuclear", "membrane", "another membrane"]
 
 
@@ -79,7 +81,7 @@ def segment_tasks(pixels: list[Path], network: "Network") -> list[Path]:
     """SEGMENT tasks; return their stores of maps."""
     maps = [path.with_name(path.name.replace("pixels", "maps")) for path in pixels]
     for source, target in zip(pixels, maps, strict=True):
-        segment_task(source, network, "cpu", {"name": "Mesmer"}, target)
+        segment_task(source, network, "cpu", {"name": "Mesmer"}, stored(target))
     return maps
 
 
@@ -124,7 +126,7 @@ def label_tasks(maps: list[Path], folder: Path) -> list[Path]:
     folder.mkdir(parents=True)
     labels = [folder / path.name.replace("maps", "labels") for path in maps]
     for source, target in zip(maps, labels, strict=True):
-        label(source, THRESHOLDS, target)
+        label(source, BOTH, target)
     return labels
 
 

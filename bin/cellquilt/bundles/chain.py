@@ -17,7 +17,8 @@ from ..cells.sample_table import write_table
 from ..errors import DataError, SlideError, reason
 from ..handoff.step_files import read_facts, read_patches, read_uncertified
 from ..images.label_image import by_name, masks_folder
-from ..labelling.label import label, thresholds_of
+from ..labelling.arriving import labelled
+from ..labelling.label import Wanted
 from ..labelling.slide_masks import write_masks
 from ..reports.draw import draw
 from ..segmenters import Runner
@@ -75,7 +76,7 @@ class Settings:
     z, t : int, optional
     cut : Cut
     thresholds : dict
-        As `labelling.label.thresholds_of` takes them.
+        As of `labelling.label.Wanted`.
     export_pickle : bool
         See `cells.repair.repair`.
     max_pixels : int
@@ -202,18 +203,13 @@ def _chain_one(
         outputs.write_json(folder / "sample.json", ingest(request, store))
     outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
 
+    wanted = Wanted(compartments.segmented(slide.compartment), settings.thresholds)
     labels = []
     for pixels in sorted(work.glob("task-*.pixels.zip")):
-        maps, labelled = (
-            pixels.with_name(pixels.name.replace("pixels", what)) for what in ("maps", "labels")
-        )
+        labels.append(pixels.with_name(pixels.name.replace("pixels", "labels")))
         with _during("SEGMENT"):
-            load().segment(pixels, slide.compartment, maps)
-        wanted = compartments.segmented(slide.compartment)
-        label(maps, thresholds_of(maps, wanted, settings.thresholds), labelled)
-        labels.append(labelled)
-        for done in (pixels, maps):
-            done.unlink()
+            load().segment(pixels, slide.compartment, labelled(labels[-1], wanted, 0))
+        pixels.unlink()
 
     facts = read_facts(folder / "sample.json", needs_image=True)
     with _during("STITCH"):

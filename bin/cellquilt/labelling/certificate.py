@@ -13,7 +13,7 @@ may lie outside the window could change one of its pixels:
 - No cell that may be another one in the image is so near that it could fill a hole over it.
 
 Where a cell of the core is not certified, its patch is labelled again with twice the halo, as
-far as there are maps.
+far as there are maps, to `MAX_HALO`.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,8 @@ import numpy as np
 from ..tiling.box import Box
 from .thresholds import Thresholds
 from .watershed import CLOSED, Flood, clean, flood_cells, renumber, smooth, smooth_reach
+
+MAX_HALO = 768  # SEGMENT keeps maps in memory that far around the patches it has yet to label
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,28 @@ class Maps:
         ``read(box)`` gives the maxima and interior maps of a box, each (h, w) float32.
     covers : callable
         ``covers(box)`` is whether there are final maps of all of it.
+    context : int
+        How many pixels around a box `read` looks at, besides.
     """
 
     shape: tuple[int, int]
     read: Callable[[Box], tuple[np.ndarray, np.ndarray]]
     covers: Callable[[Box], bool]
+    context: int = 0
 
-    def margins(self, core: Box, first: int, reach: int) -> list[int]:
-        """Return the halos to try: `first`, each time doubled, up to the largest there is."""
-        margins = [first]
-        while core.grown(margins[-1], self.shape) != core.grown(margins[-1] + 1, self.shape):
-            low, high = margins[-1], max(2 * margins[-1], 64) + 1
-            while low + 1 < high:
-                middle = (low + high) // 2
-                there = self.covers(core.grown(middle + reach, self.shape))
-                low, high = (middle, high) if there else (low, middle)
-            if low == margins[-1]:
-                break
-            margins.append(low)
-        return margins
+    def next_halo(self, core: Box, halo: int, reach: int) -> int | None:
+        """Return the next halo to try: twice as large if there are maps for it, else the largest.
+
+        None where there is no larger one, or the proof may take no more memory.
+        """
+        if core.grown(halo, self.shape) == core.grown(halo + 1, self.shape):
+            return None
+        low, high = halo, min(max(2 * halo, 64), MAX_HALO) + 1
+        while low + 1 < high:
+            middle = (low + high) // 2
+            there = self.covers(core.grown(middle + reach, self.shape))
+            low, high = (middle, high) if there else (low, middle)
+        return low if low > halo else None
 
 
 def label_patch(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> tuple[Cells, int]:
@@ -99,18 +104,32 @@ def label_patch(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> tup
     halo : int
         The one that sufficed, or the largest that there are maps for.
     """
+    while isinstance(found := label_window(maps, core, halo, thresholds), int):
+        halo = found
+    return found, halo
+
+
+def label_window(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> Cells | int:
+    """Label the cells of a patch within one halo.
+
+    Parameters
+    ----------
+    maps, core, halo, thresholds
+        As for `label_patch`.
+
+    Returns
+    -------
+    Cells or int
+        Where the proof of a cell takes a larger halo, and there is one, the halo to try next.
+    """
     reach = smooth_reach(thresholds)
-    margins = maps.margins(core, halo, reach)
-    for margin in margins:
-        window, read = (core.grown(m, maps.shape) for m in (margin, margin + reach))
-        maxima, interior = maps.read(read)
-        inner = window.within(read)
-        maxima, interior = inner.crop(maxima), inner.crop(smooth(interior, thresholds))
-        last = margin == margins[-1]
-        cells = label_core(maxima, interior, core, window, maps.shape, thresholds, last)
-        if cells is not None:
-            return cells, margin
-    raise AssertionError("the last halo always gives an answer")
+    window, read = (core.grown(m, maps.shape) for m in (halo, halo + reach))
+    maxima, interior = maps.read(read)
+    inner = window.within(read)
+    maxima, interior = inner.crop(maxima), inner.crop(smooth(interior, thresholds))
+    larger = maps.next_halo(core, halo, reach)
+    cells = label_core(maxima, interior, core, window, maps.shape, thresholds, larger is None)
+    return larger if cells is None else cells
 
 
 def label_core(

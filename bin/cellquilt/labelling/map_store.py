@@ -1,15 +1,43 @@
-"""What a store of maps declares: for each compartment where its two maps lie, and how to use them.
+"""What a task's maps declare: for each compartment where its two maps lie, and how to use them.
 
-LABEL reads this and nothing else of the segmenter that wrote the store.
+Labelling reads this and nothing else of the segmenter that computed them. They go to a store, or
+to whatever else takes rows of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import zarr
 
+from ..handoff import stores
+from ..tiling.lattice import STRIDE
 from .pixel_maps import interior_of
 from .thresholds import Thresholds
+
+type MapArray = zarr.Array | np.ndarray  # (n, h, w) float32
+
+
+class MapRows(Protocol):
+    """Takes the maps of a task, in rows from its first to its last.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number, height and width of the maps.
+    """
+
+    shape: tuple[int, int, int]
+
+    def write(self, start: int, rows: np.ndarray) -> None:
+        """Take the next rows, (n, m, w) float32, of which `start` is the first."""
+
+
+# Opens what takes the maps of a task: given the attributes of its store, and their shape
+type Destination = Callable[[dict, tuple[int, int, int]], AbstractContextManager[MapRows]]
 
 # The two maps of a compartment: the height of a cell's maximum and the probability of its
 # interior, as Mesmer's; or the probabilities of the classes cell and edge, as a pixel classifier's.
@@ -74,3 +102,27 @@ def declared(attributes: dict) -> dict[str, CompartmentMaps]:
         )
         for name, maps in attributes["compartments"].items()
     }
+
+
+def stored(path: Path) -> Destination:
+    """Return what writes the maps of a task to a store.
+
+    It has the array ``maps`` (n, h, w) float32 over the padded lattice that the task's tiles
+    span, 0 where no tile was computed.
+    """
+
+    @contextmanager
+    def opened(attributes: dict, shape: tuple[int, int, int]) -> Iterator[_StoredRows]:
+        with stores.create(path, attributes) as group:
+            chunks = (1, STRIDE, stores.CHUNK)  # rows come in bands of that height
+            yield _StoredRows(stores.new_array(group, "maps", shape, "float32", chunks))
+
+    return opened
+
+
+class _StoredRows:
+    def __init__(self, array: zarr.Array):
+        self.shape, self._array = array.shape, array
+
+    def write(self, start: int, rows: np.ndarray) -> None:
+        self._array[:, start : start + rows.shape[1]] = rows

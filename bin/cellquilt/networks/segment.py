@@ -1,4 +1,4 @@
-"""Running a network over the tiles of a task: a store of maps, with what is to be known of them."""
+"""Running a network over the tiles of a task: its maps, with what is to be known of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from ..tiling.lattice import STRIDE
 from .batch_size import even
 from .distinct_tiles import run_distinct
 from .precision_check import CHECKED_TILES, map_difference
-from .task_tiles import TaskTiles, new_map_array
+from .task_tiles import TaskTiles
 from .tile_network import TileNetwork
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """What a store of maps says of the segmenter that wrote it.
+    """What a task's maps say of the segmenter that computed them.
 
     Attributes
     ----------
@@ -49,10 +49,10 @@ def segment(
     layout: Callable[[zarr.Group], TaskTiles],
     segmenter: Segmenter,
     device: str,
-    maps: Path,
+    destination: map_store.Destination,
     max_map_difference: float | None = None,
 ) -> None:
-    """Write the maps of one task.
+    """Compute the maps of one task.
 
     Parameters
     ----------
@@ -64,9 +64,8 @@ def segment(
     segmenter : Segmenter
     device : str
         What the network runs on, for the provenance.
-    maps : Path
-        Store to write: ``maps`` (n, h, w) float32 over the padded lattice that the task's tiles
-        span, 0 where no tile was computed, and attributes, see `map_store`.
+    destination : Destination
+        What takes the maps.
     max_map_difference : float, optional
         See `precision_check.map_difference`; for a network that has a single precision, None.
     """
@@ -87,13 +86,14 @@ def segment(
             "provenance": [*attributes["provenance"], step],
         }
         progress = Progress(f"{segmenter.step.lower()}: tiles", len(wanted))
-        with stores.create(maps, attributes) as result:
-            rows = tiles.collect(new_map_array(result, segmenter.n_maps, tiles))
+        shape = segmenter.n_maps, tiles.height, tiles.width
+        with destination(attributes, shape) as rows:
+            maps = tiles.collect(rows)
             outputs = run_distinct(map(tiles.read, wanted), network, blanks, size)
             for tile, output in zip(wanted, outputs, strict=True):
-                rows.add(tile, output)
+                maps.add(tile, output)
                 progress.add(pixels=STRIDE * STRIDE)
-            rows.close()
+            maps.close()
 
 
 def _precision(network: TileNetwork, tiles: TaskTiles, limit: float | None) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 from cellquilt_kernels.tiles import look_up
 
-from ..handoff import stores
+from ..labelling.map_store import MapRows
 from ..tiling.lattice import OVERLAP, STRIDE, TILE, Blender
 from ..tiling.task_store import lattice_of
 from .distinct_tiles import Codes
@@ -15,7 +15,7 @@ from .distinct_tiles import Codes
 type Tile = tuple[int, int]  # its row and column in the slide-wide lattice
 
 
-class MapRows(Protocol):
+class TileMaps(Protocol):
     """Collects the maps of tiles and writes rows of the task's maps as soon as they are final."""
 
     def add(self, tile: Tile, maps: np.ndarray) -> None:
@@ -61,8 +61,8 @@ class TaskTiles(ABC):
         """Return the codes of a tile, (2, side, side) uint16, from its band."""
 
     @abstractmethod
-    def collect(self, array: zarr.Array) -> MapRows:
-        """Return what writes the tiles' maps to the task's array, (n, height, width) float32."""
+    def collect(self, rows: MapRows) -> TileMaps:
+        """Return what makes rows of the tiles' maps."""
 
     def read(self, tile: Tile) -> tuple[Codes | None, np.ndarray]:
         """Return a tile's codes, where it is constant, and the network's (side, side, c) input."""
@@ -104,15 +104,15 @@ class BlendedTiles(TaskTiles):
         left = (col - self.first[1]) * STRIDE
         return band[:, :, left : left + TILE]
 
-    def collect(self, array: zarr.Array) -> MapRows:
+    def collect(self, rows: MapRows) -> TileMaps:
         """Return what blends maps."""
-        rows, cols = (range(*self.attributes[name]) for name in ("tile_rows", "tile_cols"))
-        return _BlendedRows(Blender(self.lattice, rows, cols, array.shape[0]), array)
+        spans = (range(*self.attributes[name]) for name in ("tile_rows", "tile_cols"))
+        return _BlendedMaps(Blender(self.lattice, *spans, rows.shape[0]), rows)
 
 
-class _BlendedRows:
-    def __init__(self, blender: Blender, array: zarr.Array):
-        self._blender, self._array = blender, array
+class _BlendedMaps:
+    def __init__(self, blender: Blender, rows: MapRows):
+        self._blender, self._rows = blender, rows
         self._row = blender.tile_rows.start
 
     def add(self, tile: Tile, maps: np.ndarray) -> None:
@@ -124,12 +124,5 @@ class _BlendedRows:
         self._flush()
 
     def _flush(self) -> None:
-        start, rows = self._blender.flush()
-        self._array[:, start : start + rows.shape[1]] = rows
+        self._rows.write(*self._blender.flush())
         self._row += 1
-
-
-def new_map_array(group: zarr.Group, n_maps: int, tiles: TaskTiles) -> zarr.Array:
-    """Create the array ``maps`` of a store, in chunks that `MapRows` can write once."""
-    shape = (n_maps, tiles.height, tiles.width)
-    return stores.new_array(group, "maps", shape, "float32", (1, STRIDE, stores.CHUNK))

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import zarr
 
-from ..networks.task_tiles import MapRows, TaskTiles, Tile
+from ..labelling.map_store import MapRows
+from ..networks.task_tiles import TaskTiles, Tile, TileMaps
 from ..tiling.lattice import OVERLAP, STRIDE, Axis
 
 START = OVERLAP // 2  # where in a tile its core begins; a core is as long as the way to the next
@@ -54,9 +55,9 @@ class CoreTiles(TaskTiles):
         """Return the codes of a window."""
         return band[:, :, self._reflected(col, self.first[1], self.lattice.cols)]
 
-    def collect(self, array: zarr.Array) -> MapRows:
+    def collect(self, rows: MapRows) -> TileMaps:
         """Return what puts cores beside each other."""
-        return CoreRows(array, self.first)
+        return CoreMaps(rows, self.first)
 
     def _reflected(self, tile: int, first: int, axis: Axis) -> np.ndarray:
         """Return where in the task's codes a window's pixels lie along an axis."""
@@ -81,24 +82,23 @@ def reflected(start: int, stop: int, size: int) -> np.ndarray:
     return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
 
 
-class CoreRows:
-    """Write cores that arrive in raster order to an array whose chunks can be written once.
+class CoreMaps:
+    """Make bands, as high as a core, of cores that arrive in raster order.
 
     Parameters
     ----------
-    array : (n, height, width) zarr array of float32
-        Its chunks are as high as a core.
+    rows : MapRows
     first : (int, int)
-        Row and column of the tile at which the array starts.
+        Row and column of the tile at which the maps start.
     """
 
-    def __init__(self, array: zarr.Array, first: Tile):
-        self._array, self._first = array, first
-        self._top = 0  # row of the array at which the band starts
-        self._band = np.zeros((array.shape[0], 2 * STRIDE, array.shape[2]), np.float32)
+    def __init__(self, rows: MapRows, first: Tile):
+        self._rows, self._first = rows, first
+        self._top = 0  # row of the maps at which the band starts
+        self._band = np.zeros((rows.shape[0], 2 * STRIDE, rows.shape[2]), np.float32)
 
     def add(self, tile: Tile, maps: np.ndarray) -> None:
-        """Put a core, (192, 192, n), where it lies; what is outside the array is dropped."""
+        """Put a core, (192, 192, n), where it lies; what is outside the maps is dropped."""
         row, col = (
             (index - first) * STRIDE + START for index, first in zip(tile, self._first, strict=True)
         )
@@ -112,12 +112,12 @@ class CoreRows:
 
     def close(self) -> None:
         """Write what is left."""
-        while self._top < self._array.shape[1]:
+        while self._top < self._rows.shape[1]:
             self._flush()
 
     def _flush(self) -> None:
-        stop = min(self._top + STRIDE, self._array.shape[1])
-        self._array[:, self._top : stop] = self._band[:, : stop - self._top]
+        stop = min(self._top + STRIDE, self._rows.shape[1])
+        self._rows.write(self._top, self._band[:, : stop - self._top])
         self._band[:, :STRIDE] = self._band[:, STRIDE:]
         self._band[:, STRIDE:] = 0
         self._top += STRIDE

@@ -5,10 +5,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from ..labelling.map_store import Destination
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 
 # The name that a user gives, and what people read. `load(settings)` of the module of that name
-# returns what writes the maps of tasks.
+# returns what computes the maps of tasks.
 SEGMENTERS = {
     "mesmer": "Mesmer",
     "pixelcnn": "pixel classifiers",
@@ -46,16 +47,16 @@ class Settings:
 class Runner(Protocol):
     """A segmenter that is loaded."""
 
-    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
-        """Write the maps of a task.
+    def segment(self, pixels: Path, compartment: str, destination: Destination) -> None:
+        """Compute the maps of a task.
 
         Parameters
         ----------
         pixels : Path
             The task's store, as PATCH wrote it.
         compartment : {'whole-cell', 'nuclear', 'both'}
-        maps : Path
-            Store to write, see `labelling.map_store`.
+        destination : Destination
+            What takes the maps.
         """
 
 

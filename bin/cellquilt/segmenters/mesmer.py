@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps
+from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps, Destination
 from ..labelling.thresholds import Thresholds
 from ..mesmer import model_archive
 from ..mesmer.card import OUTPUT_CHANNELS
@@ -76,9 +76,10 @@ class Mesmer:
     card: dict
     max_map_difference: float
 
-    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
-        """Write the maps of a task, of both compartments whatever is asked for."""
-        segment_task(pixels, self.network, self.device, self.card, maps, self.max_map_difference)
+    def segment(self, pixels: Path, compartment: str, destination: Destination) -> None:
+        """Compute the maps of a task, of both compartments whatever is asked for."""
+        network, limit = self.network, self.max_map_difference
+        segment_task(pixels, network, self.device, self.card, destination, limit)
 
 
 def segment_task(
@@ -86,10 +87,10 @@ def segment_task(
     network: "TileNetwork",
     device: str,
     card: dict,
-    maps: Path,
+    destination: Destination,
     max_map_difference: float = MAX_MAP_DIFFERENCE,
 ) -> None:
-    """Write the maps of a task, both compartments', by a network that is loaded.
+    """Compute the maps of a task, both compartments', by a network that is loaded.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ def segment_task(
         What it runs on, for the provenance.
     card : dict
         What the SavedModel is, for the provenance.
-    maps : Path
-        Store to write, its maps in the order of `OUTPUT_CHANNELS`.
+    destination : Destination
+        What takes the maps, in the order of `OUTPUT_CHANNELS`.
     max_map_difference : float
         See `networks.precision_check`.
     """
@@ -109,4 +110,4 @@ def segment_task(
     from ..networks.task_tiles import BlendedTiles
 
     mesmer = Segmenter("mesmer", "SEGMENT", card, len(OUTPUT_CHANNELS), COMPARTMENTS)
-    segment(pixels, network, BlendedTiles, mesmer, device, maps, max_map_difference)
+    segment(pixels, network, BlendedTiles, mesmer, device, destination, max_map_difference)

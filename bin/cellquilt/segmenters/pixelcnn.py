@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..compartments import OPTIONS, segmented
 from ..errors import DataError
 from ..handoff import stores
-from ..labelling.map_store import CLASS_PROBABILITIES, CompartmentMaps
+from ..labelling.map_store import CLASS_PROBABILITIES, CompartmentMaps, Destination
 from ..labelling.thresholds import Thresholds
 from ..pixelcnn.card import read_card
 from . import Settings
@@ -49,8 +49,8 @@ class PixelCNN:
         self._loaded: dict[tuple[str, ...], tuple[PixelClassifier, TileNetwork]] = {}
         self._device = ""
 
-    def segment(self, pixels: Path, compartment: str, maps: Path) -> None:
-        """Write the class probabilities of a task; see `segment_task`.
+    def segment(self, pixels: Path, compartment: str, destination: Destination) -> None:
+        """Compute the class probabilities of a task; see `segment_task`.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class PixelCNN:
         check({path.name: card for path, card in self._cards.items()}, compartments, facts)
         if compartments not in self._loaded:
             self._loaded[compartments] = self._load(compartments)
-        segment_task(pixels, *self._loaded[compartments], self._device, maps)
+        segment_task(pixels, *self._loaded[compartments], self._device, destination)
 
     def _load(self, compartments: tuple[str, ...]) -> "tuple[PixelClassifier, TileNetwork]":
         from ..networks.tile_network import TileNetwork, choose_batch_size, select_device
@@ -90,9 +90,9 @@ def segment_task(
     classifier: "PixelClassifier",
     network: "TileNetwork",
     device: str,
-    maps: Path,
+    destination: Destination,
 ) -> None:
-    """Write the class probabilities of a task, by networks that are loaded.
+    """Compute the class probabilities of a task, by networks that are loaded.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def segment_task(
         The classifier, in batches.
     device : str
         What it runs on, for the provenance.
-    maps : Path
-        Store to write, its maps as the classifier gives them.
+    destination : Destination
+        What takes them, as the classifier gives them.
     """
     from ..networks.segment import Segmenter, segment
     from ..pixelcnn.classify import N_MAPS, PLANES, mean_thresholds
@@ -121,4 +121,4 @@ def segment_task(
     model = {"name": "pixelcnn", "networks": classifier.cards}
     pixelcnn = Segmenter("pixelcnn", "CLASSIFY", model, N_MAPS, compartments)
     layout = partial(CoreTiles, radius=classifier.radius, n_channels=classifier.n_channels)
-    segment(pixels, network, layout, pixelcnn, device, maps)
+    segment(pixels, network, layout, pixelcnn, device, destination)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..cli import peak_memory_gb
+from ..labelling.map_store import stored
 from ..networks.tile_network import Mode, Network
 from ..segmenters.mesmer import segment_task
 from ..tiling.lattice import TILE
@@ -93,7 +94,7 @@ def segment_timed(
     with TemporaryDirectory(dir=".") as folder:
         for pixels in tasks:
             maps = Path(folder) / "maps.zip"
-            segment_task(pixels, network, device, card, maps, max_map_difference)
+            segment_task(pixels, network, device, card, stored(maps), max_map_difference)
             maps.unlink()
     ended = time.monotonic()
     gpu = tf.config.get_visible_devices("GPU")

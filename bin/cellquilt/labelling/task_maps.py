@@ -1,0 +1,56 @@
+"""The maps of a compartment that a task has computed, read where its patches need them."""
+
+import itertools
+
+import numpy as np
+
+from ..tiling.box import Box
+from ..tiling.task_store import lattice_of, origin_of
+from . import pixel_maps
+from .certificate import Maps
+from .map_store import MAXIMA_INTERIOR, CompartmentMaps, MapArray
+
+
+def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: int) -> Maps:
+    """Return the maps of one compartment of a task.
+
+    Those of class probabilities are computed as they are read, which takes some context.
+
+    Parameters
+    ----------
+    array : (n, h, w) zarr array or ndarray of float32
+        The task's maps; read as they are needed.
+    attributes : dict
+        Of the task's store.
+    maps : CompartmentMaps
+        Which of them are the compartment's.
+    median : int
+        Side of the median filter of class probabilities.
+    """
+    lattice = lattice_of(attributes)
+    top, left = origin_of(attributes)
+    tiles = {tuple(tile) for tile in attributes["tiles"]}
+
+    def read(box: Box) -> tuple[np.ndarray, np.ndarray]:
+        y0, y1, x0, x1 = box
+        window = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+        first, second = (array[plane, *window] for plane in maps.planes)
+        return first, second
+
+    def covers(box: Box) -> bool:
+        y0, y1, x0, x1 = box
+        needed = itertools.product(lattice.rows.tiles_of(y0, y1), lattice.cols.tiles_of(x0, x1))
+        return tiles.issuperset(needed)
+
+    context = pixel_maps.reach(median)
+
+    def read_filtered(box: Box) -> tuple[np.ndarray, np.ndarray]:
+        outer = box.grown(context, lattice.shape)
+        found = pixel_maps.maps_of(*read(outer), median)
+        inner = box.within(outer)
+        return inner.crop(found.maxima), inner.crop(found.interior)
+
+    if maps.kind == MAXIMA_INTERIOR:
+        return Maps(lattice.shape, read, covers)
+    # the cores of a task's tiles reach further than `covers` asks for, by more than that context
+    return Maps(lattice.shape, read_filtered, covers, context)
