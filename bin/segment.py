@@ -27,6 +27,7 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         default=segmenters.MAX_MAP_DIFFERENCE,
         help="by how much another precision, or XLA, may change the maps",
     )
+    args.add_argument("--tasks_per_gpu", type=int, default=1, help="that may share one")
 
 
 def settings_of(o: argparse.Namespace) -> segmenters.Settings:
@@ -39,6 +40,7 @@ def settings_of(o: argparse.Namespace) -> segmenters.Settings:
         o.precision,
         o.xla,
         o.max_map_difference,
+        o.tasks_per_gpu,
     )
 
 

@@ -32,6 +32,8 @@ class Settings:
     xla : bool
     max_map_difference : float
         All three as in `networks.precision_check`.
+    tasks_per_gpu : int
+        As in `networks.gpu_lock`.
     """
 
     networks: list[Path]
@@ -41,6 +43,7 @@ class Settings:
     precision: str = "float32"
     xla: bool = False
     max_map_difference: float = MAX_MAP_DIFFERENCE
+    tasks_per_gpu: int = 1
 
 
 class Runner(Protocol):
