@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cellquilt import cli, compartments, segmenters
 from cellquilt.errors import SlideError
+from cellquilt.networks import gpu_lock
 
 
 def add_settings(args: argparse.ArgumentParser) -> None:
@@ -28,6 +29,9 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         help="by how much another precision, or XLA, may change the maps",
     )
     args.add_argument("--tasks_per_gpu", type=int, default=1, help="that may share one")
+    args.add_argument(
+        "--gpu_locks", type=Path, default=gpu_lock.FOLDER, help="the machine's folder"
+    )
 
 
 def settings_of(o: argparse.Namespace) -> segmenters.Settings:
@@ -41,6 +45,7 @@ def settings_of(o: argparse.Namespace) -> segmenters.Settings:
         o.xla,
         o.max_map_difference,
         o.tasks_per_gpu,
+        o.gpu_locks,
     )
 
 

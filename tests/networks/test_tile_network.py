@@ -311,7 +311,7 @@ def test_provenance_says_what_a_precision_changed(mesmer_savedmodel, task, tmp_p
 
 
 @pytest.fixture
-def two_gpus(tmp_path, monkeypatch):
+def two_gpus(monkeypatch):
     """Pretend two GPUs, and return those that TensorFlow is to see."""
     seen, gpus = [], ["first", "second"]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
@@ -321,14 +321,15 @@ def two_gpus(tmp_path, monkeypatch):
     for name in ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"):
         monkeypatch.setattr(tf.config.threading, name, lambda cpus: None)
     monkeypatch.setattr(gpu_lock, "read_uuids", lambda: ["GPU-1", "GPU-2"])
-    monkeypatch.setenv("CELLQUILT_GPU_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setattr(tile_network, "_gpu", {})
     return seen
 
 
-def test_tensorflow_sees_the_gpu_that_is_free_and_batches_fill_its_memory(two_gpus, monkeypatch):
-    with gpu_lock.take(["GPU-1"]):
-        assert select_device("gpu", 2) == "T4"
+def test_tensorflow_sees_the_gpu_that_is_free_and_batches_fill_its_memory(
+    two_gpus, tmp_path, monkeypatch
+):
+    with gpu_lock.take(["GPU-1"], 1, tmp_path):
+        assert select_device("gpu", 2, 1, tmp_path) == "T4"
     assert two_gpus == ["second"]
     asked = []
     monkeypatch.setattr(tile_network, "free_gpu_memory", asked.append)
@@ -337,7 +338,7 @@ def test_tensorflow_sees_the_gpu_that_is_free_and_batches_fill_its_memory(two_gp
     assert asked == ["GPU-2"]
 
 
-def test_a_process_whose_parent_has_taken_the_gpu_takes_none(two_gpus):
-    with gpu_lock.take(["GPU-1"]), gpu_lock.take(["GPU-2"]):
-        select_device("gpu", 2, taken=gpu_lock.Held(1, "GPU-2"))
+def test_a_process_whose_parent_has_taken_the_gpu_takes_none(two_gpus, tmp_path):
+    with gpu_lock.take(["GPU-1"], 1, tmp_path), gpu_lock.take(["GPU-2"], 1, tmp_path):
+        select_device("gpu", 2, 1, tmp_path, taken=gpu_lock.Held(1, "GPU-2"))
     assert two_gpus == ["second"]

@@ -32,18 +32,19 @@ int cuDeviceGetUuid_v2(char *uuid, int device) {
     return 0;
 }
 """
-# tasks_per_gpu, seconds, and a file for what it held, from when, until when
+# Folder of the locks, tasks_per_gpu, seconds, and a file for what it held, from when, until when
 TASK = """
 import logging, sys, time
+from pathlib import Path
 from cellquilt.networks import gpu_lock
 
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-with gpu_lock.take(gpu_lock.read_uuids(), int(sys.argv[1])) as held:
+with gpu_lock.take(gpu_lock.read_uuids(), int(sys.argv[2]), Path(sys.argv[1])) as held:
     start = time.monotonic()
     print(held.uuid, flush=True)
-    time.sleep(float(sys.argv[2]))
+    time.sleep(float(sys.argv[3]))
     end = time.monotonic()
-open(sys.argv[3], "w").write(f"{held.uuid} {start} {end}")
+open(sys.argv[4], "w").write(f"{held.uuid} {start} {end}")
 """
 FIRST, SECOND = (f"GPU-00000000-0000-0000-0000-{number:012}" for number in range(2))
 
@@ -84,13 +85,12 @@ class Machine:
         self.environment = {
             "PYTHONPATH": f"{folder / 'bin'}",
             "LD_LIBRARY_PATH": f"{folder}",
-            "CELLQUILT_GPU_LOCKS": f"{self.locks}",
         }
 
     def command(self, name: str, seconds: float = 0.5, tasks_per_gpu: int = 1) -> list[str]:
         """Return the arguments, for Python, of a task that holds a GPU."""
-        numbers = str(tasks_per_gpu), str(seconds)
-        return [f"{self.folder}/task.py", *numbers, f"{self.folder}/held/{name}"]
+        own = f"{self.locks}", f"{tasks_per_gpu}", f"{seconds}"
+        return [f"{self.folder}/task.py", *own, f"{self.folder}/held/{name}"]
 
     def start(self, *arguments: str | float, visible: str | None = None) -> subprocess.Popen:
         """Start a task, see `command`, of those GPUs that CUDA_VISIBLE_DEVICES names."""

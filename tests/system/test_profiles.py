@@ -148,9 +148,9 @@ def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engin
     """And the folder of the locks on GPUs."""
     found = settings(f"demo,{engine},gpu")
     sealed = "--network none" if engine in ("docker", "podman") else None
-    given = f'"{option} -B ${{task.ext?.gpu_locks}}" : null'
+    given = f'"{option} -B ${{task.ext?.gpu_mount}}" : null'
     if sealed:
-        given = f"\"{sealed} {option} -v ${{task.ext?.gpu_locks}}\" : '{sealed}'"
+        given = f"\"{sealed} {option} -v ${{task.ext?.gpu_mount}}\" : '{sealed}'"
     model = "task.ext?.network ? null : " if sealed else ""
     assert found["process.containerOptions"] == f"{{ {model}task.accelerator ? {given} }}"
     assert found[f"{engine}.enabled"] == "true"

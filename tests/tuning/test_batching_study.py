@@ -145,8 +145,7 @@ def test_whole_tasks_are_measured_until_there_are_enough_tiles(at_least, max_til
 
 def test_tasks_at_the_same_time_share_a_gpu_that_no_other_task_has(tmp_path, monkeypatch):
     """Those of other runs, which let tasks share one, included."""
-    setting = Setting(tmp_path / "mesmer.zip", "gpu", 2, 4, 2, "float32", False, 0.1)
-    monkeypatch.setenv("CELLQUILT_GPU_LOCKS", str(tmp_path / "locks"))
+    setting = Setting(tmp_path / "mesmer.zip", "gpu", 2, 4, 2, "float32", False, 0.1, tmp_path)
     monkeypatch.setattr(measure.gpu_lock, "read_uuids", lambda: ["GPU-1", "GPU-2"])
     monkeypatch.setattr(measure.model_archive, "unpacked", lambda _: nullcontext((tmp_path, {})))
 
@@ -155,7 +154,7 @@ def test_tasks_at_the_same_time_share_a_gpu_that_no_other_task_has(tmp_path, mon
         pool.__enter__.return_value = pool
 
         def submit(function, stores, setting, folder, card, gpu, spawned):
-            with measure.gpu_lock.take(["GPU-1", "GPU-2"], 2) as other:
+            with measure.gpu_lock.take(["GPU-1", "GPU-2"], 2, tmp_path) as other:
                 return MagicMock(result=lambda: (number, gpu.uuid, other.uuid))
 
         pool.submit = submit

@@ -88,7 +88,7 @@ def _check(status: int) -> None:
         raise OSError(f"libcuda.so.1: error {status}")
 
 
-def take(uuids: Sequence[str], tasks_per_gpu: int = 1, folder: Path | None = None) -> Held:
+def take(uuids: Sequence[str], tasks_per_gpu: int = 1, folder: Path = FOLDER) -> Held:
     """Take a GPU that is free, or wait for one.
 
     Parameters
@@ -97,9 +97,8 @@ def take(uuids: Sequence[str], tasks_per_gpu: int = 1, folder: Path | None = Non
         Of the GPUs to choose from, as of `read_uuids`; it is the process's order.
     tasks_per_gpu : int
         How many tasks may hold a GPU together, if each of them gives more than 1.
-    folder : Path, optional
-        Of the locks, the same for all tasks of the machine, made where it is missing; by default
-        that in the environment variable CELLQUILT_GPU_LOCKS, or `FOLDER`.
+    folder : Path
+        Of the locks, the same for all tasks of the machine; made where it is missing.
 
     Returns
     -------
@@ -116,7 +115,6 @@ def take(uuids: Sequence[str], tasks_per_gpu: int = 1, folder: Path | None = Non
     if not uuids:
         log.warning("gpu: the first one is used without a lock; other tasks may use it too")
         return Held(0)
-    folder = folder or Path(os.environ.get("CELLQUILT_GPU_LOCKS") or FOLDER)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     among = f"{len(uuids)} seen" + (f" with CUDA_VISIBLE_DEVICES={visible}" if visible else "")
     start, said = time.monotonic(), None

@@ -67,7 +67,11 @@ _gpu: dict[str, str] = {}  # the UUID of the one that TensorFlow uses in this pr
 
 
 def select_device(
-    device: str, cpus: int, tasks_per_gpu: int = 1, taken: gpu_lock.Held | None = None
+    device: str,
+    cpus: int,
+    tasks_per_gpu: int = 1,
+    gpu_locks: Path = gpu_lock.FOLDER,
+    taken: gpu_lock.Held | None = None,
 ) -> str:
     """Make TensorFlow use the device that was asked for, deterministically.
 
@@ -80,7 +84,8 @@ def select_device(
     cpus : int
         Number of threads; it does not change the result.
     tasks_per_gpu : int
-        See `gpu_lock.take`.
+    gpu_locks : Path
+        Both as in `gpu_lock.take`.
     taken : Held, optional
         The GPU, where the process that started this one has taken it.
 
@@ -107,7 +112,7 @@ def select_device(
             "(nvidia-smi), the GPU image or wheel (tensorflow[and-cuda]) and the container's GPU "
             "option, or run with --device cpu."
         )
-    taken = taken or gpu_lock.take(gpu_lock.read_uuids(), tasks_per_gpu)
+    taken = taken or gpu_lock.take(gpu_lock.read_uuids(), tasks_per_gpu, gpu_locks)
     gpu, _gpu["uuid"] = gpus[taken.index], taken.uuid
     tf.config.set_visible_devices(gpu, "GPU")
     tf.config.experimental.set_memory_growth(gpu, True)

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from ..networks import gpu_lock
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 
 # The name that a user gives, and what people read. `load(settings)` of the module of that name
@@ -33,7 +34,8 @@ class Settings:
     max_map_difference : float
         All three as in `networks.precision_check`.
     tasks_per_gpu : int
-        As in `networks.gpu_lock`.
+    gpu_locks : Path
+        Both as in `networks.gpu_lock.take`.
     """
 
     networks: list[Path]
@@ -44,6 +46,7 @@ class Settings:
     xla: bool = False
     max_map_difference: float = MAX_MAP_DIFFERENCE
     tasks_per_gpu: int = 1
+    gpu_locks: Path = gpu_lock.FOLDER
 
 
 class Runner(Protocol):

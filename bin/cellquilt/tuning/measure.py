@@ -70,6 +70,8 @@ class Setting:
         Both as in `network.Mode`.
     max_map_difference : float
         See `gate.map_difference`.
+    gpu_locks : Path
+        See `gpu_lock.take`.
     """
 
     model: Path
@@ -80,6 +82,7 @@ class Setting:
     precision: str
     xla: bool
     max_map_difference: float
+    gpu_locks: Path = gpu_lock.FOLDER
 
     @property
     def threads(self) -> int:
@@ -193,9 +196,9 @@ def _run(tasks: list[Task], setting: Setting) -> list[dict]:
     context = multiprocessing.get_context("spawn")
     shared = {"next": context.Value("i", 0), "ready": context.Barrier(setting.tasks)}
     # one for all of them, and for no other task
-    on_gpu = setting.device == "gpu"
+    on_gpu, locks = setting.device == "gpu", setting.gpu_locks
     with (
-        gpu_lock.take(gpu_lock.read_uuids()) if on_gpu else nullcontext() as gpu,
+        gpu_lock.take(gpu_lock.read_uuids(), folder=locks) if on_gpu else nullcontext() as gpu,
         model_archive.unpacked(setting.model) as model,
         ProcessPoolExecutor(setting.tasks, context, _share, (shared,)) as pool,
     ):
