@@ -294,6 +294,7 @@ def test_slurm_jobs(slurm, tmp_path):
     locks = "/tmp/cellquilt-gpu-locks"
     mount = f"--nv -B $(mkdir -pm 1777 {locks}){locks}:{locks}"
     assert [tasks["SEGMENT", n]["options"] for n in tries] == [mount] * 3
+    assert tasks["SEGMENT", 1]["args"].endswith(f"--tasks_per_gpu 1 --gpu_locks {locks}")
     assert tasks["DRAW", 1]["options"] is None
 
     (array,) = [job for job in jobs if "#SBATCH --array" in job]
