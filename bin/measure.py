@@ -5,7 +5,7 @@ import csv
 from pathlib import Path
 
 from cellquilt import cli, outputs
-from cellquilt.networks import precision_check
+from cellquilt.networks import gpu_lock, precision_check
 from cellquilt.tuning import measure
 
 
@@ -19,6 +19,9 @@ def main() -> None:
     args.add_argument("--batch_size", type=int, required=True, help="tiles at a time: 2 to 255")
     args.add_argument("--tasks", type=int, default=1, help="tasks at the same time")
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    args.add_argument(
+        "--gpu_locks", type=Path, default=gpu_lock.FOLDER, help="the machine's folder"
+    )
     args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads of all tasks")
     args.add_argument("--precision", choices=["float32", "bfloat16", "tf32"], default="float32")
     args.add_argument("--xla", **cli.SWITCH, help="compile the network")
@@ -32,7 +35,7 @@ def main() -> None:
     args.add_argument("--row", type=Path, required=True, help="CSV of one row to write")
     o = args.parse_args()
     mode = (o.precision, o.xla, o.max_map_difference)
-    setting = measure.Setting(o.model, o.device, o.cpus, o.batch_size, o.tasks, *mode)
+    setting = measure.Setting(o.model, o.device, o.cpus, o.batch_size, o.tasks, *mode, o.gpu_locks)
     sizes = {
         "image": o.image,
         "patch_size": o.patch_size,

@@ -10,6 +10,7 @@ from cellquilt.errors import SlideError
 from cellquilt.labelling.arriving import labelled
 from cellquilt.labelling.label import Wanted
 from cellquilt.labelling.map_store import stored
+from cellquilt.networks import gpu_lock
 
 
 def add_settings(args: argparse.ArgumentParser) -> None:
@@ -31,6 +32,10 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         default=segmenters.MAX_MAP_DIFFERENCE,
         help="by how much another precision, or XLA, may change the maps",
     )
+    args.add_argument("--tasks_per_gpu", type=int, default=1, help="that may share one")
+    args.add_argument(
+        "--gpu_locks", type=Path, default=gpu_lock.FOLDER, help="the machine's folder"
+    )
 
 
 def settings_of(o: argparse.Namespace) -> segmenters.Settings:
@@ -43,6 +48,8 @@ def settings_of(o: argparse.Namespace) -> segmenters.Settings:
         o.precision,
         o.xla,
         o.max_map_difference,
+        o.tasks_per_gpu,
+        o.gpu_locks,
     )
 
 

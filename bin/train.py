@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cellquilt import cli, compartments
 from cellquilt.errors import DataError
+from cellquilt.networks import gpu_lock
 from cellquilt.pixelcnn import architectures
 from cellquilt.training.examples import AUGMENTS, SPLITS, channels_of, check_parts, read_example
 from cellquilt.training.pixel_classes import MIN_EDGE_WIDTH
@@ -28,6 +29,10 @@ def main() -> None:
     args.add_argument("--augment", choices=AUGMENTS, default="flip")
     args.add_argument("--data_license", default="not stated", help="of the images and labels")
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    args.add_argument("--tasks_per_gpu", type=int, default=1, help="that may share one")
+    args.add_argument(
+        "--gpu_locks", type=Path, default=gpu_lock.FOLDER, help="the machine's folder"
+    )
     args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads")
     args.add_argument("--outdir", type=Path, required=True)
     o = args.parse_args()
@@ -50,7 +55,7 @@ def main() -> None:
     from cellquilt.training.fit import Schedule
     from cellquilt.training.train import train_network
 
-    device = select_device(o.device, o.cpus)
+    device = select_device(o.device, o.cpus, o.tasks_per_gpu, o.gpu_locks)
     schedule = Schedule(o.steps, o.patience, learning_rate=o.learning_rate, augment=o.augment)
     facts = {
         **{name: getattr(o, name) for name in ("edge_width", "data_license", "cpus")},

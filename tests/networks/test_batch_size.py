@@ -42,6 +42,16 @@ def test_free_memory_is_what_nvidia_smi_reports(tmp_path, monkeypatch):
     assert free_gpu_memory() == pytest.approx(15.73, abs=0.01)
 
 
+def test_free_memory_is_that_of_the_gpu_that_was_taken(tmp_path, monkeypatch, caplog):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\n[ "$3" = --id=GPU-2 ] && echo 80000 || echo No devices; exit 6\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert free_gpu_memory("GPU-2") == pytest.approx(83.89, abs=0.01)
+    assert free_gpu_memory("GPU-3") is None
+    assert "tells no free GPU memory" in caplog.text
+
+
 def test_without_nvidia_smi_the_free_memory_is_unknown(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert free_gpu_memory() is None

@@ -12,9 +12,10 @@ from support.steps import ingest_image, plan_store, segment_tasks, windows, with
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
 from cellquilt.labelling.map_store import declared
+from cellquilt.networks import gpu_lock, tile_network
 from cellquilt.networks.distinct_tiles import run_distinct
 from cellquilt.networks.precision_check import map_difference
-from cellquilt.networks.tile_network import Mode, Network
+from cellquilt.networks.tile_network import Mode, Network, choose_batch_size, select_device
 
 MUCH = 2**48  # floats; no machine can give them
 FITTING = 5
@@ -307,3 +308,37 @@ def test_provenance_says_what_a_precision_changed(mesmer_savedmodel, task, tmp_p
         said = result.attrs["provenance"][-1]["parameters"]
     assert (said["precision"], said["xla"], said["max_map_difference"]) == ("bfloat16", False, 0.1)
     assert 0 <= said["map_difference"] <= 0.1
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Pretend two GPUs, and return those that TensorFlow is to see."""
+    seen, gpus = [], ["first", "second"]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda gpu, kind: seen.append(gpu))
+    for name in ("set_memory_growth", "enable_op_determinism", "get_device_details"):
+        monkeypatch.setattr(tf.config.experimental, name, lambda *_: {"device_name": "T4"})
+    for name in ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"):
+        monkeypatch.setattr(tf.config.threading, name, lambda cpus: None)
+    monkeypatch.setattr(gpu_lock, "read_uuids", lambda: ["GPU-1", "GPU-2"])
+    monkeypatch.setattr(tile_network, "_gpu", {})
+    return seen
+
+
+def test_tensorflow_sees_the_gpu_that_is_free_and_batches_fill_its_memory(
+    two_gpus, tmp_path, monkeypatch
+):
+    with gpu_lock.take(["GPU-1"], 1, tmp_path):
+        assert select_device("gpu", 2, 1, tmp_path) == "T4"
+    assert two_gpus == ["second"]
+    asked = []
+    monkeypatch.setattr(tile_network, "free_gpu_memory", asked.append)
+    monkeypatch.setattr(tile_network, "fastest_batch", lambda *_: 16)
+    choose_batch_size(Network.__new__(Network), "gpu")
+    assert asked == ["GPU-2"]
+
+
+def test_a_process_whose_parent_has_taken_the_gpu_takes_none(two_gpus, tmp_path):
+    with gpu_lock.take(["GPU-1"], 1, tmp_path), gpu_lock.take(["GPU-2"], 1, tmp_path):
+        select_device("gpu", 2, 1, tmp_path, taken=gpu_lock.Held(1, "GPU-2"))
+    assert two_gpus == ["second"]

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,38 +34,9 @@ OWN |= {"cellquilt_software_mqc_versions.yml", "files.json"}  # the second names
 
 
 @pytest.fixture(scope="module")
-def podman(repo) -> Callable[..., str]:
-    """Return a function that runs podman and returns what it prints."""
-    if os.geteuid() != 0:
-        pytest.skip("the bases of the images are made by debootstrap, which needs root")
-    for program in ("podman", "debootstrap"):
-        if not shutil.which(program):
-            pytest.skip(f"no {program} here, and tests/packages.sh could not install it")
-    settings = os.environ | {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
-
-    def run(*arguments: str | Path) -> str:
-        done = subprocess.run(
-            ["podman", *arguments], env=settings, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def images(repo, podman) -> dict[str, dict]:
+def images(repo, podman, bases) -> dict[str, dict]:
     """Return what podman tells of each image, once tools/build-images.sh has built it."""
     settings = os.environ | {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
-    made = subprocess.run(
-        [repo / CONTAINER_TESTS / "bases.sh"], env=settings, capture_output=True, text=True
-    )
-    if made.returncode != 0:
-        pytest.skip(f"no base images can be made here: {made.stderr[-500:]}")
-    tried = ["podman", "run", "--rm", "--network", "none", "localhost/base/trixie:13", "true"]
-    ran = subprocess.run(tried, env=settings, capture_output=True, text=True)
-    if ran.returncode != 0:
-        pytest.skip(f"podman runs no containers here: {ran.stderr[-500:]}")
     network = ["--isolation=chroot", "--network=host"]
     if BUNDLE.exists():
         network += ["-v", f"{BUNDLE}:/run/ca.crt:ro"]

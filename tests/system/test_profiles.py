@@ -145,9 +145,12 @@ def test_every_profile_is_described(repo):
     ],
 )
 def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engine, option):
+    """And the folder of the locks on GPUs."""
     found = settings(f"demo,{engine},gpu")
     sealed = "--network none" if engine in ("docker", "podman") else None
-    given = f"'{sealed} {option}' : '{sealed}'" if sealed else f"'{option}' : null"
+    given = f'"{option} -B ${{task.ext?.gpu_mount}}" : null'
+    if sealed:
+        given = f"\"{sealed} {option} -v ${{task.ext?.gpu_mount}}\" : '{sealed}'"
     model = "task.ext?.network ? null : " if sealed else ""
     assert found["process.containerOptions"] == f"{{ {model}task.accelerator ? {given} }}"
     assert found[f"{engine}.enabled"] == "true"
@@ -288,10 +291,14 @@ def test_slurm_jobs(slurm, tmp_path):
     assert [tasks["SEGMENT", n]["memory"] for n in tries] == [10, 15, 15]
     assert (tasks["EXPORT", 1]["memory"], tasks["EXPORT", 1]["environment"]) == (9, "export")
     assert [tasks["DRAW", n]["hours"] for n in tries] == [4, 8, 10]
-    assert [tasks["SEGMENT", n]["options"] for n in tries] == ["--nv"] * 3
+    locks = "/tmp/cellquilt-gpu-locks"
+    mount = f"--nv -B $(mkdir -pm 1777 {locks}){locks}:{locks}"
+    assert [tasks["SEGMENT", n]["options"] for n in tries] == [mount] * 3
+    assert tasks["SEGMENT", 1]["args"].endswith(f"--tasks_per_gpu 1 --gpu_locks {locks}")
     assert tasks["DRAW", 1]["options"] is None
 
     (array,) = [job for job in jobs if "#SBATCH --array" in job]
+    assert "apptainer exec" not in array
     for line in ("--array 0-2", "--gres=gpu:1", "-p gpu", "-c 2", "--mem 10240M", "-t 04:00:00"):
         assert f"#SBATCH {line}\n" in array
     assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again

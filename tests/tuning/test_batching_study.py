@@ -3,14 +3,17 @@
 import csv
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from cellquilt.tuning.measure import MEASURED, Task, choose
+from cellquilt.tuning import measure
+from cellquilt.tuning.measure import MEASURED, Setting, Task, choose
 from cellquilt.tuning.recommend import CHOICE, read_rows, recommend
 
 ROW = {
@@ -138,6 +141,27 @@ def test_whole_tasks_are_measured_until_there_are_enough_tiles(at_least, max_til
     tiles = frozenset((row, 0) for row in range(50))
     slide = [Task(Path(f"{n}"), tiles, 1, 1, 1) for n in range(4)]
     assert len(list(choose(slide, at_least, max_tiles))) == expected
+
+
+def test_tasks_at_the_same_time_share_a_gpu_that_no_other_task_has(tmp_path, monkeypatch):
+    """Those of other runs, which let tasks share one, included."""
+    setting = Setting(tmp_path / "mesmer.zip", "gpu", 2, 4, 2, "float32", False, 0.1, tmp_path)
+    monkeypatch.setattr(measure.gpu_lock, "read_uuids", lambda: ["GPU-1", "GPU-2"])
+    monkeypatch.setattr(measure.model_archive, "unpacked", lambda _: nullcontext((tmp_path, {})))
+
+    def run_here(number, *_):
+        pool = MagicMock()
+        pool.__enter__.return_value = pool
+
+        def submit(function, stores, setting, folder, card, gpu, spawned):
+            with measure.gpu_lock.take(["GPU-1", "GPU-2"], 2, tmp_path) as other:
+                return MagicMock(result=lambda: (number, gpu.uuid, other.uuid))
+
+        pool.submit = submit
+        return pool
+
+    monkeypatch.setattr(measure, "ProcessPoolExecutor", run_here)
+    assert measure._run([], setting) == [(2, "GPU-1", "GPU-2")] * 2
 
 
 @pytest.fixture(scope="module")

@@ -40,14 +40,19 @@ def even(n_tiles: int, batch_size: int) -> int:
     return min((size for size in SIZES if wanted <= size <= batch_size), default=batch_size)
 
 
-def free_gpu_memory() -> float | None:
-    """Return the free memory of the first GPU in GB, or None where it is unknown."""
+def free_gpu_memory(uuid: str = "") -> float | None:
+    """Return the free memory of a GPU in GB, by default the first; None where it is unknown."""
     if shutil.which("nvidia-smi") is None:
         log.warning("network: nvidia-smi not found, free GPU memory unknown; batches of 16")
         return None
     query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    free_mib = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-    return float(free_mib.splitlines()[0]) * 2**20 / 1e9
+    query += [f"--id={uuid}"] * bool(uuid)
+    said = subprocess.run(query, capture_output=True, text=True)
+    try:
+        return float(said.stdout.splitlines()[0]) * 2**20 / 1e9
+    except (IndexError, ValueError):  # nvidia-smi knows no part of a GPU (MIG) by its UUID
+        log.warning("network: nvidia-smi tells no free GPU memory; batches of 16")
+        return None
 
 
 def largest_batch(device: str, free_gb: float | None) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import DataError, reason
+from . import gpu_lock
 from .batch_size import (
     MAX_BATCH,
     MIN_BATCH,
@@ -62,14 +63,31 @@ class Mode:
         tf.config.experimental.enable_tensor_float_32_execution(self.precision == "tf32")
 
 
-def select_device(device: str, cpus: int) -> str:
+_gpu: dict[str, str] = {}  # the UUID of the one that TensorFlow uses in this process, if known
+
+
+def select_device(
+    device: str,
+    cpus: int,
+    tasks_per_gpu: int = 1,
+    gpu_locks: Path = gpu_lock.FOLDER,
+    taken: gpu_lock.Held | None = None,
+) -> str:
     """Make TensorFlow use the device that was asked for, deterministically.
+
+    Of several GPUs it is one that is free, and this process's until it ends. Where none is, this
+    waits. Once per process.
 
     Parameters
     ----------
     device : {'cpu', 'gpu'}
     cpus : int
         Number of threads; it does not change the result.
+    tasks_per_gpu : int
+    gpu_locks : Path
+        Both as in `gpu_lock.take`.
+    taken : Held, optional
+        The GPU, where the process that started this one has taken it.
 
     Returns
     -------
@@ -94,10 +112,12 @@ def select_device(device: str, cpus: int) -> str:
             "(nvidia-smi), the GPU image or wheel (tensorflow[and-cuda]) and the container's GPU "
             "option, or run with --device cpu."
         )
-    tf.config.set_visible_devices(gpus[0], "GPU")
-    tf.config.experimental.set_memory_growth(gpus[0], True)
+    taken = taken or gpu_lock.take(gpu_lock.read_uuids(), tasks_per_gpu, gpu_locks)
+    gpu, _gpu["uuid"] = gpus[taken.index], taken.uuid
+    tf.config.set_visible_devices(gpu, "GPU")
+    tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+    return str(tf.config.experimental.get_device_details(gpu).get("device_name", "gpu"))
 
 
 type Function = Callable[[tf.Tensor], tf.Tensor]
@@ -251,5 +271,5 @@ class Network(TileNetwork):
 
 def choose_batch_size(network: TileNetwork, device: str, limit: int = MAX_BATCH) -> None:
     """Give the network the fastest batch size, to `limit`, that fits the device's free memory."""
-    largest = largest_batch(device, free_gpu_memory() if device == "gpu" else None)
+    largest = largest_batch(device, free_gpu_memory(_gpu["uuid"]) if device == "gpu" else None)
     network.batch_size = fastest_batch(min(largest, limit), network.throughput)

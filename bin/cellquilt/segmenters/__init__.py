@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..labelling.map_store import Destination
+from ..networks import gpu_lock
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 
 # The name that a user gives, and what people read. `load(settings)` of the module of that name
@@ -33,6 +34,9 @@ class Settings:
     xla : bool
     max_map_difference : float
         All three as in `networks.precision_check`.
+    tasks_per_gpu : int
+    gpu_locks : Path
+        Both as in `networks.gpu_lock.take`.
     """
 
     networks: list[Path]
@@ -42,6 +46,8 @@ class Settings:
     precision: str = "float32"
     xla: bool = False
     max_map_difference: float = MAX_MAP_DIFFERENCE
+    tasks_per_gpu: int = 1
+    gpu_locks: Path = gpu_lock.FOLDER
 
 
 class Runner(Protocol):

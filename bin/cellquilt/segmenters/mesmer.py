@@ -59,7 +59,9 @@ def load(settings: Settings) -> "Mesmer":
 
         mode = Mode(settings.precision, settings.xla)
         mode.check(settings.device)
-        device = select_device(settings.device, settings.cpus)
+        device = select_device(
+            settings.device, settings.cpus, settings.tasks_per_gpu, settings.gpu_locks
+        )
         network = Network(folder, settings.batch_size or 2, mode)
     if settings.batch_size is None:
         choose_batch_size(network, settings.device)

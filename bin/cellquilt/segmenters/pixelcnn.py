@@ -75,7 +75,9 @@ class PixelCNN:
 
         cards, settings = self._cards.items(), self._settings
         wanted = [path for path, card in cards if OPTIONS[card["compartment"]] in compartments]
-        self._device = self._device or select_device(settings.device, settings.cpus)
+        self._device = self._device or select_device(
+            settings.device, settings.cpus, settings.tasks_per_gpu, settings.gpu_locks
+        )
         classifier = PixelClassifier([load(path) for path in wanted])
         batch_size = min(settings.batch_size or 2, classifier.max_batch)
         network = TileNetwork(classifier, classifier.tile_shape, batch_size)

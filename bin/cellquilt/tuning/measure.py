@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
 from ..handoff import stores
 from ..mesmer import model_archive
+from ..networks import gpu_lock
 from ..tiling.task_store import grid_of
 
 log = logging.getLogger("cellquilt")
@@ -68,6 +70,8 @@ class Setting:
         Both as in `network.Mode`.
     max_map_difference : float
         See `gate.map_difference`.
+    gpu_locks : Path
+        See `gpu_lock.take`.
     """
 
     model: Path
@@ -78,6 +82,7 @@ class Setting:
     precision: str
     xla: bool
     max_map_difference: float
+    gpu_locks: Path = gpu_lock.FOLDER
 
     @property
     def threads(self) -> int:
@@ -190,13 +195,16 @@ def _run(tasks: list[Task], setting: Setting) -> list[dict]:
     # A forked process would share memory with this one, and TensorFlow survives no fork
     context = multiprocessing.get_context("spawn")
     shared = {"next": context.Value("i", 0), "ready": context.Barrier(setting.tasks)}
+    # one for all of them, and for no other task
+    on_gpu, locks = setting.device == "gpu", setting.gpu_locks
     with (
+        gpu_lock.take(gpu_lock.read_uuids(), folder=locks) if on_gpu else nullcontext() as gpu,
         model_archive.unpacked(setting.model) as model,
         ProcessPoolExecutor(setting.tasks, context, _share, (shared,)) as pool,
     ):
         stores = [task.pixels for task in tasks]
         running = [
-            pool.submit(_segment, stores, setting, *model, time.monotonic())
+            pool.submit(_segment, stores, setting, *model, gpu, time.monotonic())
             for _ in range(setting.tasks)
         ]
         return [one.result() for one in running]
@@ -217,7 +225,12 @@ def _end_with_parent() -> None:
 
 
 def _segment(
-    stores: list[Path], setting: Setting, folder: Path, card: dict, spawned: float
+    stores: list[Path],
+    setting: Setting,
+    folder: Path,
+    card: dict,
+    gpu: gpu_lock.Held | None,
+    spawned: float,
 ) -> dict:
     """Load the network, wait for the other processes, segment tasks until none is left."""
     from ..networks.tile_network import Mode, select_device
@@ -225,7 +238,7 @@ def _segment(
 
     mode = Mode(setting.precision, setting.xla)
     mode.check(setting.device)
-    name = select_device(setting.device, setting.threads)
+    name = select_device(setting.device, setting.threads, taken=gpu)
     network = load(folder, setting.batch_size, mode)
     start_s = time.monotonic() - spawned
     _shared["ready"].wait()
