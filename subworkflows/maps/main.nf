@@ -1,4 +1,4 @@
-// Pixels of tasks in, maps of cells and nuclei out, by the segmenter that meta.segmenter names.
+// Pixels of tasks in, maps of cells and nuclei out, or already labels, by the segmenter that meta.segmenter names.
 // A segmenter that is added gets a branch here, and a module in bin/cellquilt/segmenters.
 
 include { SEGMENT             } from '../../modules/segment/main'
@@ -21,7 +21,9 @@ workflow MAPS {
     SEGMENT(ch_tasks.mesmer, networks.mesmer ?: [])
     CLASSIFY(ch_tasks.pixelcnn, networks.pixelcnn ?: [])
     maps = SEGMENT.out.maps.mix(CLASSIFY.out.maps)
+    labels = SEGMENT.out.labels.mix(CLASSIFY.out.labels)
 
     emit:
     maps = maps
+    labels = labels
 }

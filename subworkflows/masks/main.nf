@@ -38,6 +38,7 @@ workflow MASKS {
     // Fan in; a slide without informative patches comes with no labels. One of which a task failed
     // comes with some, and is refused
     ch_labels = LABEL.out.labels
+        .mix(MAPS.out.labels)
         .groupTuple(remainder: true, sort: { a, b -> a.name <=> b.name })
         .map { key, labels -> [key.target, labels] }
     STITCH(

@@ -211,9 +211,12 @@ def one_slide(slides) -> list:
 def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
     nextflow, one_slide, sheet_run, tmp_path
 ):
-    """Step by step, beside a bundle. As in Nextflow 26, all parameters come as strings."""
+    """Step by step, beside a bundle, labels and maps made by one task.
+
+    As in Nextflow 26, all parameters come as strings.
+    """
     done = nextflow(
-        *(*one_slide, "--bundle_slides", "0"),
+        *(*one_slide, "--bundle_slides", "0", "--keep_maps", "false"),
         *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "2"),
         *("--export_pickle", "false", "--outdir", "out"),
         folder=tmp_path,
@@ -221,6 +224,7 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT") > 1
+    assert "SEGMENTATION:MASKS:LABEL" not in done.stdout
     assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
     assert not list((tmp_path / "out").rglob("*.pickle"))
     tables = [
@@ -230,7 +234,9 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_run, tmp_path):
+def test_killed_run_resumes_to_the_same_masks_and_other_thresholds_need_no_network(
+    repo, nextflow, one_slide, sheet_run, tmp_path
+):
     command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *one_slide]
     options = ["--accept_mesmer_license", "--bundle_slides", "0"]
     options += ["--patch_size", "192", "--patches_per_task", "4"]
@@ -251,6 +257,13 @@ def test_killed_run_resumes_to_the_same_masks(repo, nextflow, one_slide, sheet_r
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Cached process > SEGMENTATION:MASKS:INGEST" in done.stdout
     assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
+    given = ["--whole_cell_interior_threshold", "0.4"]
+    done = nextflow(*one_slide, *options[1:], *given, "-resume", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Submitted process > SEGMENTATION:MASKS:MAPS" not in done.stdout
+    assert "Submitted process > SEGMENTATION:MASKS:LABEL" in done.stdout
+    found, before = (files_of(folder, "tissue") for folder in (tmp_path / "results", sheet_run[1]))
+    assert found.keys() == before.keys() and found != before
 
 
 def test_resume_publishes_anew_what_is_half_or_of_another_run(nextflow, tmp_path):
