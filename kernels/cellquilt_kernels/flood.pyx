@@ -28,7 +28,7 @@ cdef enum:
     NEVER = -2
     N_BINS = 4096
     BLOCK = 512  # pixels: 16 rows of 32, a page
-    AHEAD = 8  # pixels of a bin, of which memory is fetched beforehand
+    AHEAD = 16  # pixels of a bin, of which memory is fetched beforehand
 
 # From a pixel's row and column in its block to the bits of its place there: 2 rows of 4 are a line
 ROW_BITS = (2, 4, 6, 8)
@@ -159,7 +159,7 @@ def watershed(
     cdef uint32_t top = 0xFFFFFFFFu, bottom = 0, value
     cdef int label, other, shift = 0
     cdef bint edge
-    cdef Py_ssize_t n_flooded = 0, place
+    cdef Py_ssize_t n_flooded = 0, place, run
     cdef Heap heap
     cdef Entry entry
     cdef uint32_t* bins = NULL  # each in the order of arrival
@@ -218,18 +218,25 @@ def watershed(
         flood_bins(&heap, bins, starts, filled, pixels, &steps[0, 0], top, shift, age)
         with nogil:
             for y in range(height):
+                other, run = 0, 0
                 for x in range(width):
                     label = pixels[row_places[y] + column_places[x]].label
-                    flooded[y, x] = 0 if label == NEVER else label
-                    if label > 0:
-                        areas[label] += 1
+                    label = 0 if label == NEVER else label
+                    flooded[y, x] = label
+                    if label != other:
+                        if other > 0:
+                            areas[other] += run
+                        other, run = label, 0
+                    run += 1
+                if other > 0:
+                    areas[other] += run
             for y in range(height):
                 for x in range(width):
                     if flooded[y, x] != UNKNOWN:
                         continue
                     for i in range(4):
                         index = row_places[y] + column_places[x]
-                        other = pixels[index + steps[index % BLOCK, i]].label
+                        other = pixels[index + steps[index & BLOCK - 1, i]].label
                         if other > 0:
                             touched[other] = 1
     finally:
@@ -247,8 +254,9 @@ def _places(height, width):
     rows : (height,) ndarray of int64
     columns : (width,) ndarray of int64
         The place of a pixel is that of its row plus that of its column.
-    steps : (BLOCK, 4) ndarray of int32
-        From a place, by its remainder, to those above, left, right and below.
+    steps : (BLOCK, 8) ndarray of int32
+        From a place, by its remainder, to those above, left, right and below; the last four, two
+        pixels away.
     n_places : int
     """
     def spread(count, bits, beyond):
@@ -260,14 +268,16 @@ def _places(height, width):
     n_down = (height - 1 >> len(ROW_BITS)) + 1
     columns = spread(n_across + 2 << len(COLUMN_BITS), COLUMN_BITS, BLOCK)
     rows = spread(n_down + 2 << len(ROW_BITS), ROW_BITS, BLOCK * n_across)
-    steps = np.empty((BLOCK, 4), np.int32)
+    steps = np.empty((BLOCK, 8), np.int32)
     for row in range(1 << len(ROW_BITS)):
         for column in range(1 << len(COLUMN_BITS)):
             y, x = row + (1 << len(ROW_BITS)), column + (1 << len(COLUMN_BITS))
-            steps[rows[row] + columns[column]] = (
-                rows[y - 1] - rows[y], columns[x - 1] - columns[x],
-                columns[x + 1] - columns[x], rows[y + 1] - rows[y],
-            )
+            steps[rows[row] + columns[column]] = [
+                step for far in (1, 2) for step in (
+                    rows[y - far] - rows[y], columns[x - far] - columns[x],
+                    columns[x + far] - columns[x], rows[y + far] - rows[y],
+                )
+            ]
     return rows[:height].copy(), columns[:width].copy(), steps, n_across * n_down * BLOCK
 
 
@@ -294,7 +304,7 @@ cdef int flood_bins(
                                or <uint64_t>waiting[at].depth << 32 <= heap.entries[0].key):
                     if at + AHEAD < n:
                         index = waiting[at + AHEAD].index
-                        near = steps + 4 * (index % BLOCK)
+                        near = steps + 8 * (index & BLOCK - 1) + 4
                         for k in range(4):
                             prefetch(&pixels[index + near[k]])
                     index = waiting[at].index
@@ -310,13 +320,13 @@ cdef int flood_bins(
                     collect(waiting, bins + starts[present], n, pixels, top, shift)
                     continue
                 label = pixels[index].label
-                near = steps + 4 * (index % BLOCK)
+                near = steps + 8 * (index & BLOCK - 1)
                 for i in range(4):
                     j = index + near[i]
                     if pixels[j].label != 0:
                         continue
                     pixels[j].label = label
-                    nearer = steps + 4 * (j % BLOCK)
+                    nearer = steps + 8 * (j & BLOCK - 1)
                     for k in range(4):
                         if pixels[j + nearer[k]].label == 0:
                             break
@@ -354,8 +364,8 @@ cdef void collect(
     cdef int bit = 0
     cdef uint32_t digit
     for i in range(n):
-        if i + 2 * AHEAD < n:
-            prefetch(&pixels[bin[i + 2 * AHEAD]])
+        if i + AHEAD < n:
+            prefetch(&pixels[bin[i + AHEAD]])
         waiting[i].index = bin[i]
         waiting[i].depth = pixels[bin[i]].depth
     if n <= 32:
