@@ -9,9 +9,9 @@ raster order, so that a window of an image is flooded like the whole image.
 The queue is a small heap of the pixels at the flood's current height and above, and bins of lower
 pixels, each of which is sorted when the flood reaches its height.
 
-A flood visits pixels all over the window, which exceeds the processor's caches and what its page
-tables hold at hand. So pixels are stored by blocks of a memory page, and these by lines of the cache: a
-pixel's neighbours are mostly in its own line.
+A flood visits pixels all over the window, which exceeds the processor's caches. So pixels are
+stored by blocks of a memory page, and within them by lines of the cache: a pixel's neighbours are
+mostly in its own line.
 """
 
 import numpy as np
@@ -33,6 +33,7 @@ cdef enum:
 # From a pixel's row and column in its block to the bits of its place there: 2 rows of 4 are a line
 ROW_BITS = (2, 4, 6, 8)
 COLUMN_BITS = (0, 1, 3, 5, 7)
+
 cdef struct Pixel:  # together in memory, since a flood visits pixels all over the image
     int label
     uint32_t depth

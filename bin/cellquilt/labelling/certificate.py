@@ -176,6 +176,8 @@ def _keys(markers: np.ndarray) -> np.ndarray:
 
 def _doubtful_peak(cells: Flood, interior: np.ndarray, threshold: float, core: Box) -> bool:
     """Return whether a peak that may not be one, or may be larger, could begin in the core."""
+    if cells.certain.all():
+        return False
     at = np.flatnonzero(cells.peaks)
     labels = cells.peaks.ravel()[at]
     at, labels = (values[~cells.certain[labels - 1]] for values in (at, labels))
