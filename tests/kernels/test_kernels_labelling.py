@@ -134,6 +134,54 @@ def test_among_equal_heights_the_first_comes_first(kind):
         assert np.array_equal(labels, fifo_watershed(image, markers, image > np.float32(0.1)))
 
 
+# Heights of one bin, hundreds of pixels, that differ in the last one, two or three bytes
+CROWDED_BINS = {"one byte": 2e-9, "two bytes": 3e-6, "three bytes": 6e-4}
+
+
+@pytest.mark.parametrize("spread", CROWDED_BINS)
+def test_pixels_of_a_crowded_bin_are_flooded_by_height_and_arrival(spread):
+    """One pixel far above the others makes bins so wide that all others share a few."""
+    rng = np.random.default_rng(8)
+    shape = (75, 90)
+    image = 0.05 + CROWDED_BINS[spread] * rng.integers(0, 1000, shape)
+    image[40, 50] = 1e6
+    image, markers = image.astype(np.float32), markers_of(rng, shape, 60)
+    assert np.unique(image).size < image.size / 2  # with ties
+    labels, _, _ = flood_closed(image, markers, 0)
+    assert np.array_equal(labels, fifo_watershed(image, markers, image > 0))
+
+
+def flood_with_unknown(image, markers, threshold, certain, sides):
+    """Flood by the definition, from UNKNOWN before all others."""
+    first, mask = np.zeros(image.shape, bool), image > np.float32(threshold)
+    for opened, edge in zip(sides, (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]), strict=True):
+        first[edge] |= opened
+    first |= np.isin(markers, np.flatnonzero(certain == 0) + 1)
+    first &= mask
+    n = int(markers.max())
+    raised = np.where(first, np.float32(2 * np.abs(image).max() + 1), image)
+    labels = fifo_watershed(raised, np.where(first, n + 1, markers), mask)
+    labels[labels == n + 1] = -1
+    beside = ndi.binary_dilation(labels < 0)
+    return labels, np.isin(np.arange(n + 1), np.unique(labels[beside & (labels > 0)]))
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_windows_of_several_blocks_with_open_sides(kind):
+    """Shapes around the 16 x 32 px of a block, less the frame of 1 px."""
+    for seed, shape in enumerate([(14, 30), (15, 31), (16, 32), (30, 62), (47, 95), (1, 200)]):
+        rng = np.random.default_rng(seed)
+        image, markers = image_of(kind, seed, shape), markers_of(rng, shape)
+        certain = (rng.random(markers.max()) < 0.9).astype(np.uint8)
+        sides = OPEN_SIDES[(5 * seed + 3) % 16]
+        labels, areas, touched = flood.watershed(image, markers, 0.1, certain, sides)
+        theirs, beside = flood_with_unknown(image, markers, 0.1, certain, sides)
+        assert np.array_equal(labels, theirs)
+        assert np.array_equal(touched, beside)
+        counts = np.bincount(labels[labels > 0], minlength=len(areas))
+        assert np.array_equal(areas[1:], counts[1:])
+
+
 def test_zeros_of_either_sign_are_of_one_height():
     image = np.float32([[0.0, -0.0, 0.0, -0.0, 0.0]])
     markers = np.int32([[1, 0, 0, 0, 2]])

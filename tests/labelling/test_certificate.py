@@ -187,3 +187,19 @@ def test_a_neighbour_without_proof_that_could_fill_a_corner_takes_the_proof_away
     maps[1, 208:212, :] = 0.5  # near it, and out of the window on both sides
     beside, _ = part(maps, thresholds, halo=30, most=30)
     assert beside.certified.tolist() == [False]
+
+
+@pytest.mark.parametrize("gap", [1, 5, 13, 14, 15, 16, 30])
+@pytest.mark.parametrize("shift", [0, 7, 15])
+@pytest.mark.parametrize("turns", range(4))
+def test_a_neighbour_without_proof_endangers_up_to_the_size_of_a_hole(gap, shift, turns):
+    thresholds = replace(THRESHOLDS["cell"], interior_smooth=0)
+    assert thresholds.fill_holes_threshold == 15
+    maps = np.zeros((2, 420, 420), np.float32)
+    row = 200 + shift
+    maps[0, row, row] = 1
+    maps[1, row - 5 : row + 6, row - 5 : row + 6] = 0.5
+    maps[1, row + 6 + gap, :] = 0.5  # out of the window on both sides
+    maps = np.ascontiguousarray(np.rot90(maps, turns, axes=(1, 2)))
+    cells, _ = part(maps, thresholds, core=Box(150, 270, 150, 270), halo=40, most=40)
+    assert cells.certified.tolist() == [gap >= 15]

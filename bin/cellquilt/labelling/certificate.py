@@ -26,6 +26,7 @@ from .thresholds import Thresholds
 from .watershed import CLOSED, Flood, clean, flood_cells, renumber, smooth, smooth_reach
 
 MAX_HALO = 768  # SEGMENT keeps maps in memory that far around the patches it has yet to label
+BLOCK = 16  # pixels, the side of the squares in which unsettled cells are first looked for
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,8 @@ def label_core(
     owned = _inside(cells.markers, inner)
     proved = cells.settled & ~_endangered(cells, holed, boxes, owned, thresholds)
     certified_markers = cells.markers[proved]
-    mask = interior > thresholds.interior_threshold
-    if not proved[owned & (cells.areas > 0)].all() or _doubtful_peak(cells, mask, inner):
+    doubtful = _doubtful_peak(cells, interior, thresholds.interior_threshold, inner)
+    if doubtful or not proved[owned & (cells.areas > 0)].all():
         if not last:
             return None
         # As if the image ended here: one of the images that the proved cells hold in
@@ -191,13 +192,17 @@ def _keys(markers: np.ndarray) -> np.ndarray:
     return markers[:, 0] << 32 | markers[:, 1]
 
 
-def _doubtful_peak(cells: Flood, mask: np.ndarray, core: Box) -> bool:
+def _doubtful_peak(cells: Flood, interior: np.ndarray, threshold: float, core: Box) -> bool:
     """Return whether a peak that may not be one, or may be larger, could begin in the core."""
     if cells.certain.all():
         return False
-    doubtful = np.flatnonzero(~cells.certain) + 1
-    doubtful = np.intersect1d(doubtful, core.crop(cells.peaks))
-    return bool(np.isin(cells.peaks[mask], doubtful).any()) if doubtful.size else False
+    at = np.flatnonzero(cells.peaks)
+    labels = cells.peaks.ravel()[at]
+    at, labels = (values[~cells.certain[labels - 1]] for values in (at, labels))
+    rows, cols = np.divmod(at, cells.peaks.shape[1])
+    in_core = _inside(np.column_stack([rows, cols]), core)
+    in_mask = interior[rows, cols] > threshold
+    return np.intersect1d(labels[in_core], labels[in_mask]).size > 0
 
 
 def _endangered(
@@ -224,19 +229,18 @@ def _endangered(
 
     if looked_at.size == 0:
         return endangered[1:]
-    grown = wide(looked_at)
-    top, bottom = grown[:, 0].min(), grown[:, 1].max()
-    left, right = grown[:, 2].min(), grown[:, 3].max()
-    unsettled = np.concatenate([[False], ~cells.settled])
-    here = cells.labels[top:bottom, left:right]
-    doubt = np.where(here < 0, True, unsettled[np.maximum(here, 0)])
-    if not doubt.any():
+    # by blocks first, since what is unsettled is mostly far from the core
+    doubt = np.append(np.insert(~cells.settled, 0, False), True)[cells.labels]
+    first, last = (np.arange(0, side, BLOCK) for side in doubt.shape)
+    blocks = np.logical_or.reduceat(np.logical_or.reduceat(doubt, first), last, axis=1)
+    if not blocks.any():
         return endangered[1:]
-    sums = np.zeros((doubt.shape[0] + 1, doubt.shape[1] + 1), np.int32)
-    doubt.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, out=sums[1:, 1:])
-    y0, y1, x0, x1 = (grown - (top, top, left, left)).T
-    near = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
-    endangered[looked_at[near > 0]] = True
+    sums = np.pad(blocks.cumsum(axis=0).cumsum(axis=1), (1, 0))
+    grown = wide(looked_at)
+    y0, x0 = grown[:, ::2].T // BLOCK
+    y1, x1 = -(-grown[:, 1::2].T // BLOCK)
+    near = np.flatnonzero(sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0])
+    endangered[looked_at[[k for k in near if Box(*grown[k]).crop(doubt).any()]]] = True
     endangered[1:] |= ~cells.settled
     waiting = [label for label in holed if endangered[label]]
     while waiting:

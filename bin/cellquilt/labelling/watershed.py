@@ -153,7 +153,7 @@ def clean(cells: Flood, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray,
     n = len(cells.areas)
     kept = np.arange(n + 1, dtype=np.int32)
     kept[1:][cells.areas < thresholds.small_objects_threshold] = 0
-    labels = kept[np.maximum(cells.labels, 0)]
+    labels = kept.take(cells.labels, mode="clip")  # nothing is known of those below 0
     euler, boxes = holes.outlines(labels, n)
     # a label that is not there has an Euler number of 0 too
     holed = np.flatnonzero((euler < 1) & (boxes[:, 0] < boxes[:, 1]))
