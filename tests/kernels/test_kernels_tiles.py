@@ -44,15 +44,33 @@ def test_a_code_that_stands_for_nothing_is_an_error(rng):
 
 
 @pytest.mark.parametrize("n_maps", [1, 3, 4])
-def test_sums_of_weighted_maps_are_numpys(rng, n_maps):
-    band = rng.random((20, 50, n_maps))
-    maps = rng.random((20, 30, n_maps), np.float32)
-    rows, columns = rng.random(20), rng.random(30)
-    expected = band.copy()
-    expected[:, 7:37] += maps * (rows[:, None, None] * columns[None, :, None])
-    part = band[:, 7:37].reshape(20, -1, copy=False)
-    tiles.add(part, maps.reshape(20, -1), rows, columns.repeat(n_maps))
-    np.testing.assert_array_equal(band, expected)
-    rounded = np.empty((n_maps, 20, 50), np.float32)
-    tiles.finish(band, rounded)
-    np.testing.assert_array_equal(rounded, np.moveaxis(expected.astype(np.float32), -1, 0))
+@pytest.mark.parametrize("lowest", [False, True])
+def test_tiles_are_blended_as_by_numpy(rng, n_maps, lowest):
+    """A row of three tiles, of which the middle one is not there, below another row."""
+    height, width, overlap = 20, 30, 8
+    step = width - overlap
+    above = rng.random((overlap, 2 * step + width, n_maps))
+    maps = [rng.random((height, width, n_maps), np.float32) for _ in range(2)]
+    weights = [(rng.random(height), rng.random(width)) for _ in maps]
+    sums = np.zeros((height, 2 * step + width, n_maps))
+    sums[:overlap] = above
+    for left, values, (rows, columns) in zip((0, 2 * step), maps, weights, strict=True):
+        sums[:, left : left + width] += values * (rows[:, None, None] * columns[None, :, None])
+
+    n_done = height if lowest else height - overlap
+    done = np.full((n_maps, n_done, sums.shape[1]), np.nan, np.float32)
+    flat, before = above.reshape(overlap, -1), np.zeros((height, overlap * n_maps))
+    before[:overlap] = flat[:, : overlap * n_maps]
+    nothing = np.empty((0, width * n_maps), np.float32)
+    given = [maps[0].reshape(height, -1), nothing, maps[1].reshape(height, -1)]
+    for number, (values, (rows, columns)) in enumerate(
+        zip(given, [weights[0], weights[0], weights[1]], strict=True)
+    ):
+        left, n_columns = number * step, width if number == 2 else step
+        around = flat[:, left * n_maps : (left + width) * n_maps]
+        target = done[:, :, left : left + n_columns]
+        tiles.blend(values, rows, columns.repeat(n_maps), around, before, target)
+    expected = np.moveaxis(sums.astype(np.float32), -1, 0)
+    np.testing.assert_array_equal(done, expected[:, :n_done])
+    if not lowest:
+        np.testing.assert_array_equal(above, sums[height - overlap :])

@@ -16,7 +16,7 @@ from support.maps import crowded_maps
 from support.steps import BOTH, ingest_image, plan_store
 
 from cellquilt.handoff import stores
-from cellquilt.labelling import arriving, certificate
+from cellquilt.labelling import arriving, certificate, recent_rows
 from cellquilt.labelling.arriving import labelled
 from cellquilt.labelling.label import Wanted, label
 from cellquilt.labelling.map_store import declare, stored
@@ -113,22 +113,22 @@ def test_labels_are_those_of_maps_that_are_stored_first(
         assert n_cells > 10 * len(attributes["patches"])
 
 
-def test_rows_are_given_back_once_no_patch_can_need_them(tasks, tmp_path, monkeypatch):
+def test_few_rows_are_in_memory_at_a_time(tasks, tmp_path, monkeypatch):
     for module in (certificate, arriving):  # of this process, so this one labels
         monkeypatch.setattr(module, "MAX_HALO", 64)
     ((attributes, maps),) = tasks(192, 32, 1000)
     expected = in_sequence(maps, attributes, BOTH, tmp_path)
-    row_bytes, held = maps[:, 0].nbytes, []
+    sizes, size = [], recent_rows.RecentRows.size
 
-    class Watched(arriving._SharedRows):
-        def give_back(self, first_needed):
-            super().give_back(first_needed)
-            held.append(os.fstat(self._file).st_blocks * 512 / row_bytes)
+    def noted(shape, capacity):
+        sizes.append(capacity)
+        return size(shape, capacity)
 
-    monkeypatch.setattr(arriving, "_SharedRows", Watched)
+    monkeypatch.setattr(recent_rows.RecentRows, "size", noted)
     send(maps, attributes, labelled(tmp_path / "found.zip", BOTH, 0), 64)
-    # a window of 192 px and two halos, a row of patches ahead, and what has just come
-    assert 0 < max(held) <= 192 + 2 * 74 + 192 + 256 + 64 < maps.shape[1]
+    # a window of 192 px with two halos, a row of patches ahead, and what has just come
+    assert sizes == [192 + 2 * (64 + 8) + 192 + 256]
+    assert sizes[0] < maps.shape[1]
     assert_equal(contents(tmp_path / "found.zip"), expected)
 
 
@@ -205,7 +205,7 @@ def test_labelling_processes_load_no_tensorflow_and_the_script_tells_of_a_killed
     assert not any(holds(pid, "tensorflow") for pid in labellers)
     os.kill(labellers[1], signal.SIGKILL)
     said, _ = segmenting.communicate()
-    assert segmenting.returncode == 137
+    assert segmenting.returncode == 137, said
     assert "ERROR: not enough memory, with " in said
     assert "(a labelling process was killed). The task is tried again with more" in said
     assert not list(tmp_path.glob("*labels*"))

@@ -1,8 +1,8 @@
 """Labelling patches while the network still computes, as soon as their rows of maps are there.
 
-Maps stay in memory that the labelling processes share, and only labels leave a task. The rows
-that no patch needs any more are given back, so that a task of any height takes as much memory as
-a few rows of patches. The order in which patches are labelled changes none of them.
+Maps stay in memory that the labelling processes share, and only labels leave a task. Rows that
+no patch needs any more make place for others, so that a task of any height takes as much memory
+as a few rows of patches. The order in which patches are labelled changes none of them.
 """
 
 import itertools
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -20,26 +20,25 @@ from pathlib import Path
 import numpy as np
 
 from ..tiling.box import Box
-from ..tiling.lattice import TILE
+from ..tiling.lattice import STRIDE, TILE
 from ..tiling.patches import Patch
 from ..tiling.task_store import lattice_of, origin_of, patches_of
 from .certificate import MAX_HALO, Cells, label_window
 from .label import LabelStore, Wanted
 from .map_store import Destination, MapArray, declared
-from .task_maps import maps_of
+from .recent_rows import RecentRows, Shape, shared_rows
+from .task_maps import context_of, maps_of
 from .thresholds import Thresholds
 from .watershed import smooth_reach
 
-Shape = tuple[int, int, int]
 
-
-def labelled(path: Path, wanted: Wanted, n_processes: int) -> Destination:
+def labelled(labels: Path, wanted: Wanted, n_processes: int) -> Destination:
     """Return what labels the patches of a task from its maps, which are kept nowhere.
 
     Parameters
     ----------
-    path : Path
-        Store of labels to write, see `LabelStore`.
+    labels : Path
+        Store to write, see `LabelStore`.
     wanted : Wanted
     n_processes : int
         That label, beside this one; 0 to label in this one.
@@ -52,14 +51,13 @@ def labelled(path: Path, wanted: Wanted, n_processes: int) -> Destination:
 
     @contextmanager
     def opened(attributes: dict, shape: Shape) -> Iterator[ArrivingMaps]:
-        thresholds = wanted.of(attributes)
-        task = attributes, thresholds
+        plan = _Plan(attributes, wanted.of(attributes), shape[1])
         with (
-            closing(_SharedRows(shape)) as rows,
-            LabelStore.create(path, attributes, thresholds) as labels,
-            _workers(rows, *task, n_processes) as pool,
+            shared_rows(shape, plan.most_rows) as (rows, path),
+            LabelStore.create(labels, attributes, plan.thresholds) as store,
+            _workers(n_processes, path, rows, plan) as pool,
         ):
-            maps = ArrivingMaps(rows, *task, labels, pool)
+            maps = ArrivingMaps(rows, plan, store, pool)
             try:
                 yield maps
                 maps.close()
@@ -92,56 +90,80 @@ class _Job:
     kept_from: int
 
 
+class _Plan:
+    """What is to be labelled of a task, and how many rows of its maps that takes at a time.
+
+    Parameters
+    ----------
+    attributes : dict
+        Of the maps.
+    thresholds : dict
+        Compartment ('cell', 'nucleus') to its thresholds; only these are labelled.
+    height : int
+        Of the maps.
+
+    Attributes
+    ----------
+    jobs : list of _Job
+    most_rows : int
+        A window of the largest halo and, while that is labelled, the next row of patches.
+    """
+
+    def __init__(self, attributes: dict, thresholds: dict[str, Thresholds], height: int):
+        self.attributes, self.thresholds, self._height = attributes, thresholds, height
+        self._top, self._image = origin_of(attributes)[0], lattice_of(attributes).shape
+        there, first = declared(attributes), attributes["halo"]
+        self._around = {
+            name: context_of(there[name], limits.median) + smooth_reach(limits)
+            for name, limits in thresholds.items()
+        }
+        self.jobs, tallest, spanned = [], 0, 0
+        for patch in patches_of(attributes):
+            tallest = max(tallest, patch.y1 - patch.y0)
+            for name in thresholds:
+                start, stop = self.rows_of(patch, name, max(MAX_HALO, first))
+                spanned = max(spanned, stop - start)
+                needed = self.rows_of(patch, name, first)[1]
+                self.jobs.append(_Job(patch, name, first, needed, start))
+        self.most_rows = min(spanned + tallest + TILE, height)
+
+    def rows_of(self, patch: Patch, name: str, halo: int) -> tuple[int, int]:
+        """Return the rows of the task's maps that labelling within a halo reads."""
+        box = patch.core.grown(halo + self._around[name], self._image)
+        return max(box.y0 - self._top, 0), min(box.y1 - self._top, self._height)
+
+
 class ArrivingMaps:
     """Takes the maps of a task in rows, and has each patch labelled once its rows are there.
 
     Parameters
     ----------
-    rows : _SharedRows
-    attributes : dict
-        Of the maps.
-    thresholds : dict
-        Compartment ('cell', 'nucleus') to its thresholds; only these are labelled.
+    rows : RecentRows
+    plan : _Plan
     labels : LabelStore
     pool : Executor
         Of `_workers`.
     """
 
-    def __init__(
-        self,
-        rows: "_SharedRows",
-        attributes: dict,
-        thresholds: dict[str, Thresholds],
-        labels: LabelStore,
-        pool: Executor,
-    ):
-        self.shape = rows.array.shape
-        self._rows, self._labels, self._pool = rows, labels, pool
-        self._top, self._image = origin_of(attributes)[0], lattice_of(attributes).shape
+    def __init__(self, rows: RecentRows, plan: _Plan, labels: LabelStore, pool: Executor):
+        self.shape = rows.shape
+        self._rows, self._plan, self._labels, self._pool = rows, plan, labels, pool
         self._arrived = 0
+        self._waiting = plan.jobs
         self._running: dict[Future, _Job] = {}
-        self._waiting: list[_Job] = []
-        maps, first = Windows(rows.array, attributes, thresholds).maps, attributes["halo"]
-        self._around = {
-            name: maps[name].context + smooth_reach(limits) for name, limits in thresholds.items()
-        }
-        tallest = spanned = 0
-        for patch in patches_of(attributes):
-            tallest = max(tallest, patch.y1 - patch.y0)
-            for name in thresholds:
-                start, stop = self._read(patch, name, max(MAX_HALO, first))
-                spanned = max(spanned, stop - start)
-                needed = self._read(patch, name, first)[1]
-                self._waiting.append(_Job(patch, name, first, needed, start))
-        # one window of the largest halo and, while that is labelled, the next row of patches
-        self._most_rows = spanned + tallest + TILE
 
     def write(self, start: int, rows: np.ndarray) -> None:
-        """Take the next rows, (n, m, w) float32; waits while too many rows are still needed."""
+        """Take the next rows, (n, m, w) float32; waits while those in their place are needed."""
+        for part in range(0, rows.shape[1], STRIDE):
+            self._write(start + part, rows[:, part : part + STRIDE])
+
+    def _write(self, start: int, rows: np.ndarray) -> None:
         stop = start + rows.shape[1]
-        while self._running and stop - self._first_needed() > self._most_rows:
+        while stop - self._first_needed() > self._plan.most_rows:
+            if not self._running:
+                raise RuntimeError(f"no room for row {stop} of the maps: this is a bug")
             self._take(wait_for_one=True)
-        self._rows.array[:, start:stop] = rows
+        self._rows.write(start, rows)
         self._arrived = stop
         self._submit()
         self._take(wait_for_one=False)
@@ -152,11 +174,6 @@ class ArrivingMaps:
         self._submit()
         while self._running:
             self._take(wait_for_one=True)
-
-    def _read(self, patch: Patch, name: str, halo: int) -> tuple[int, int]:
-        """Return the rows of the task's maps that labelling within a halo reads."""
-        box = patch.core.grown(halo + self._around[name], self._image)
-        return max(box.y0 - self._top, 0), min(box.y1 - self._top, self.shape[1])
 
     def _first_needed(self) -> int:
         jobs = itertools.chain(self._waiting, self._running.values())
@@ -169,18 +186,17 @@ class ArrivingMaps:
             self._running[self._pool.submit(_label, job.name, job.patch.core, job.halo)] = job
 
     def _take(self, wait_for_one: bool) -> None:
-        """Write the labels that are ready, and give back the rows that were kept for them."""
+        """Write the labels that are ready; what is not proved yet is to be tried again."""
         done, _ = wait(self._running, None if wait_for_one else 0, return_when=FIRST_COMPLETED)
         for future in done:
             job, found = self._running.pop(future), future.result()
             if isinstance(found, Cells):
                 self._labels.add(job.patch, job.name, found, job.halo)
             else:
-                job.halo, job.needed = found, self._read(job.patch, job.name, found)[1]
+                job.halo, job.needed = found, self._plan.rows_of(job.patch, job.name, found)[1]
                 self._waiting.append(job)
         if done:
             self._submit()
-            self._rows.give_back(self._first_needed())
 
 
 class Windows:
@@ -188,7 +204,7 @@ class Windows:
 
     Parameters
     ----------
-    array : (n, h, w) ndarray of float32
+    array : MapArray
         The task's maps.
     attributes : dict
         Of the maps.
@@ -209,50 +225,16 @@ class Windows:
         return label_window(self.maps[name], core, halo, self._thresholds[name])
 
 
-class _SharedRows:
-    """Maps in memory that other processes can map, too; what was not written takes none."""
-
-    def __init__(self, shape: Shape):
-        n, height, width = shape
-        self._row_bytes = 4 * n * width
-        file = os.memfd_create("maps")
-        os.ftruncate(file, max(height * self._row_bytes, 1))
-        self.path = f"/proc/{os.getpid()}/fd/{file}"
-        self._memory, self.array = _mapped(file, shape)
-        self._file, self._given_back = file, 0
-
-    def give_back(self, first_needed: int) -> None:
-        """Free the memory of the rows before one."""
-        stop = first_needed * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
-        if stop > self._given_back:
-            self._memory.madvise(mmap.MADV_REMOVE, self._given_back, stop - self._given_back)
-            self._given_back = stop
-
-    def close(self) -> None:
-        """Have the memory freed, once nobody maps it."""
-        os.close(self._file)
-
-
-def _mapped(file: int, shape: Shape) -> tuple[mmap.mmap, np.ndarray]:
-    """Return a file of maps in memory, and the maps (n, h, w) in it; a row is in one place."""
-    n, height, width = shape
-    memory = mmap.mmap(file, os.fstat(file).st_size)
-    values = np.frombuffer(memory, np.float32, n * height * width)
-    return memory, values.reshape(height, n, width).transpose(1, 0, 2)
-
-
 _windows: Windows  # of a labelling process
 
 
 @contextmanager
-def _workers(
-    rows: _SharedRows, attributes: dict, thresholds: dict[str, Thresholds], n_processes: int
-) -> Iterator[Executor]:
+def _workers(n_processes: int, path: str, rows: RecentRows, plan: "_Plan") -> Iterator[Executor]:
     """Start what labels: processes that are spawned, since TensorFlow does not survive a fork."""
     if not n_processes:
-        yield _Here(Windows(rows.array, attributes, thresholds))
+        yield _Here(Windows(rows, plan.attributes, plan.thresholds))
         return
-    started = rows.path, rows.array.shape, attributes, thresholds
+    started = path, rows.shape, plan.most_rows, plan.attributes, plan.thresholds
     pool = ProcessPoolExecutor(n_processes, get_context("spawn"), _start, started)
     try:
         for _ in range(n_processes):
@@ -274,15 +256,16 @@ class _Here(Executor):
         return future
 
 
-def _start(path: str, shape: Shape, attributes: dict, thresholds: dict[str, Thresholds]) -> None:
+def _start(
+    path: str, shape: Shape, capacity: int, attributes: dict, thresholds: dict[str, Thresholds]
+) -> None:
     """Make a process ready to label; it ends with the one that started it, however that ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(5)  # whoever feeds the device goes first
     global _windows
-    file = os.open(path, os.O_RDWR)
-    _, array = _mapped(file, shape)
-    os.close(file)
-    _windows = Windows(array, attributes, thresholds)
+    with open(path, "r+b") as file:
+        rows = RecentRows(mmap.mmap(file.fileno(), 0), shape, capacity)
+    _windows = Windows(rows, attributes, thresholds)
 
 
 def _end_with_parent() -> None:

@@ -63,14 +63,11 @@ class Maps:
         ``read(box)`` gives the maxima and interior maps of a box, each (h, w) float32.
     covers : callable
         ``covers(box)`` is whether there are final maps of all of it.
-    context : int
-        How many pixels around a box `read` looks at, besides.
     """
 
     shape: tuple[int, int]
     read: Callable[[Box], tuple[np.ndarray, np.ndarray]]
     covers: Callable[[Box], bool]
-    context: int = 0
 
     def next_halo(self, core: Box, halo: int, reach: int) -> int | None:
         """Return the next halo to try: twice as large if there are maps for it, else the largest.

@@ -18,7 +18,12 @@ from ..tiling.lattice import STRIDE
 from .pixel_maps import interior_of
 from .thresholds import Thresholds
 
-type MapArray = zarr.Array | np.ndarray  # (n, h, w) float32
+
+class MapArray(Protocol):
+    """Maps (n, h, w) float32, of which windows can be read."""
+
+    def __getitem__(self, where: tuple[int, slice, slice]) -> np.ndarray:
+        """Return a window (h, w) of a map."""
 
 
 class MapRows(Protocol):

@@ -18,7 +18,7 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
 
     Parameters
     ----------
-    array : (n, h, w) zarr array or ndarray of float32
+    array : MapArray
         The task's maps; read as they are needed.
     attributes : dict
         Of the task's store.
@@ -42,7 +42,7 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
         needed = itertools.product(lattice.rows.tiles_of(y0, y1), lattice.cols.tiles_of(x0, x1))
         return tiles.issuperset(needed)
 
-    context = pixel_maps.reach(median)
+    context = context_of(maps, median)
 
     def read_filtered(box: Box) -> tuple[np.ndarray, np.ndarray]:
         outer = box.grown(context, lattice.shape)
@@ -50,7 +50,10 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
         inner = box.within(outer)
         return inner.crop(found.maxima), inner.crop(found.interior)
 
-    if maps.kind == MAXIMA_INTERIOR:
-        return Maps(lattice.shape, read, covers)
-    # the cores of a task's tiles reach further than `covers` asks for, by more than that context
-    return Maps(lattice.shape, read_filtered, covers, context)
+    # the cores of a task's tiles reach further than `covers` asks for, by more than the context
+    return Maps(lattice.shape, read if maps.kind == MAXIMA_INTERIOR else read_filtered, covers)
+
+
+def context_of(maps: CompartmentMaps, median: int) -> int:
+    """Return how many pixels around a box are looked at to read its maps."""
+    return 0 if maps.kind == MAXIMA_INTERIOR else pixel_maps.reach(median)

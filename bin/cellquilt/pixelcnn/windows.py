@@ -53,7 +53,7 @@ class CoreTiles(TaskTiles):
 
     def window(self, band: np.ndarray, col: int) -> np.ndarray:
         """Return the codes of a window."""
-        return band[:, :, self._reflected(col, self.first[1], self.lattice.cols)]
+        return band.take(self._reflected(col, self.first[1], self.lattice.cols), axis=2)
 
     def collect(self, rows: MapRows) -> TileMaps:
         """Return what puts cores beside each other."""

@@ -8,6 +8,7 @@ image's lattice. Coordinates are *padded* where they count from the corner of th
 *image* where they count from the corner of the image; both in pixels of the model's scale.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +132,7 @@ def _axis(size: int) -> Axis:
     return Axis(size, n_tiles, -(-(TILE + STRIDE * (n_tiles - 1) - size) // 2))
 
 
+@functools.cache
 def _spline_ramp() -> np.ndarray:
     """Return the rising half of the blending window, (64,) float64.
 
@@ -161,22 +163,43 @@ class Blender:
         self.lattice, self.tile_rows, self.tile_cols = lattice, tile_rows, tile_cols
         self.width = TILE + STRIDE * (len(tile_cols) - 1)
         self.height = TILE + STRIDE * (len(tile_rows) - 1)
-        self._band = np.zeros((TILE, self.width, n_maps))
-        self._row = tile_rows.start
+        self._n_maps, self._row = n_maps, tile_rows.start
+        # sums that wait for the tiles below, and for the next tile
+        self._above = np.zeros((OVERLAP, self.width * n_maps))
+        self._before = np.zeros((TILE, OVERLAP * n_maps))
+        self._start_row()
+
+    def _start_row(self) -> None:
+        self._col = self.tile_cols.start
+        self._before[:] = 0
+        self._before[:OVERLAP] = self._above[:, : OVERLAP * self._n_maps]
+        height = TILE if self._row == self.tile_rows.stop - 1 else STRIDE
+        self._rows = np.empty((self._n_maps, height, self.width), np.float32)
 
     def add(self, row: int, col: int, maps: np.ndarray) -> None:
         """Add the (256, 256, n_maps) float32 maps of the tile at `row`, `col` of the slide."""
         if row != self._row:
             raise ValueError(f"tile row {row} after {self._row}: flush in between")
-        left = (col - self.tile_cols.start) * STRIDE
-        rows, columns = self.lattice.weights(row, col)
-        n_maps = maps.shape[-1]
-        tiles.add(
-            self._band[:, left : left + TILE].reshape(TILE, -1, copy=False),
-            np.ascontiguousarray(maps).reshape(TILE, -1),
+        self._skip_to(col)
+        self._blend(np.ascontiguousarray(maps).reshape(TILE, -1))
+
+    def _skip_to(self, col: int) -> None:
+        while self._col < col:
+            self._blend(np.empty((0, TILE * self._n_maps), np.float32))
+
+    def _blend(self, maps: np.ndarray) -> None:
+        n_maps, left = self._n_maps, (self._col - self.tile_cols.start) * STRIDE
+        width = TILE if self._col == self.tile_cols.stop - 1 else STRIDE
+        rows, columns = self.lattice.weights(self._row, self._col)
+        tiles.blend(
+            maps,
             rows,
             columns.repeat(n_maps),
+            self._above[:, left * n_maps : (left + TILE) * n_maps],
+            self._before,
+            self._rows[:, :, left : left + width],
         )
+        self._col += 1
 
     def flush(self) -> tuple[int, np.ndarray]:
         """Close the current tile row.
@@ -188,11 +211,8 @@ class Blender:
         rows : (n_maps, 192 or 256, width) ndarray of float32
             The rows that no later tile reaches.
         """
-        start = (self._row - self.tile_rows.start) * STRIDE
-        final = TILE if self._row == self.tile_rows.stop - 1 else STRIDE
-        rows = np.empty((self._band.shape[-1], final, self.width), np.float32)
-        tiles.finish(self._band, rows)
-        self._band[: TILE - final] = self._band[final:]
-        self._band[TILE - final :] = 0
+        self._skip_to(self.tile_cols.stop)
+        start, rows = (self._row - self.tile_rows.start) * STRIDE, self._rows
         self._row += 1
+        self._start_row()
         return start, rows

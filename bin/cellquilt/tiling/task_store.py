@@ -49,7 +49,7 @@ def write_pixels(
     source_cols = lattice.cols.source(tile_cols.start * STRIDE, tile_cols.start * STRIDE + width)
     with stores.create(path, attributes) as group:
         stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
-        chunks = (1, STRIDE, stores.CHUNK)
+        chunks = (1, STRIDE, 8 * stores.CHUNK)  # long ones, since whole rows are read
         target = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
         top = tile_rows.start * STRIDE
         for start in range(0, height, 4 * STRIDE):
