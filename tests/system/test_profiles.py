@@ -341,7 +341,7 @@ def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
     assert len(options) == table.count("\n") - 1
     jobs = slurm("\n".join([*options.values(), "params.codes = ''\n"]))
     (array,) = [job for job in jobs if "#SBATCH --array" in job]
-    for line in ("-A lab", "--mem-per-cpu 5120M", "--gpus=1 --constraint=a100", "-p gpu"):
+    for line in ("-A lab", "--mem-per-cpu 3584M", "--gpus=1 --constraint=a100", "-p gpu"):
         assert f"#SBATCH {line}\n" in array, array[:600]
     assert "--gres" not in array
     assert sum("$TMPDIR" in job for job in jobs) == len(jobs) - 1  # an array copies nothing itself
@@ -355,7 +355,8 @@ def test_clouds_give_a_task_what_it_needs(probe, profile):
     kind = "nvidia-tesla-t4" if profile == "googlebatch" else None
     assert segment["gpu"] == [1, kind]
     assert draw["gpu"] is None
-    assert (segment["memory"], draw["memory"], draw["cpus"]) == (10, 3, 1)
+    assert (segment["memory"], segment["cpus"]) == (14, 4)
+    assert (draw["memory"], draw["cpus"]) == (3, 1)
     machines = ("n1-highmem-4", None) if profile == "googlebatch" else (None, None)
     assert (segment["machine"], draw["machine"]) == machines
     queues = {
@@ -364,8 +365,6 @@ def test_clouds_give_a_task_what_it_needs(probe, profile):
         "azurebatch": ("cellquilt_gpu", "cellquilt_cpu"),
     }
     assert (segment["queue"], draw["queue"]) == queues[profile]
-    # Azure packs tasks by processors: one task has all of a machine with one GPU.
-    assert segment["cpus"] == (4 if profile == "azurebatch" else 2)
     # It runs them under an account of its own. The images' may not write where the others start.
     expected = None if profile == "azurebatch" else "--user root"
     assert segment["options"] == draw["options"] == expected
