@@ -288,7 +288,7 @@ def test_slurm_jobs(slurm, tmp_path):
         ("EXPORT", 1)
     }
     assert [tasks["DRAW", n]["memory"] for n in tries] == [3, 6, 6]
-    assert [tasks["SEGMENT", n]["memory"] for n in tries] == [10, 15, 15]
+    assert [tasks["SEGMENT", n]["memory"] for n in tries] == [14, 15, 15]
     assert (tasks["EXPORT", 1]["memory"], tasks["EXPORT", 1]["environment"]) == (9, "export")
     assert [tasks["DRAW", n]["hours"] for n in tries] == [4, 8, 10]
     locks = "/tmp/cellquilt-gpu-locks"
@@ -299,18 +299,18 @@ def test_slurm_jobs(slurm, tmp_path):
 
     (array,) = [job for job in jobs if "#SBATCH --array" in job]
     assert "apptainer exec" not in array
-    for line in ("--array 0-2", "--gres=gpu:1", "-p gpu", "-c 2", "--mem 10240M", "-t 04:00:00"):
+    for line in ("--array 0-2", "--gres=gpu:1", "-p gpu", "-c 4", "--mem 14336M", "-t 04:00:00"):
         assert f"#SBATCH {line}\n" in array
     assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again
 
 
-@pytest.mark.parametrize(("cloud", "last"), [(True, (6, 20)), (False, (12, 40))])
+@pytest.mark.parametrize(("cloud", "last"), [(True, (6, 28)), (False, (12, 56))])
 def test_no_exit_code_is_of_a_lost_machine_in_a_cloud_alone(slurm, tmp_path, cloud, last):
     """Slurm gives none of a job that it kills for memory. Its executor stands for a cloud's."""
     own = f"process.ext.cloud = {{ {cloud} == (task.executor == 'slurm') }}\n".lower()
     slurm(own + f"executor.exitReadTimeout = '1s'\nparams.codes = '{KILLED},{NO_CODE}'\n")
     tasks = given(tmp_path)
-    assert (tasks["DRAW", 2]["memory"], tasks["SEGMENT", 2]["memory"]) == (6, 20)
+    assert (tasks["DRAW", 2]["memory"], tasks["SEGMENT", 2]["memory"]) == (6, 28)
     assert (tasks["DRAW", 3]["memory"], tasks["SEGMENT", 3]["memory"]) == last
 
 
