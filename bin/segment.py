@@ -64,11 +64,14 @@ def main() -> None:
     label.add_settings(args)
     args.add_argument("--label_processes", type=int, help="by default as many as --cpus")
     o = args.parse_args()
+    thresholds = label.thresholds_given(o)
+    if o.maps and any(thresholds.values()):
+        args.error("thresholds are for --labels; with --maps give them to label.py")
     if o.maps:
         destination = stored(o.maps)
     else:
         n_processes = o.cpus if o.label_processes is None else o.label_processes
-        given = Wanted(compartments.segmented(o.compartment), label.thresholds_given(o))
+        given = Wanted(compartments.segmented(o.compartment), thresholds)
         destination = labelled(o.labels, given, n_processes)
     segmenters.load(o.segmenter, settings_of(o)).segment(o.pixels, o.compartment, destination)
 
