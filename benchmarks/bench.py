@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import resource
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -115,14 +116,16 @@ class Bench:
         Returns
         -------
         dict
-            ``seconds`` of its own work, ``wall_s`` with its start, ``peak_gb``.
+            ``seconds`` of its own work, ``wall_s`` with its start, ``cpu_s`` of all its processes,
+            ``peak_gb``.
         """
-        start = time.perf_counter()
+        start, before = time.perf_counter(), processor_time()
         command = [python_of(environment), ROOT / "bin" / f"{script}.py", *arguments]
         said = self._run(command, cpus)
         wall = time.perf_counter() - start
         (_, worked, _, _), (_, peak) = WORKED.findall(said)[-1], PEAK.findall(said)[-1]
-        return {"seconds": float(worked), "wall_s": wall, "peak_gb": float(peak)}
+        cpu = processor_time() - before
+        return {"seconds": float(worked), "wall_s": wall, "cpu_s": cpu, "peak_gb": float(peak)}
 
     def _run(self, command: list[object], cpus: int | None) -> str:
         cores = sorted(os.sched_getaffinity(0))[:cpus]
@@ -137,6 +140,12 @@ class Bench:
             tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
             raise WorkerError(f"{' '.join(map(str, command[1:4]))}:\n{tail}")
         return done.stderr
+
+
+def processor_time() -> float:
+    """Return the seconds of processor time of all processes that have ended so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def python_of(environment: str) -> Path:

@@ -23,7 +23,8 @@ def rows(bench: Bench) -> list[Row]:
     fixtures.ingest(bench, fixtures.slide(bench, SLIDE, 0.5), ingested)
     (pixels,) = fixtures.patch(bench, ingested, bench.scratch / "cut", PATCH_SIZE, ONE_TASK)
     alone = bench.call("runtime", "read_and_blend", pixels=pixels, maps=maps)
-    return [row_of(bench, {"pixels": pixels, "maps": maps}, alone, *case) for case in CASES]
+    stores = {"pixels": pixels, "maps": maps, "labels": bench.scratch / "labels.zip"}
+    return [row_of(bench, stores, alone, *case) for case in CASES]
 
 
 def row_of(bench: Bench, stores: dict, alone: dict, milliseconds: int, n_processes: int) -> Row:
@@ -101,7 +102,7 @@ def read_and_blend(pixels: str, maps: str) -> dict:
     return {"read_s": between - start, "blend_s": end - between}
 
 
-def stand_in(pixels: str, maps: str, milliseconds: int, n_processes: int) -> dict:
+def stand_in(pixels: str, maps: str, labels: str, milliseconds: int, n_processes: int) -> dict:
     """Worker: have SEGMENT's function label the patches of a task by a device that only waits."""
     import resource
 
@@ -134,8 +135,7 @@ def stand_in(pixels: str, maps: str, milliseconds: int, n_processes: int) -> dic
     mesmer = Segmenter("mesmer", "SEGMENT", {}, 4, COMPARTMENTS)
     network = StandIn(None, (256, 256, 2), BATCH)
     start, cpu = time.perf_counter(), time.process_time()
-    labels = Path("labels.zip")
-    destination = labelled(labels, Wanted(tuple(PLURALS), {}), n_processes)
+    destination = labelled(Path(labels), Wanted(tuple(PLURALS), {}), n_processes)
     segment(Path(pixels), network, BlendedTiles, mesmer, "a stand-in", destination)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -146,6 +146,6 @@ def stand_in(pixels: str, maps: str, milliseconds: int, n_processes: int) -> dic
         "label_cpu_s": children.ru_utime + children.ru_stime,
         "n_tiles": n_tiles,
         "n_pixels": n_pixels,
-        "bytes": labels.stat().st_size,
+        "bytes": Path(labels).stat().st_size,
         "busy": busy,
     }
