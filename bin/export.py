@@ -26,6 +26,7 @@ def main() -> None:
         help="cells with a nucleus, or those without one too",
     )
     cli.add_refusals(args)
+    cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
     o = args.parse_args()
     formats = exports.parse(o.formats)
@@ -34,7 +35,7 @@ def main() -> None:
             facts = cell_table.read_facts(table)
             masks = masks_of(o.masks, facts["sample"], facts["segmenter"])
             with cell_table.open_cells(table, masks, o.cells) as cells:
-                exports.export(cells, formats, o.outdir / facts["sample"])
+                exports.export(cells, formats, o.outdir / facts["sample"], o.cpus)
 
 
 if __name__ == "__main__":

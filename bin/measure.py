@@ -22,7 +22,7 @@ def main() -> None:
     args.add_argument(
         "--gpu_locks", type=Path, default=gpu_lock.FOLDER, help="the machine's folder"
     )
-    args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads of all tasks")
+    cli.add_cpus(args)
     args.add_argument("--precision", choices=["float32", "bfloat16", "tf32"], default="float32")
     args.add_argument("--xla", **cli.SWITCH, help="compile the network")
     args.add_argument(

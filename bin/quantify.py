@@ -18,6 +18,7 @@ def main() -> None:
     args.add_argument("--matches", type=Path, help="matches.csv, of both compartments")
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     args.add_argument("--columns", default="{}", help="the user's, a JSON object of the values")
+    cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     o = args.parse_args()
     own = read_columns(o.columns)
@@ -31,6 +32,7 @@ def main() -> None:
         o.segmenter,
         own,
         o.outdir,
+        o.cpus,
     )
 
 

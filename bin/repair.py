@@ -25,12 +25,15 @@ def main() -> None:
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     args.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
+    cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     add_settings(args)
     o = args.parse_args()
     facts = read_facts(o.facts)
     uncertified = None if o.uncertified is None else read_uncertified(o.uncertified)
-    found = repair(o.cell, o.nucleus, facts, uncertified, o.segmenter, o.outdir, o.export_pickle)
+    found = repair(
+        o.cell, o.nucleus, facts, uncertified, o.segmenter, o.outdir, o.export_pickle, o.cpus
+    )
     cli.log.info(
         "repair: %s: %d cells, %d nuclei, %d matched",
         *(found[name] for name in ("sample", "n_cells", "n_nuclei", "n_matched")),

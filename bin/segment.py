@@ -22,7 +22,7 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         "--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT, help="which it is"
     )
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
-    args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads")
+    cli.add_cpus(args)
     args.add_argument("--batch_size", default="auto", help="tiles at a time: 'auto' or 2 to 255")
     args.add_argument("--precision", choices=["float32", "bfloat16", "tf32"], default="float32")
     args.add_argument("--xla", **cli.SWITCH, help="compile the network")

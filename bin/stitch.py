@@ -16,10 +16,11 @@ def main() -> None:
     args.add_argument("--labels", type=Path, nargs="*", default=[], help="label stores of LABEL")
     args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
+    cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
     o = args.parse_args()
     facts, patches = read_facts(o.facts, needs_image=True), read_patches(o.patches, "PATCH")
-    write_masks(o.labels, patches, facts, o.compartment, o.segmenter, o.outdir)
+    write_masks(o.labels, patches, facts, o.compartment, o.segmenter, o.outdir, o.cpus)
 
 
 if __name__ == "__main__":

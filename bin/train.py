@@ -33,7 +33,7 @@ def main() -> None:
     args.add_argument(
         "--gpu_locks", type=Path, default=gpu_lock.FOLDER, help="the machine's folder"
     )
-    args.add_argument("--cpus", type=int, default=cli.cpu_count(), help="threads")
+    cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True)
     o = args.parse_args()
     if o.edge_width < MIN_EDGE_WIDTH:

@@ -43,6 +43,11 @@ def parser(description: str, **settings: bool) -> argparse.ArgumentParser:
     return found
 
 
+def add_cpus(args: argparse.ArgumentParser) -> None:
+    """Add the option ``--cpus``: how many processors a script uses, by default all it may."""
+    args.add_argument("--cpus", type=int, default=cpu_count(), help="processors to use")
+
+
 def add_refusals(args: argparse.ArgumentParser) -> None:
     """Add the option ``--refusals`` of a script that takes several slides, for `refused_by`."""
     args.add_argument(

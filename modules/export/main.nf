@@ -22,7 +22,7 @@ process EXPORT {
     def args = task.ext.args ?: ''
     def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
     """
-    export.py --tables ${tables} --masks _masks/* ${refusals} ${args}
+    export.py --tables ${tables} --masks _masks/* --cpus ${task.cpus} ${refusals} ${args}
     """
 
     stub:

@@ -20,7 +20,7 @@ process QUANTIFY {
     def own = columns ? "--columns '${groovy.json.JsonOutput.toJson(columns).replace("'", '\\u0027')}'" : ''
     def pairs = matches ? "--matches ${matches}" : ''
     """
-    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} --masks _masks/* ${pairs} ${segmenter} ${own} --outdir ${meta.id} ${refusal} ${args}
+    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -22,7 +22,7 @@ process REPAIR {
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def certificates = uncertified ? "--uncertified ${uncertified}" : ''
     """
-    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --outdir ${meta.id} ${refusal} ${args}
+    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -120,11 +120,12 @@ def test_rows_are_those_of_the_matches(codex):
     assert rows.loc[rows["cell_label"].isna(), ["cell_id", "cell_area_px"]].isna().all(axis=None)
 
 
-def test_strips_of_any_height_give_the_same_file(codex, tmp_path):
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_strips_of_any_height_give_the_same_file(codex, tmp_path, cpus):
     slide, masks, matches, path = codex
     for pixels in (1344, 1344 * 37):
         again = quantified(
-            tmp_path / "codex.parquet", slide, masks, matches, 0.37745, pixels=pixels
+            tmp_path / "codex.parquet", slide, masks, matches, 0.37745, pixels=pixels, cpus=cpus
         )
         assert again.read_bytes() == path.read_bytes()
 

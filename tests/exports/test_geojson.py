@@ -8,6 +8,7 @@ import gzip
 import json
 import math
 import uuid
+import zlib
 from dataclasses import replace
 
 import geopandas
@@ -236,7 +237,12 @@ def test_more_cells_than_are_written_at_once(measured, tmp_path, monkeypatch):
     with measured(cell=cell, nucleus=nucleus) as cells:
         whole = gzip.decompress(geojson.write(cells, tmp_path).read_bytes())
         monkeypatch.setattr(geojson, "_AT_ONCE", 7)
-        assert gzip.decompress(geojson.write(cells, tmp_path).read_bytes()) == whole
+        parts = geojson.write(cells, tmp_path).read_bytes()
+        assert gzip.decompress(parts) == whole
+        monkeypatch.setattr(geojson, "_FEW", 0)
+        assert geojson.write(cells, tmp_path, 2).read_bytes() == parts
+    browser = zlib.decompressobj(zlib.MAX_WBITS | 16)  # takes one member
+    assert browser.decompress(parts) == whole and browser.eof and not browser.unused_data
 
 
 def test_masks_of_another_run(measured, tmp_path):

@@ -135,7 +135,7 @@ def test_few_rows_are_in_memory_at_a_time(tasks, tmp_path, monkeypatch):
 def test_a_killed_process_ends_the_task_with_its_reason(tasks, tmp_path):
     ((attributes, maps),) = tasks(192, 96, 1000)
     with (
-        pytest.raises(MemoryError, match="a labelling process was killed"),
+        pytest.raises(MemoryError, match="a process of the task was killed"),
         labelled(tmp_path / "labels.zip", BOTH, 2)(attributes, maps.shape) as rows,
     ):
         rows.write(0, maps[:, :400])
@@ -207,7 +207,7 @@ def test_labelling_processes_load_no_tensorflow_and_the_script_tells_of_a_killed
     said, _ = segmenting.communicate()
     assert segmenting.returncode == 137, said
     assert "ERROR: not enough memory, with " in said
-    assert "(a labelling process was killed). The task is tried again with more" in said
+    assert "(a process of the task was killed). The task is tried again with more" in said
     assert not list(tmp_path.glob("*labels*"))
 
 

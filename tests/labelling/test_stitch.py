@@ -238,6 +238,22 @@ def test_what_is_not_certified_is_told_and_follows_to_the_matches(run, tmp_path)
     assert unknown[["cell_certified", "nucleus_certified"]].isna().all(axis=None)
 
 
+def test_processors_change_no_file(run, tmp_path):
+    slides = {"cell": disks(0), "nucleus": np.where(disks(1), disks(0), 0)}
+    slides["nucleus"] = np.unique(slides["nucleus"], return_inverse=True)[1].astype(np.uint32)
+    labels = write_stores(tmp_path, slides, 3)
+    masks = masks_folder(tmp_path / "out", "s1", "mesmer")
+    both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in NAMES]
+    found = []
+    for cpus in (1, 2, 12):
+        run("stitch", "--patches", "patches.csv", "--labels", *labels, "--cpus", str(cpus))
+        run("repair", *both, "--cpus", str(cpus))
+        files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+        assert len(files) == 2 + 5 + 4 + 2
+        found.append({path.name: path.read_bytes() for path in files})
+    assert found[0] == found[1] == found[2]
+
+
 def test_all_certified_says_nothing(run, tmp_path):
     labels = write_stores(tmp_path, {"cell": disks(0)}, 3)
     log = run(

@@ -23,6 +23,7 @@ from ..errors import DataError
 from ..handoff.step_files import STATUSES
 from ..images.label_rows import LabelRows
 from ..images.strips import strip_rows
+from ..parallel import ahead
 from .contingency import Contingency, Table, first_label, second_label
 from .object_f1 import ratio
 
@@ -78,7 +79,9 @@ class Matching:
         return rows, np.where(touching, "extra_nucleus", "no_cell")
 
 
-def count(cells: LabelRows, nuclei: LabelRows, rows: int | None = None) -> Contingency:
+def count(
+    cells: LabelRows, nuclei: LabelRows, rows: int | None = None, cpus: int = 1
+) -> Contingency:
     """Return the joint histogram of cells and nuclei.
 
     Parameters
@@ -87,9 +90,11 @@ def count(cells: LabelRows, nuclei: LabelRows, rows: int | None = None) -> Conti
         Label images of the same shape.
     rows : int, optional
         Height of the strips; it does not change the result.
+    cpus : int
+        With two, a strip is read while the one before is counted.
     """
     contingency = Contingency()
-    for y0, cell, nucleus, above, below in _strips(cells, nuclei, rows):
+    for y0, cell, nucleus, above, below in ahead(_strips(cells, nuclei, rows), cpus):
         contingency.add(cell, nucleus, y0, above, below)
     return contingency
 
@@ -171,7 +176,7 @@ def _distinct(labels: np.ndarray) -> np.ndarray:
 
 
 def paint(
-    matching: Matching, cells: LabelRows, nuclei: LabelRows, rows: int | None = None
+    matching: Matching, cells: LabelRows, nuclei: LabelRows, rows: int | None = None, cpus: int = 1
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Yield the matched masks strip by strip.
 
@@ -184,7 +189,7 @@ def paint(
     """
     cell_order = counting.Index(matching.pair_cells)
     nucleus_order = counting.Index(matching.pair_nuclei)
-    for y0, cell_strip, nucleus_strip, above, below in _strips(cells, nuclei, rows):
+    for y0, cell_strip, nucleus_strip, above, below in ahead(_strips(cells, nuclei, rows), cpus):
         cell, nucleus = np.empty_like(cell_strip), np.empty_like(cell_strip)
         counting.paint(
             cell_order, nucleus_order, cell_strip, nucleus_strip, above, below, cell, nucleus

@@ -17,6 +17,7 @@ from ..cli import Progress
 from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
+from ..parallel import ahead, threaded
 from ..slides.channel_content import ChannelContent, notices_of_others
 from ..slides.notice import Notice
 from ..slides.slide import Slide, listed
@@ -39,6 +40,7 @@ def quantify(
     table: Path,
     pixels: int = STRIP_PIXELS,
     own: Mapping[str, str | float | None] | None = None,
+    cpus: int = 1,
 ) -> None:
     """Measure the objects and write their table, see `cell_table`.
 
@@ -59,6 +61,8 @@ def quantify(
         Of a strip, about; it changes nothing.
     own : dict, optional
         The user's columns, see `cell_table.read_columns`; all rows get their values.
+    cpus : int
+        With two, a strip is read while the one before is measured; it changes nothing.
 
     Raises
     ------
@@ -70,8 +74,8 @@ def quantify(
     shape = slide.height, slide.width
     strips = list(strip_rows(shape, pixels=pixels))
     progress = Progress("quantify: channels", 1 + len(names))
-    runs = _runs(objects, strips, table.parent)
-    measured = _measured(objects, runs, facts["image_mpp"])
+    runs = _runs(objects, strips, table.parent, cpus)
+    measured = _measured(objects, runs, facts["image_mpp"], cpus)
     _check_areas(objects, measured, facts["sample"])
     rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
     progress.add(pixels=shape[0] * shape[1])
@@ -87,7 +91,8 @@ def quantify(
     contents = [ChannelContent() for _ in names]
     not_finite = []
     for k, name in enumerate(names):
-        sums = _channel_sums(slide, k, strips, runs, contents[k])
+        rows_of = ahead((slide.read(k, y0, y1) for y0, y1 in strips), cpus)
+        sums = _channel_sums(_counted(rows_of, strips, contents[k]), runs)
         slide.release(k)
         for compartment in compartments:
             area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
@@ -116,29 +121,28 @@ def quantify(
     _write(table, rows, own, columns, means, known)
 
 
-def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict[str, Runs]:
+def _runs(
+    objects: Objects, strips: list[tuple[int, int]], folder: Path, cpus: int
+) -> dict[str, Runs]:
     """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei."""
     names = [*objects.labels, "outer"] if len(objects.labels) == 2 else [*objects.labels]
     runs = {name: Runs(folder, len(objects.rows)) for name in names}
-    for y0, y1 in strips:
-        labels = {name: of.read(y0, y1) for name, of in objects.labels.items()}
+
+    def labels_of(rows: tuple[int, int]) -> dict[str, np.ndarray]:
+        labels = {name: of.read(*rows) for name, of in objects.labels.items()}
         if "outer" in runs:
             inside = labels["cell"] == labels["nucleus"]
             labels["outer"] = np.where(inside, 0, labels["cell"])
+        return labels
+
+    for (y0, _), labels in zip(strips, ahead(map(labels_of, strips), cpus), strict=True):
         for name, strip in labels.items():
             runs[name].append(strip, y0)
     return runs
 
 
-def _channel_sums(
-    slide: Slide,
-    channel: int,
-    strips: list[tuple[int, int]],
-    runs: Mapping[str, Runs],
-    content: ChannelContent,
-) -> dict[str, np.ndarray]:
-    """Return the sums of a channel over the compartments of each row; count its pixels."""
-    pixels = _counted(slide, channel, strips, content)
+def _channel_sums(pixels: Iterator[np.ndarray], runs: Mapping[str, Runs]) -> dict[str, np.ndarray]:
+    """Return the sums of a channel, given in strips, over the compartments of each row."""
     if "outer" not in runs:
         (name,) = runs
         return {name: pixel_sums([runs[name]], pixels)[0]}
@@ -148,10 +152,9 @@ def _channel_sums(
 
 
 def _counted(
-    slide: Slide, channel: int, strips: list[tuple[int, int]], content: ChannelContent
+    pixels: Iterator[np.ndarray], strips: list[tuple[int, int]], content: ChannelContent
 ) -> Iterator[np.ndarray]:
-    for y0, y1 in strips:
-        rows = slide.read(channel, y0, y1)
+    for (y0, _), rows in zip(strips, pixels, strict=True):
         content.add(rows, y0)
         yield rows
 
@@ -173,12 +176,18 @@ def _notices(
         )
 
 
-def _measured(objects: Objects, runs: Mapping[str, Runs], mpp: float) -> dict[str, pd.Series]:
+def _measured(
+    objects: Objects, runs: Mapping[str, Runs], mpp: float, cpus: int
+) -> dict[str, pd.Series]:
     """Return the columns of areas and shapes."""
     columns: dict[str, np.ndarray] = {}
-    for name, there in objects.present.items():
+
+    def shapes_of(name: str) -> dict[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            shapes = runs[name].shapes()
+            return runs[name].shapes()
+
+    found = threaded(shapes_of, objects.present, cpus)
+    for (name, there), shapes in zip(objects.present.items(), found, strict=True):
         shapes = {key: np.where(there, values, np.nan) for key, values in shapes.items()}
         columns |= {f"{name}_area_px": shapes["area"], f"{name}_area_um2": shapes["area"] * mpp**2}
         for axis in "yx":

@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..images.label_image import LabelReader, masks_folder, write_label_strips
 from ..images.label_rows import LabelRows, boundaries, boundary_rows
 from ..images.strips import Scratch, strip_rows
+from ..parallel import threaded
 from .matching import Matching, certified, count, match, match_metrics, match_table, paint
 
 _PASSES = 7  # to count, to paint, and to write each of the five masks
@@ -26,6 +27,7 @@ def repair(
     segmenter: str,
     outdir: Path,
     export_pickle: bool = False,
+    cpus: int = 1,
 ) -> dict:
     """Match a sample's cells and nuclei; write masks, ``matches.csv`` and ``repair_metrics.json``.
 
@@ -47,6 +49,9 @@ def repair(
         Folder of the sample.
     export_pickle : bool
         Also write the masks before and after repair as pickles, which takes them into memory.
+    cpus : int
+        With two, a strip is read while the one before is worked on. So many masks are written
+        at a time.
 
     Returns
     -------
@@ -67,11 +72,11 @@ def repair(
                 "both must be masks of the same image."
             )
         progress = Progress("repair: passes over the slide", _PASSES)
-        matching = match(count(cells, nuclei))
+        matching = match(count(cells, nuclei, cpus=cpus))
         progress.add(pixels=cells.shape[0] * cells.shape[1])
-        matched = _painted(matching, cells, nuclei, outdir)
+        matched = _painted(matching, cells, nuclei, outdir, cpus)
         progress.add(pixels=cells.shape[0] * cells.shape[1])
-        _write_masks(masks, *matched, facts["image_mpp"], progress)
+        _write_masks(masks, *matched, facts["image_mpp"], progress, cpus)
         if export_pickle:
             _write_pickles(outdir, (cells, nuclei), matched)
 
@@ -85,17 +90,22 @@ def repair(
 
 
 def _painted(
-    matching: Matching, cells: LabelRows, nuclei: LabelRows, folder: Path
+    matching: Matching, cells: LabelRows, nuclei: LabelRows, folder: Path, cpus: int
 ) -> tuple[Scratch, Scratch]:
     """Return the matched cells and their trimmed nuclei, which lie in a folder."""
     cell, nucleus = (Scratch(folder, cells.shape, np.uint32) for _ in range(2))
-    for rows, cell_strip, nucleus_strip in paint(matching, cells, nuclei):
+    for rows, cell_strip, nucleus_strip in paint(matching, cells, nuclei, cpus=cpus):
         cell[rows], nucleus[rows] = cell_strip, nucleus_strip
     return cell, nucleus
 
 
 def _write_masks(
-    folder: Path, cell: LabelRows, nucleus: LabelRows, image_mpp: float, progress: Progress
+    folder: Path,
+    cell: LabelRows,
+    nucleus: LabelRows,
+    image_mpp: float,
+    progress: Progress,
+    cpus: int,
 ) -> None:
     """Write the matched masks and what follows from them, in a pass each."""
     rows_of = {
@@ -105,9 +115,14 @@ def _write_masks(
         "cell_boundary": lambda y0, y1: boundary_rows(cell, y0, y1),
         "nucleus_boundary": lambda y0, y1: boundary_rows(nucleus, y0, y1),
     }
-    for name, read in rows_of.items():
-        strips = (read(y0, y1) for y0, y1 in strip_rows(cell.shape))
-        write_label_strips(folder / f"{name}.ome.tif", cell.shape, strips, image_mpp, name)
+    threads = max(cpus // len(rows_of), 1)
+
+    def write(name: str) -> None:
+        strips = (rows_of[name](y0, y1) for y0, y1 in strip_rows(cell.shape))
+        path = folder / f"{name}.ome.tif"
+        write_label_strips(path, cell.shape, strips, image_mpp, name, threads)
+
+    for _ in threaded(write, rows_of, cpus):
         progress.add(pixels=cell.shape[0] * cell.shape[1])
 
 

@@ -24,6 +24,7 @@ def write_table(
     segmenter: str,
     own: Mapping[str, str | float | None],
     outdir: Path,
+    cpus: int = 1,
 ) -> Path:
     """Measure every cell of a sample over all channels of its slide.
 
@@ -45,6 +46,8 @@ def write_table(
         The user's columns, see `cell_table.read_columns`.
     outdir : Path
         Folder of the sample.
+    cpus : int
+        See `quantify`.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def write_table(
         slide = files.enter_context(reopen_slide(image, known))
         objects = open_objects(files, by_name(masks), pairs, doubtful)
         check_masks(objects, known)
-        quantify(slide, objects, known, segmenter, steps, table, own=own)
+        quantify(slide, objects, known, segmenter, steps, table, own=own, cpus=cpus)
     log.info(
         "quantify: %s: %d objects, %d channels",
         known["sample"],

@@ -39,15 +39,16 @@ def parse(names: str) -> list[str]:
     return wanted
 
 
-def writer(name: str) -> Callable[[Cells, Path], Path]:
+def writer(name: str) -> Callable[[Cells, Path, int], Path]:
     """Return what writes a format; its libraries are imported here and not before.
 
-    It takes the cells and the sample's folder, and returns the file or store that it wrote.
+    It takes the cells, the sample's folder and the number of processors to use, and returns the
+    file or store that it wrote.
     """
     return import_module(f".{FORMATS[name]}", __name__).write
 
 
-def export(cells: Cells, formats: Sequence[str], folder: Path) -> None:
+def export(cells: Cells, formats: Sequence[str], folder: Path, cpus: int = 1) -> None:
     """Write cells in each of the formats, one after the other.
 
     A format that has no place for a single compartment is left out, with a warning.
@@ -59,6 +60,8 @@ def export(cells: Cells, formats: Sequence[str], folder: Path) -> None:
         From `parse`.
     folder : Path
         The sample's.
+    cpus : int
+        That a format may use; they change no file.
     """
     sample = cells.facts["sample"]
     log.info("export: %s: %d cells to %s", sample, len(cells.rows), ", ".join(formats))
@@ -70,7 +73,7 @@ def export(cells: Cells, formats: Sequence[str], folder: Path) -> None:
             )
             continue
         start = time.monotonic()
-        path = writer(name)(cells, folder)
+        path = writer(name)(cells, folder, cpus)
         seconds = time.monotonic() - start
         log.info("export: %s: %s, %.1f s, %d bytes", name, path.name, seconds, _size(path))
 

@@ -15,7 +15,7 @@ INSTANCE_KEY = "cell_id"
 REGION_KEY = "region"
 
 
-def write(cells: Cells, folder: Path) -> Path:
+def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     """Write ``anndata/<sample>.h5ad``; see `table`."""
     path = folder / "anndata" / f"{cells.facts['sample']}.h5ad"
     path.parent.mkdir(parents=True, exist_ok=True)

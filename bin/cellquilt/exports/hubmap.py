@@ -17,7 +17,7 @@ from ..images.strips import strip_rows
 PLANES = ("cells", "nuclei", "cell_boundaries", "nucleus_boundaries")
 
 
-def write(cells: Cells, folder: Path) -> Path:
+def write(cells: Cells, folder: Path, cpus: int = 1) -> Path:
     """Write ``hubmap/<sample>_mask.ome.tiff``: cells, nuclei and the boundaries of both.
 
     uint32, BigTIFF, zlib, axes CYX. CellSegmentationEvaluator reads the planes by their order;
@@ -47,6 +47,7 @@ def write(cells: Cells, folder: Path) -> Path:
             shape=(len(PLANES), *cells.masks["cell"].shape),
             **tile_options(image_mpp),
             metadata=ome_metadata("CYX", of_content, sample, list(PLANES), image_mpp),
+            maxworkers=cpus,
         )
     return path
 

@@ -28,7 +28,7 @@ AFTER = {
 }
 
 
-def write(cells: Cells, folder: Path) -> Path:
+def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     """Write ``quantification/<sample>--<segmenter>_<compartment>.csv`` and what belongs to it.
 
     That is ``markers.csv`` and, since spatialdata-io asks for it, ``qc/params.yml``. Readers take

@@ -22,7 +22,7 @@ COLOURS = {"cell": "3FA7D6", "nucleus": "F2A541"}
 BOUNDARY, INSIDE = 255, 96
 
 
-def write(cells: Cells, folder: Path) -> Path:
+def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     """Write ``zarr/<sample>.ome.zarr`` with ``labels/cell`` and ``labels/nucleus``.
 
     Labels belong to an image. The slide would be a copy of many gigabytes, so the image is a

@@ -18,7 +18,7 @@ from . import anndata
 from .zarr_pyramid import CHUNK, fill_pyramid
 
 
-def write(cells: Cells, folder: Path) -> Path:
+def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     """Write ``zarr/<sample>.sdata.zarr``.
 
     ``cell_labels`` and ``nucleus_labels`` (multiscale, uint32), ``cell_shapes`` and

@@ -69,13 +69,13 @@ def as_labels(array: np.ndarray) -> np.ndarray:
 
 
 def write_label_image(
-    path: Path, labels: np.ndarray | Scratch, image_mpp: float, name: str
+    path: Path, labels: np.ndarray | Scratch, image_mpp: float, name: str, cpus: int = 1
 ) -> None:
     """Write a (height, width) uint32 label image; see `write_label_strips`."""
     strips = (labels[y0:y1] for y0, y1 in strip_rows(labels.shape))
     if labels.dtype != np.uint32 or len(labels.shape) != 2:
         raise ValueError(f"labels must be 2-D uint32, not {len(labels.shape)}-D {labels.dtype}")
-    write_label_strips(path, labels.shape, strips, image_mpp, name)
+    write_label_strips(path, labels.shape, strips, image_mpp, name, cpus)
 
 
 def write_label_strips(
@@ -84,6 +84,7 @@ def write_label_strips(
     strips: Iterable[np.ndarray],
     image_mpp: float,
     name: str,
+    cpus: int = 1,
 ) -> None:
     """Write a label image as a tiled, pyramidal OME-TIFF while its rows arrive.
 
@@ -104,6 +105,8 @@ def write_label_strips(
         Pixel size in um.
     name : str
         Channel name, such as ``"cell"``.
+    cpus : int
+        Threads that compress.
 
     Raises
     ------
@@ -128,6 +131,7 @@ def write_label_strips(
                     subifds=len(steps) - 1 if step == 1 else None,
                     subfiletype=0 if step == 1 else 1,
                     metadata=metadata if step == 1 else None,
+                    maxworkers=cpus,
                     buffersize=_ENCODED_AT_ONCE,
                 )
         _set_uuid(partial, uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))

@@ -39,6 +39,20 @@ class Outlines:
     polygons: np.ndarray
     objects: np.ndarray
 
+    def between(self, first: int, last: int) -> "Outlines":
+        """Return the outlines of the objects whose labels are from `first` to `last`."""
+        low, high = np.searchsorted(self.labels, (first, last + 1))
+        objects = self.objects[low : high + 1]
+        polygons = self.polygons[objects[0] : objects[-1] + 1]
+        rings = self.rings[polygons[0] : polygons[-1] + 1]
+        return Outlines(
+            self.labels[low:high],
+            self.points[rings[0] : rings[-1]],
+            rings - rings[0],
+            polygons - polygons[0],
+            objects - objects[0],
+        )
+
     def geometries(self) -> np.ndarray:
         """Return a Polygon for each object, or a MultiPolygon where it has several parts.
 

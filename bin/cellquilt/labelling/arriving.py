@@ -8,17 +8,15 @@ as a few rows of patches. The order in which patches are labelled changes none o
 import itertools
 import mmap
 import os
-import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
 
+from ..parallel import spawned
 from ..tiling.box import Box
 from ..tiling.lattice import STRIDE, TILE
 from ..tiling.patches import Patch
@@ -58,11 +56,8 @@ def labelled(labels: Path, wanted: Wanted, n_processes: int) -> Destination:
             _workers(n_processes, path, rows, plan) as pool,
         ):
             maps = ArrivingMaps(rows, plan, store, pool)
-            try:
-                yield maps
-                maps.close()
-            except BrokenProcessPool as error:
-                raise MemoryError("a labelling process was killed") from error
+            yield maps
+            maps.close()
 
     return opened
 
@@ -230,18 +225,13 @@ _windows: Windows  # of a labelling process
 
 @contextmanager
 def _workers(n_processes: int, path: str, rows: RecentRows, plan: "_Plan") -> Iterator[Executor]:
-    """Start what labels: processes that are spawned, since TensorFlow does not survive a fork."""
+    """Start what labels."""
     if not n_processes:
         yield _Here(Windows(rows, plan.attributes, plan.thresholds))
         return
-    started = path, rows.shape, plan.most_rows, plan.attributes, plan.thresholds
-    pool = ProcessPoolExecutor(n_processes, get_context("spawn"), _start, started)
-    try:
-        for _ in range(n_processes):
-            pool.submit(os.getpid)  # so that it starts now, while the network computes
+    given = path, rows.shape, plan.most_rows, plan.attributes, plan.thresholds
+    with spawned(n_processes, _start, given) as pool:
         yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Here(Executor):
@@ -259,18 +249,12 @@ class _Here(Executor):
 def _start(
     path: str, shape: Shape, capacity: int, attributes: dict, thresholds: dict[str, Thresholds]
 ) -> None:
-    """Make a process ready to label; it ends with the one that started it, however that ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Make a process ready to label."""
     os.nice(5)  # whoever feeds the device goes first
     global _windows
     with open(path, "r+b") as file:
         rows = RecentRows(mmap.mmap(file.fileno(), 0), shape, capacity)
     _windows = Windows(rows, attributes, thresholds)
-
-
-def _end_with_parent() -> None:
-    parent_process().join()
-    os._exit(1)
 
 
 def _label(name: str, core: Box, halo: int) -> Cells | int:

@@ -11,8 +11,9 @@ from ..handoff import stores
 from ..images.label_image import masks_folder, write_label_image, write_label_strips
 from ..images.label_rows import boundary_rows
 from ..images.strips import strip_rows
+from ..parallel import threaded
 from ..tiling.pixel_grid import Grid
-from .stitch import add_counts, blank_proved, refuse_missing, stitch, uncertified
+from .stitch import Stitched, add_counts, blank_proved, refuse_missing, stitch, uncertified
 
 log = logging.getLogger("cellquilt")
 
@@ -24,6 +25,7 @@ def write_masks(
     compartment: str,
     segmenter: str,
     outdir: Path,
+    cpus: int = 1,
 ) -> None:
     """Stitch a slide's labels and write its masks, tables and counts.
 
@@ -41,6 +43,8 @@ def write_masks(
     outdir : Path
         The sample's folder, for ``segmentation/<segmenter>-<sample>/*.ome.tif``,
         ``patches_metadata.csv``, ``uncertified.csv``, ``stitch.json`` and ``provenance.json``.
+    cpus : int
+        With two, both compartments are stitched at a time; memory is what each takes.
 
     Raises
     ------
@@ -53,10 +57,17 @@ def write_masks(
     masks = masks_folder(outdir, sample, segmenter)
     masks.mkdir(parents=True, exist_ok=True)
     names = segmented(compartment)
-    cells = {
-        name: _write_compartment(labels, name, len(names) == 1, grid, masks, summary)
-        for name in names
-    }
+    threads = max(cpus // len(names), 1)
+
+    def written(name: str) -> Stitched:
+        return _write_compartment(labels, name, len(names) == 1, grid, masks, threads)
+
+    cells = {}
+    for name, stitched in zip(names, threaded(written, names, cpus), strict=True):
+        cells[name] = stitched.cells
+        summary[f"n_{PLURALS[name]}"] = stitched.n_labels
+        summary[f"n_uncertified_{PLURALS[name]}"] = int((~stitched.cells["certified"]).sum())
+        summary[f"{name}_disputed_px"] = stitched.n_disputed_px
     table = add_counts(patches, cells, blank_proved(labels))
     skipped = ~table["is_informative"]
     summary["n_unproved_patches"] = int((skipped & ~table["certified"]).sum())
@@ -75,20 +86,18 @@ def write_masks(
 
 
 def _write_compartment(
-    paths: list[Path], name: str, alone: bool, grid: Grid, masks: Path, summary: dict
-) -> pd.DataFrame:
-    """Write a compartment's label image, add its counts to `summary` and return its cells."""
+    paths: list[Path], name: str, alone: bool, grid: Grid, masks: Path, cpus: int
+) -> Stitched:
+    """Stitch a compartment and write its label image."""
     stitched = stitch(paths, name, grid, Path())
     labels, shape, mpp = stitched.labels, stitched.labels.shape, grid.image_mpp
-    write_label_image(masks / f"{name if alone else f'{name}_original'}.ome.tif", labels, mpp, name)
+    path = masks / f"{name if alone else f'{name}_original'}.ome.tif"
+    write_label_image(path, labels, mpp, name, cpus)
     if alone:
         edges = (boundary_rows(labels, y0, y1) for y0, y1 in strip_rows(shape))
         title = f"{name}_boundary"
-        write_label_strips(masks / f"{title}.ome.tif", shape, edges, mpp, title)
-    summary[f"n_{PLURALS[name]}"] = stitched.n_labels
-    summary[f"n_uncertified_{PLURALS[name]}"] = int((~stitched.cells["certified"]).sum())
-    summary[f"{name}_disputed_px"] = stitched.n_disputed_px
-    return stitched.cells
+        write_label_strips(masks / f"{title}.ome.tif", shape, edges, mpp, title, cpus)
+    return stitched
 
 
 def _warn(sample: str, summary: dict) -> None:
