@@ -127,6 +127,15 @@ def test_maps_do_not_depend_on_the_batch_size(mesmer_savedmodel, tiles):
     assert np.array_equal(by_size[0], by_size[2])
 
 
+def test_heads_that_end_outside_of_tensorflow_give_its_maps(mesmer_savedmodel, tiles):
+    network = Network(mesmer_savedmodel, 2)
+    assert network._heads is not None
+    ours = np.stack(list(network.run(tiles)))
+    network._heads, network._compiled = None, {}
+    whole = np.stack(list(network.run(tiles)))
+    assert 0 < np.abs(ours - whole).max() < 2e-6
+
+
 def test_maps_stay_the_same_when_batches_are_halved(mesmer_savedmodel, network, tiles):
     expected = list(network.run(tiles[:6]))
     short = short_of_memory(Network(mesmer_savedmodel, 8), 4)

@@ -9,7 +9,7 @@ LICENCE = (
     "Mesmer's weights and deepcell are licensed for non-commercial academic use only "
     "(modified Apache licence of the Van Valen lab, California Institute of Technology)."
 )
-FORMAT = 3  # of what MODEL writes; conf/modules.config keeps fetched ones under this number
+FORMAT = 4  # of what MODEL writes; conf/modules.config keeps fetched ones under this number
 OUTPUT_CHANNELS = (
     "whole-cell maxima",
     "whole-cell interior",

@@ -50,6 +50,10 @@ class FoldedNetwork(tf.Module):
       pixels: the weights of the upsampling sum to 1, so the two commute.
     - Of the three classes of a softmax, the second alone is computed.
 
+    Its heads end alike: features, a bilinear upsampling, what of it is positive, and a 1 x 1
+    convolution. What is after the features takes a third of a processor's time for a hundredth of
+    the operations, so that `features` and `endings` serve those who do it themselves.
+
     Parameters
     ----------
     model : tf.keras.Model
@@ -58,7 +62,8 @@ class FoldedNetwork(tf.Module):
     Raises
     ------
     DataError
-        If a layer with weights is neither a convolution nor a batch normalisation after one.
+        If a layer with weights is neither a convolution nor a batch normalisation after one, or a
+        head does not end as Mesmer's.
     """
 
     def __init__(self, model: tf.keras.Model):
@@ -73,6 +78,7 @@ class FoldedNetwork(tf.Module):
             _keep_second_class(steps, name)
         self._order = _needed(steps, self._outputs)
         self._steps = {name: steps[name] for name in self._order}
+        self._endings = [_ending(steps, name) for name in self._outputs]
         for name, step in self._steps.items():
             if step.kernel is None and step.layer.weights:
                 kind = type(step.layer).__name__
@@ -86,19 +92,39 @@ class FoldedNetwork(tf.Module):
 
     def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
         """Return the (N, 256, 256, 4) maps of (N, 256, 256, 2) tiles, both float32."""
-        values = {self._input: tiles}
-        weights = iter(self._weights)
-        for name in self._order:
+        return tf.concat(self._values(tiles, self._outputs), axis=-1)
+
+    def features(self, tiles: tf.Tensor) -> list[tf.Tensor]:
+        """Return each head's (N, 128, 128, 128) features of (N, 256, 256, 2) tiles, float32."""
+        return self._values(tiles, [features for features, _ in self._endings])
+
+    def endings(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the last convolution of each head: kernel (128, n) and bias (n,), float64.
+
+        With one value a pixel the map is what of it is positive, with two 1 / (1 + exp + exp).
+        """
+        convolutions = [self._steps[name] for _, name in self._endings]
+        return [(step.kernel[0, 0], step.bias) for step in convolutions]
+
+    def _values(self, tiles: tf.Tensor, wanted: list[str]) -> list[tf.Tensor]:
+        """Return what the steps of these names give."""
+        values, weights = {self._input: tiles}, iter(self._weights)
+        variables = {
+            name: (next(weights), next(weights))
+            for name in self._order
+            if self._steps[name].kernel is not None
+        }
+        for name in _needed(self._steps, wanted):
             step = self._steps[name]
             inputs = [values[source] for source in step.inputs]
             with tf.name_scope(name):
                 if step.kernel is not None:
-                    values[name] = _convolve(step, inputs[0], next(weights), next(weights))
+                    values[name] = _convolve(step, inputs[0], *variables[name])
                 elif step.is_a("Softmax"):
                     values[name] = 1 / (1 + tf.reduce_sum(tf.exp(inputs[0]), -1, keepdims=True))
                 else:
                     values[name] = step.layer(inputs if len(inputs) > 1 else inputs[0])
-        return tf.concat([values[name] for name in self._outputs], axis=-1)
+        return [values[name] for name in wanted]
 
 
 def _source(tensor: tf.Tensor) -> str:
@@ -207,6 +233,28 @@ def _keep_second_class(steps: dict[str, Step], name: str) -> None:
         before = steps[steps[name].inputs[0]]
         before.kernel = np.delete(before.kernel - before.kernel[..., 1:2], 1, axis=-1)
         before.bias = np.delete(before.bias - before.bias[1], 1)
+
+
+def _ending(steps: dict[str, Step], output: str) -> tuple[str, str]:
+    """Return the names of the features and of the last convolution of a head."""
+    last = steps[output].inputs[0]
+    positive = steps[last].inputs[0]
+    up = steps.get(positive, steps[last]).inputs[0]
+    if not (
+        (steps[output].is_a("Softmax") or _is_relu(steps[output]))
+        and steps[last].linear
+        and steps[last].kernel.shape[:2] == (1, 1)
+        and _is_relu(steps[positive])
+        and steps[up].is_a("UpSampling2D")
+        and steps[up].layer.interpolation == "bilinear"
+        and steps[up].layer.size == (2, 2)
+    ):
+        raise DataError(f"not Mesmer's network (layer {output!r} ends no head of its kind).")
+    return steps[up].inputs[0], last
+
+
+def _is_relu(step: Step) -> bool:
+    return step.is_a("Activation") and step.layer.activation is activations.relu
 
 
 def _needed(steps: dict[str, Step], outputs: list[str]) -> list[str]:

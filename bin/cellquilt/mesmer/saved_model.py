@@ -36,7 +36,8 @@ def prepare_network(weights: Path, archive: Path, scratch: Path) -> dict:
     The SavedModel's ``serving_default`` takes ``tiles`` (N, 256, 256, 2) float32, normalised,
     nuclear channel first, and gives ``maps`` (N, 256, 256, 4) float32: the four of Mesmer's
     eight output channels that its post-processing reads, in the order of `OUTPUT_CHANNELS`. The
-    network is folded, see `folding.FoldedNetwork`.
+    network is folded, see `folding.FoldedNetwork`, whose features ``features`` gives of ``tiles``
+    (``features_0`` and so on), and ``endings`` its endings (``kernel_0``, ``bias_0`` and so on).
 
     Parameters
     ----------
@@ -84,8 +85,21 @@ def prepare_network(weights: Path, archive: Path, scratch: Path) -> dict:
     def serve(tiles):
         return {"maps": network(tiles)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None, *TILE_SHAPE), tf.float32, name="tiles")])
+    def features(tiles):
+        return {f"features_{k}": values for k, values in enumerate(network.features(tiles))}
+
+    last = {}
+    for k, (kernel, bias) in enumerate(network.endings()):
+        last |= {f"kernel_{k}": kernel, f"bias_{k}": bias}
+
+    @tf.function(input_signature=[])
+    def endings():
+        return {name: tf.constant(values, tf.float32) for name, values in last.items()}
+
     folder = scratch / "saved_model"
-    tf.saved_model.save(network, str(folder), signatures={"serving_default": serve})
+    signatures = {"serving_default": serve, "features": features, "endings": endings}
+    tf.saved_model.save(network, str(folder), signatures=signatures)
     card = {
         "name": "Mesmer",
         "format": FORMAT,

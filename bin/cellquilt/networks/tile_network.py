@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ..cli import cpu_count
 from ..errors import DataError, reason
-from . import gpu_lock
+from . import gpu_lock, heads
 from .batch_size import (
     MAX_BATCH,
     MIN_BATCH,
@@ -120,7 +121,7 @@ def select_device(
     return str(tf.config.experimental.get_device_details(gpu).get("device_name", "gpu"))
 
 
-type Function = Callable[[tf.Tensor], tf.Tensor]
+type Function = Callable[[tf.Tensor], tf.Tensor | list[tf.Tensor]]
 
 
 class TileNetwork:
@@ -213,14 +214,15 @@ class TileNetwork:
         return list(itertools.islice(tiles, size))
 
     def _call(self, batch: np.ndarray) -> np.ndarray:
-        """Run a batch through the graph that is compiled for its very shape."""
-        if batch.shape not in self._compiled:
-            signature = [tf.TensorSpec(batch.shape, tf.float32)]
-            function = tf.function(
-                self._function, input_signature=signature, jit_compile=self.mode.xla
-            )
-            self._compiled[batch.shape] = function.get_concrete_function()
-        return self._compiled[batch.shape](tf.constant(batch)).numpy()
+        return self._compile(self._function, batch.shape)(tf.constant(batch)).numpy()
+
+    def _compile(self, function: Function, shape: tuple[int, ...]) -> Function:
+        """Return the graph that is compiled for batches of this very shape."""
+        if shape not in self._compiled:
+            signature = [tf.TensorSpec(shape, tf.float32)]
+            compiled = tf.function(function, input_signature=signature, jit_compile=self.mode.xla)
+            self._compiled[shape] = compiled.get_concrete_function()
+        return self._compiled[shape]
 
     def _run_batch(self, batch: list[np.ndarray], size: int) -> list[np.ndarray]:
         start, found = 0, []
@@ -247,6 +249,9 @@ class TileNetwork:
 class Network(TileNetwork):
     """A SavedModel whose ``serving_default`` takes ``tiles`` and gives ``maps``.
 
+    On processors, where it also gives its ``features`` and ``endings``, `heads.Heads` makes the
+    maps of them: in two thirds of the time, with the same numbers but for their last digits.
+
     Parameters
     ----------
     folder : Path
@@ -267,6 +272,22 @@ class Network(TileNetwork):
         serve = self._model.signatures["serving_default"]
         shape = serve.structured_input_signature[1]["tiles"].shape[1:]
         super().__init__(lambda tiles: serve(tiles=tiles)["maps"], shape, batch_size, mode)
+        self._heads = None
+        if "features" in self._model.signatures and not tf.config.get_visible_devices("GPU"):
+            cpus = tf.config.threading.get_intra_op_parallelism_threads()
+            named = self._model.signatures["endings"]()
+            endings = heads.read_endings({name: part.numpy() for name, part in named.items()})
+            self._heads = heads.Heads(endings, cpus or cpu_count())
+
+    def _call(self, batch: np.ndarray) -> np.ndarray:
+        if self._heads is None or self.mode.xla:
+            return super()._call(batch)
+        features = self._compile(self._features, batch.shape)(tf.constant(batch))
+        return self._heads.maps_of([np.asarray(memoryview(part)) for part in features])
+
+    def _features(self, tiles: tf.Tensor) -> list[tf.Tensor]:
+        named = self._model.signatures["features"](tiles=tiles)
+        return [named[f"features_{k}"] for k in range(len(named))]
 
 
 def choose_batch_size(network: TileNetwork, device: str, limit: int = MAX_BATCH) -> None:
