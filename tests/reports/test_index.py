@@ -9,7 +9,8 @@ from lxml import html
 from PIL import Image
 from support.browser import Page
 
-from cellquilt.reports import charts, data_url, index, run_report
+from cellquilt.images import data_url
+from cellquilt.reports import charts, index, run_report
 from cellquilt.reports.distributions import count
 from cellquilt.reports.measures import MEASURES
 from cellquilt.reports.sample_report import THUMBNAIL_PX, shrunk

@@ -12,7 +12,8 @@ import pytest
 from lxml import html
 
 from cellquilt.errors import DataError
-from cellquilt.reports import charts, data_url, page, run_report, sample_page, usage
+from cellquilt.images import data_url
+from cellquilt.reports import charts, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import MINOR, findings
 from cellquilt.reports.measures import DENSITY, MEASURES

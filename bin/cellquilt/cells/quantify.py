@@ -22,6 +22,7 @@ from ..slides.notice import Notice
 from ..slides.slide import Slide, listed
 from . import cell_table
 from .cell_table import intensity_column, unique_names
+from .markers import Chords, Marker, SampledRows
 from .object_shapes import Runs, pixel_sums
 from .objects import Objects
 
@@ -70,7 +71,9 @@ def quantify(
     shape = slide.height, slide.width
     strips = list(strip_rows(shape, pixels=pixels))
     progress = Progress("quantify: channels", 1 + len(names))
-    runs = _runs(objects, strips, table.parent)
+    sampled = {name: SampledRows(shape) for name in objects.labels}
+    runs = _runs(objects, strips, table.parent, sampled)
+    chords = Chords({name: rows.pixels() for name, rows in sampled.items()}, facts["image_mpp"])
     measured = _measured(objects, runs, facts["image_mpp"])
     _check_areas(objects, measured, facts["sample"])
     rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
@@ -85,9 +88,10 @@ def quantify(
         )
     means = _Columns(table.parent, len(columns), len(rows))
     contents = [ChannelContent() for _ in names]
-    not_finite = []
+    not_finite, markers = [], []
     for k, name in enumerate(names):
-        sums = _channel_sums(slide, k, strips, runs, contents[k])
+        marker = Marker(shape)
+        sums = _channel_sums(slide, k, strips, runs, [contents[k], marker])
         slide.release(k)
         for compartment in compartments:
             area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
@@ -97,6 +101,9 @@ def quantify(
             if odd := np.count_nonzero(~np.isfinite(mean) & ~np.isnan(area)):
                 stated = f"{k} ('{slide.channels[k].name:.99}', {odd} means of the {compartment})"
                 not_finite.append(stated)
+            if compartment == compartments[0]:
+                about = marker.describe(chords, mean.astype(np.float32), len(names))
+                markers.append({"name": name, "saturated": contents[k].at_largest(), **about})
         progress.add(pixels=shape[0] * shape[1])
     channels = [
         {"index": channel.index, "name": channel.name, "column": name}
@@ -113,15 +120,22 @@ def quantify(
         "notices": [asdict(notice) for notice in _notices(slide, contents, not_finite, facts)],
         "columns": dict(own),
     }
-    _write(table, rows, own, columns, means, known)
+    _write(table, rows, own, columns, means, known, markers)
 
 
-def _runs(objects: Objects, strips: list[tuple[int, int]], folder: Path) -> dict[str, Runs]:
+def _runs(
+    objects: Objects,
+    strips: list[tuple[int, int]],
+    folder: Path,
+    sampled: Mapping[str, SampledRows],
+) -> dict[str, Runs]:
     """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei."""
     names = [*objects.labels, "outer"] if len(objects.labels) == 2 else [*objects.labels]
     runs = {name: Runs(folder, len(objects.rows)) for name in names}
     for y0, y1 in strips:
         labels = {name: of.read(y0, y1) for name, of in objects.labels.items()}
+        for name, strip in labels.items():
+            sampled[name].add(strip, y0)
         if "outer" in runs:
             inside = labels["cell"] == labels["nucleus"]
             labels["outer"] = np.where(inside, 0, labels["cell"])
@@ -135,10 +149,10 @@ def _channel_sums(
     channel: int,
     strips: list[tuple[int, int]],
     runs: Mapping[str, Runs],
-    content: ChannelContent,
+    seen_by: Sequence[ChannelContent | Marker],
 ) -> dict[str, np.ndarray]:
     """Return the sums of a channel over the compartments of each row; count its pixels."""
-    pixels = _counted(slide, channel, strips, content)
+    pixels = _counted(slide, channel, strips, seen_by)
     if "outer" not in runs:
         (name,) = runs
         return {name: pixel_sums([runs[name]], pixels)[0]}
@@ -148,11 +162,15 @@ def _channel_sums(
 
 
 def _counted(
-    slide: Slide, channel: int, strips: list[tuple[int, int]], content: ChannelContent
+    slide: Slide,
+    channel: int,
+    strips: list[tuple[int, int]],
+    seen_by: Sequence[ChannelContent | Marker],
 ) -> Iterator[np.ndarray]:
     for y0, y1 in strips:
         rows = slide.read(channel, y0, y1)
-        content.add(rows, y0)
+        for one in seen_by:
+            one.add(rows, y0)
         yield rows
 
 
@@ -246,6 +264,7 @@ def _write(
     columns: list[str],
     means: _Columns,
     facts: dict,
+    markers: list[dict],
 ) -> None:
     """Write rows, the user's columns, and means as they are read back."""
     known = pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata()
@@ -261,4 +280,4 @@ def _write(
             measured = [pa.array(column, from_pandas=True) for column in values]
             yield pa.Table.from_arrays([*table.columns, *constant, *measured], schema=schema)
 
-    cell_table.write(path, tables(), schema, facts)
+    cell_table.write(path, tables(), schema, facts, markers)

@@ -1,6 +1,7 @@
 """The page of one sample."""
 
-from . import data_url, page
+from ..images import data_url
+from . import page
 from .charts import axes_of
 from .findings import findings
 from .measures import MEASURES

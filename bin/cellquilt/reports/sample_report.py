@@ -11,8 +11,8 @@ from .. import __version__
 from ..cells import cell_table
 from ..compartments import PLURALS
 from ..errors import DataError
+from ..images import data_url
 from ..segmenters import DEFAULT
-from . import data_url
 from .crops import Crop
 from .distributions import counted, distributions
 from .measures import OF_OBJECTS

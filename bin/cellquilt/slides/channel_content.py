@@ -78,17 +78,27 @@ class ChannelContent:
 
         None where that is not as of a camera or a conversion that was saturated.
         """
+        share = self.at_largest()
+        return (self._largest(), share) if share >= _SATURATED else None
+
+    def _largest(self) -> float:
+        return self._high if self._histogram is None else float(self._histogram.levels()[0][-1])
+
+    def at_largest(self) -> float:
+        """Return the fraction of the non-zero pixels that have the largest value.
+
+        0 where it is not reached more often than the values below, as it is by a camera or a
+        conversion that saturates.
+        """
         if self._histogram is not None:
             values, counts = self._histogram.levels()
             values, counts = values[values != 0], counts[values != 0]
             if len(values) < _FEWEST_LEVELS or counts[-1] < 3 * counts[-5:-1].max():
-                return None
-            high, share = float(values[-1]), counts[-1] / counts.sum()
-        elif self._fractions or self._high > 100:
-            high, share = self._high, self._n_high / max(self._n_nonzero, 1)
-        else:
-            return None
-        return (high, float(share)) if share >= _SATURATED else None
+                return 0.0
+            return float(counts[-1] / counts.sum())
+        if self._fractions or self._high > 100:
+            return self._n_high / max(self._n_nonzero, 1)
+        return 0.0
 
     def mask(self, slide: Slide, channel: Channel) -> Notice | None:
         """Return what a channel is instead of an image, None of an image.
