@@ -79,7 +79,7 @@ def test_rows_have_the_figures_and_what_applies(entries):
     assert rows["both"]["cells"] == str(summary["n_cells"])
     assert rows["both"]["of cells"] == f"{summary['cell_matched_fraction']:.1%}"
     assert rows["both"]["per mm²"] == f"{both['density_per_mm2']:,.0f}"
-    shown = ("certified", "quality score", "F1 cells", "age", "to check")
+    shown = ("tiling verified", "quality score", "F1 cells", "age", "to check")
     assert [rows["both"][name] for name in shown] == ["100.0%", "1.23", "1.000", "7", "–"]
     assert rows["nuclear"]["cells"] == rows["nuclear"]["age"] == "–"
     assert "stage" not in rows["both"]  # no sample has one
@@ -87,10 +87,10 @@ def test_rows_have_the_figures_and_what_applies(entries):
     assert "cells" not in alone[0] and "quality score" not in alone[0]
 
 
-def test_one_in_many_that_is_not_certified_is_not_rounded_away(entries):
+def test_one_in_many_that_is_not_verified_is_not_rounded_away(entries):
     sample = named(entries["both"], "a", n_cells=10**6, n_uncertified_cells=1)
     (first, _) = rows_of(page_of([sample, entries["both"]]))
-    assert first["certified"] == "99.9%"
+    assert first["tiling verified"] == "99.9%"
 
 
 def test_what_needs_attention_comes_first(entries):
@@ -104,7 +104,7 @@ def test_what_needs_attention_comes_first(entries):
     assert [row["sample"] for row in rows_of(page)] == [
         *("z-worst", "few-0", "few-1", "few-2", "a-note", "both")
     ]
-    assert "1 cell is not certified" in rows_of(page)[0]["to check"]
+    assert "1 cell is not tiling verified" in rows_of(page)[0]["to check"]
     assert attention(page) == [
         ("torn, INGEST torn.tif: truncated", True),
         (
@@ -112,7 +112,7 @@ def test_what_needs_attention_comes_first(entries):
             "few-0: Only 10.0% of the cells have a nucleus.",
             True,
         ),
-        ("z-worst 1 cell is not certified: a wider halo may change them.", True),
+        ("z-worst 1 cell is not tiling verified: a wider halo may change outlines.", True),
         (
             "a-note 1 of 3 patches (25.0% of the slide) was skipped without segmentation; "
             "that no object lies there is not proved.",

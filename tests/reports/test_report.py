@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_table(samples, tissue):
     assert shown["F1 of cells against truth"] == "1.000"
     areas = np.bincount(cells.ravel())[1:] * 0.25
     low, middle, high = np.quantile(areas, (0.25, 0.5, 0.75))
-    spread = f"{n_cells} cells: median {middle:,.0f}, middle half {low:,.0f}–{high:,.0f}"
+    spread = f"{n_cells} cells: median {middle:,.0f}, IQR {low:,.0f}–{high:,.0f}"
     assert spread in text_of(page.find_class("charts")[0])
 
 
@@ -161,9 +161,9 @@ def test_own_columns_are_in_the_samples_section(samples):
 
 def test_what_does_not_apply_is_not_shown(samples):
     page = page_of(samples["nuclear"])
-    assert set(figures(page)) == {"nuclei", "nuclei per mm²", "certificate"}
+    assert set(figures(page)) == {"nuclei", "nuclei per mm²", "tiling"}
     titles = [text_of(title) for title in page.find_class("charts")[0].iter("b")]
-    assert titles == ["Nucleus area", "Density"]
+    assert titles == ["Nucleus area"]
     assert "Matching" not in text_of(page) and "Not recorded" in text_of(page)
     page = page_of(samples["empty"])
     assert "Nothing was segmented: all patches were skipped." in text_of(page)
@@ -180,7 +180,7 @@ def test_a_page_says_so_where_nothing_needs_attention(samples):
     page, summary = page_of(samples["both"]), samples["both"]["summary"]
     (fine,) = page.find_class("fine")
     share = min(summary[f"{name}_matched_fraction"] for name in ("cell", "nucleus"))
-    assert text_of(fine).startswith("Nothing. Objects were found, all of them are certified")
+    assert text_of(fine).startswith("Nothing. Objects were found, the tiling is verified")
     assert f"at least {share:.1%} of the cells and of the nuclei have a partner" in text_of(fine)
     assert attention(page) == []
 
@@ -225,9 +225,9 @@ def test_what_is_urgent_comes_first(samples):
         (
             {"n_uncertified_cells": 1},
             True,
-            "1 cell is not certified: a wider halo",
+            "1 cell is not tiling verified: a wider halo",
         ),
-        ({"n_uncertified_nuclei": 1200}, True, "1,200 nuclei are not certified"),
+        ({"n_uncertified_nuclei": 1200}, True, "1,200 nuclei are not tiling verified"),
         ({"cell_matched_fraction": 0.69}, True, "Only 69.0% of the cells have a nucleus."),
         ({"nucleus_matched_fraction": 0.5}, True, "Only 50.0% of the nuclei have a cell."),
         ({"n_disputed_px": 2}, True, "2 pixels were claimed by objects of two patches"),
@@ -353,4 +353,7 @@ def test_the_script_writes_the_page_the_table_and_what_multiqc_reads(
     (score,) = root.xpath("//tr[.//span='both']/td[.='1.23']")
     root = html.parse(tmp_path / "1" / "report.html").getroot()
     (score,) = root.xpath("//dt[.='quality score']/following-sibling::dd")
-    assert text_of(score) == "1.23 CellSegmentationEvaluator, 2,048 × 1,000 px"
+    assert (
+        text_of(score)
+        == "1.23 1 is average, more is better; CellSegmentationEvaluator, 2,048 × 1,000 px"
+    )

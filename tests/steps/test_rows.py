@@ -109,7 +109,7 @@ def test_of_many_samples_only_those_that_need_attention_have_a_line(told):
     )
     assert [line.partition("; masks")[0] for line in lines] == [
         "  core-007: 0 cells, 0 nuclei, 0 matched",
-        "  core-008: 10 cells, 11 nuclei, 9 matched, 3 cells not certified",
+        "  core-008: 10 cells, 11 nuclei, 9 matched, 3 cells not tiling verified",
     ]
     _, *lines = told["flagged"]["summary"].splitlines()
     assert len(lines) == 51 and lines[-1] == "  and 10 more, in results/samples.csv"

@@ -79,7 +79,7 @@ FIGURES = (
     Column("of cells", _of_summary("cell_matched_fraction"), _percent),
     Column("of nuclei", _of_summary("nucleus_matched_fraction"), _percent),
     Column("per mm²", lambda sample: sample["density_per_mm2"]),
-    Column("certified", lambda sample: certified_fraction(sample["summary"]), _percent_below),
+    Column("tiling verified", lambda sample: certified_fraction(sample["summary"]), _percent_below),
     Column("quality score", lambda sample: quality_score(sample), lambda v: page.number(v, 2)),
     Column("F1 cells", _of_summary("f1_cell"), lambda v: page.number(v, 3)),
     Column("F1 nuclei", _of_summary("f1_nucleus"), lambda v: page.number(v, 3)),

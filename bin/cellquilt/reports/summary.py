@@ -127,7 +127,13 @@ def unverified(summary: dict) -> str:
     unproved = [
         (summary[f"n_uncertified_{objects}"], name, objects) for name, objects in PLURALS.items()
     ]
-    unproved.append((summary["n_unproved_patches"], "skipped patch", "skipped patches"))
+    unproved.append(
+        (
+            summary["n_unproved_patches"],
+            "patch skipped without proof",
+            "patches skipped without proof",
+        )
+    )
     return ", ".join(plural(n, one, several) for n, one, several in unproved if n)
 
 
