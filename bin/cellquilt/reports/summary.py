@@ -127,14 +127,10 @@ def unverified(summary: dict) -> str:
     unproved = [
         (summary[f"n_uncertified_{objects}"], name, objects) for name, objects in PLURALS.items()
     ]
-    unproved.append(
-        (
-            summary["n_unproved_patches"],
-            "patch skipped without proof",
-            "patches skipped without proof",
-        )
-    )
-    return ", ".join(plural(n, one, several) for n, one, several in unproved if n)
+    parts = [plural(n, one, several) for n, one, several in unproved if n]
+    if n := summary["n_unproved_patches"]:
+        parts.append(f"{plural(n, 'patch', 'patches')} skipped without proof")
+    return ", ".join(parts)
 
 
 def certified_fraction(summary: dict) -> float | None:
