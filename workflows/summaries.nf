@@ -7,7 +7,7 @@ def recommendationOf(path, outdir) {
         return "Cellquilt is done; ${outdir}/benchmark has the table"
     }
     def speed = String.format('%.3g Mpx/s, %.1f GB a task', found.recommended.slide_mpx_per_s, found.recommended.peak_memory_gb)
-    return "Cellquilt is done: of ${found.n_measurements} measurements the fastest for ${found.recommended.image} is\n" +
+    return "Cellquilt is done: of ${counted(found.n_measurements, 'measurement', 'measurements')} the fastest for ${found.recommended.image} is\n" +
         "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
 }
 

@@ -42,7 +42,7 @@ def test_ranks_are_by_contrast_and_know_what_was_used():
     assert [marker["nuclear_rank"] for marker in found] == [2, 1, None, 3]
     assert [marker["role"] for marker in found] == ["membrane", None, None, "nuclear"]
     (ranking,) = rankings(found)  # no membranes without cells
-    assert (ranking.role, ranking.n, ranking.better) == ("nuclear", 3, "B")
+    assert (ranking.role, ranking.scale, ranking.better) == ("nuclear", 0.5, "B")
     assert rankings(found[:1]) == []
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.measure import regionprops_table
 
 from cellquilt.cells import cell_table
-from cellquilt.cells.markers import Chords, Marker
+from cellquilt.cells.markers import Chords, Marker, SampledRows
 
 
 def measure(labels: np.ndarray, name: str, mpp: float) -> pd.DataFrame:
@@ -56,7 +56,10 @@ def markers_of(
     image: np.ndarray, names: Sequence[str], labels: dict[str, np.ndarray], mpp: float
 ) -> list[dict]:
     """Return what QUANTIFY says of channels (c, h, w), with means of the first label image."""
-    chords = Chords(labels, mpp)
+    sampled = {name: SampledRows(of.shape) for name, of in labels.items()}
+    for name, rows in sampled.items():
+        rows.add(labels[name], 0)
+    chords = Chords({name: rows.pixels() for name, rows in sampled.items()}, mpp)
     first = next(iter(labels.values()))
     present = np.unique(first[first > 0])
     found = []

@@ -7,6 +7,8 @@ from ..cells.markers import positions
 
 # In a list of the likeliest channels, before those of the run that come later
 N_LISTED = 5
+# A difference of contrasts that is not due to where outlines happen to run
+_CLEARLY = 0.03
 ROLES = ("nuclear", "membrane")
 SIZE = 160, 40
 
@@ -20,15 +22,15 @@ class Ranking:
     role : {'nuclear', 'membrane'}
     listed : list of dict
         The likeliest markers, and the run's own where they come later; see `described`.
-    n : int
-        How many there are.
+    scale : float
+        The largest contrast of those, of either sign.
     better : str or None
-        The likeliest channel where the run has not chosen it.
+        The likeliest channel where its contrast is clearly larger than that of what was used.
     """
 
     role: str
     listed: list[dict]
-    n: int
+    scale: float
     better: str | None
 
 
@@ -73,9 +75,11 @@ def rankings(markers: Sequence[dict]) -> list[Ranking]:
         if len(known) < 2:
             continue
         listed = [m for m in known if m[rank] <= N_LISTED or m["role"] == role]
-        chosen = any(marker["role"] == role for marker in known)
-        better = known[0]["name"] if chosen and known[0]["role"] != role else None
-        found.append(Ranking(role, listed, len(known), better))
+        contrast = f"{role}_contrast"
+        used = [marker[contrast] for marker in known if marker["role"] == role]
+        clear = used and known[0][contrast] > max(max(used), 0) + _CLEARLY
+        scale = max(abs(marker[contrast]) for marker in listed) or 1.0
+        found.append(Ranking(role, listed, scale, known[0]["name"] if clear else None))
     return found
 
 
