@@ -140,7 +140,7 @@ def _is_marker(value: object) -> bool:
     return (
         _are_numbers([value.get("saturated"), *(n for n in numbers if n is not None)])
         and isinstance(picture, dict)
-        and isinstance(picture.get("src"), str)
+        and str(picture.get("src")).startswith("data:image/")
         and all(type(picture.get(side)) is int for side in ("height", "width"))
         and (means is None or _is_distribution(means))
     )
