@@ -115,6 +115,15 @@ def test_the_table_has_what_the_pixels_and_the_means_say(tissue, table):
     assert b"contrast" not in pq.read_metadata(table).metadata[cell_table.FACTS]
 
 
+def test_every_field_is_described(table, repo):
+    page = (repo / "docs" / "outputs.md").read_text()
+    start = page.index("Under the key `cellquilt_markers`")
+    described = page[start : page.index("## Formats")]
+    (marker, *_) = cell_table.read_markers(table)
+    for field in [*marker, *marker["means"], *marker["picture"]]:
+        assert f"`{field}`" in described, field
+
+
 def test_saturated_pixels_are_counted(tissue, tmp_path):
     image = tissue.image[:1].copy()
     image[:, :60, :60] = 65535
@@ -247,13 +256,9 @@ def test_damaged_markers_are_refused(table, tmp_path):
 
     good = cell_table.read_markers(table)
     assert cell_table.read_markers(written(json.dumps(good))) == good
-    changes = [
-        {"name": 3},
-        {"saturated": None},
-        {"picture": {}},
-        {"means": {}},
-        {"background": "a"},
-    ]
+    other = {"src": "http://example.org/a.png", "height": 1, "width": 1}
+    changes = [{"name": 3}, {"saturated": None}, {"picture": {}}, {"picture": other}]
+    changes += [{"means": {}}, {"background": "a"}]
     wrong = ["{", "3", "[3]", "NaN", *(json.dumps([good[0] | change]) for change in changes)]
     for content in wrong:
         with pytest.raises(DataError, match="its markers are damaged; give the one of QUANTIFY"):

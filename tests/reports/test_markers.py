@@ -11,6 +11,7 @@ from support.browser import Page
 from support.tables import markers_of
 
 from cellquilt.errors import DataError
+from cellquilt.exports import FORMATS
 from cellquilt.handoff.step_files import read_run
 from cellquilt.reports import run_report, sample_page
 from cellquilt.reports.files import published
@@ -129,7 +130,7 @@ def test_links_lead_to_what_is_published(samples, repo, kind):
                 one + choice for one in found for choice in (part.split(",") if k % 2 else [part])
             ]
         globs += found
-    formats = ["csv", "h5ad", "geojson", "spatialdata", "ome-zarr", "hubmap", "odd"]
+    formats = [*FORMATS, "odd"]
     sample = copy.deepcopy(samples[kind])
     sample["summary"]["segmentation"] = f"segmentation/mesmer-{kind}"
     paths = [path for _, path in published(sample, formats)]
