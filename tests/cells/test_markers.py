@@ -258,7 +258,9 @@ def test_damaged_markers_are_refused(table, tmp_path):
     assert cell_table.read_markers(written(json.dumps(good))) == good
     other = {"src": "http://example.org/a.png", "height": 1, "width": 1}
     changes = [{"name": 3}, {"saturated": None}, {"picture": {}}, {"picture": other}]
-    changes += [{"means": {}}, {"background": "a"}]
+    changes += [{"means": {}}, {"background": "a"}, {"background": 10**400}]
+    wrong_means = [{"cofactor": 0}, {"low": 1e9}, {"counts": [1]}, {"quartiles": [1, 2]}]
+    changes += [{"means": good[0]["means"] | change} for change in wrong_means]
     wrong = ["{", "3", "[3]", "NaN", *(json.dumps([good[0] | change]) for change in changes)]
     for content in wrong:
         with pytest.raises(DataError, match="its markers are damaged; give the one of QUANTIFY"):

@@ -6,7 +6,6 @@ travel alone.
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from .markers import N_BARS
 
 FACTS = b"cellquilt"
 MARKERS = b"cellquilt_markers"
+_LARGEST = 1e300  # of a number of the markers
 # Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
 WHICH = ("matched", "all")
 
@@ -149,18 +149,18 @@ def _is_marker(value: object) -> bool:
 def _is_distribution(value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    lists = [value.get("counts"), value.get("quartiles")]
-    ends = [value.get(name) for name in ("n", "low", "high", "cofactor")]
-    return (
-        all(isinstance(numbers, list) and _are_numbers(numbers) for numbers in lists)
-        and len(lists[0]) == N_BARS
-        and len(lists[1]) == 3
-        and _are_numbers(ends[:3] if ends[3] is None else ends)
-    )
+    counts, quartiles, cofactor = (value.get(k) for k in ("counts", "quartiles", "cofactor"))
+    if not (isinstance(counts, list) and isinstance(quartiles, list) and len(counts) == N_BARS):
+        return False
+    axis = [value.get("low"), *quartiles, value.get("high")]
+    if len(axis) != 5 or not _are_numbers([value.get("n"), *counts, *axis]) or axis != sorted(axis):
+        return False
+    # So that places on an axis are numbers too
+    return cofactor is None or (_are_numbers([cofactor]) and cofactor * 1e6 > axis[-1] - axis[0])
 
 
 def _are_numbers(values: Iterable[object]) -> bool:
-    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    return all(type(value) in (int, float) and abs(value) < _LARGEST for value in values)
 
 
 def read_columns(text: str) -> dict[str, str | float | None]:

@@ -14,7 +14,7 @@ from ..images import data_url
 SAMPLE_PIXELS = 1 << 19
 AROUND_UM = 2.0  # beside a nucleus
 EDGE_UM = 0.5  # of a cell
-_TOO_LARGE = 1e100
+_TOO_LARGE = 1e100  # also for the numbers of `cell_table.read_markers`
 _DARK = 0.01  # the quantile of a channel's pixels from which signal is counted
 
 STEP = 8  # pixels of the slide to one of its small picture, or a multiple

@@ -103,7 +103,8 @@ def quantify(
                 not_finite.append(stated)
             if compartment == compartments[0]:
                 about = marker.describe(chords, mean.astype(np.float32), len(names))
-                markers.append({"name": name, "saturated": contents[k].at_largest(), **about})
+                _, saturated = contents[k].ceiling() or (None, 0.0)
+                markers.append({"name": name, "saturated": saturated, **about})
         progress.add(pixels=shape[0] * shape[1])
     channels = [
         {"index": channel.index, "name": channel.name, "column": name}
