@@ -21,8 +21,8 @@ STEP = 8  # pixels of the slide to one of its small picture, or a multiple
 THUMBNAIL_PX = 168
 _PER_BLOCK = 4  # pixels a side that are averaged, at most
 _QUALITIES = (50, 30, 15, 5)
-_ALL_LENGTH = 80_000  # of the pictures of all channels together, about
-_LENGTHS = (1500, 4000)  # of one, at least and at most
+_ALL_LENGTH = 60_000  # of the pictures of all channels together, about
+_LENGTHS = (1200, 2800)  # of one, at least and at most
 
 N_BARS = 32
 _ENDS = (0.005, 0.995)
