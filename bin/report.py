@@ -4,8 +4,9 @@
 from pathlib import Path
 
 from cellquilt import cli, outputs
-from cellquilt.handoff.step_files import read_evaluation, read_refusals, read_report
+from cellquilt.handoff.step_files import read_evaluation, read_refusals, read_report, read_run
 from cellquilt.reports import index, multiqc, run_report, samples_table, usage
+from cellquilt.reports.findings import plural
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
         "--evaluations", type=Path, nargs="+", default=[], help="evaluation.json of some samples"
     )
     args.add_argument("--refusals", type=Path, help="slides that were refused, as JSON")
+    args.add_argument("--run", type=Path, help="start, command line and so on of the run, as JSON")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the run's results")
     o = args.parse_args()
 
@@ -30,13 +32,14 @@ def main() -> None:
     mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
     steps = usage.read(o.usage, mpx) if o.usage else None
     refusals = read_refusals(o.refusals) if o.refusals else []
+    about = read_run(o.run) if o.run else None
     page = o.outdir / "report.html"
     o.outdir.mkdir(parents=True, exist_ok=True)
-    outputs.write_text(page, run_report.render(samples, steps, refusals))
+    outputs.write_text(page, run_report.render(samples, steps, refusals, about))
     outputs.write_text(o.outdir / "samples.csv", samples_table.render(samples, refusals))
     (o.outdir / "multiqc").mkdir(exist_ok=True)
     multiqc.write(samples, refusals, o.outdir / "multiqc")
-    cli.log.info("report: %d samples: %s", len(samples), page)
+    cli.log.info("report: %s: %s", plural(len(samples), "sample", "samples"), page)
 
 
 if __name__ == "__main__":

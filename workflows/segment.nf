@@ -3,7 +3,7 @@
 
 include { modelsOf } from './networks'
 include { columnsOf ; sharedOf ; slidesOf } from './slides'
-include { reasonsOf ; refusalsFileOf ; refusalsOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
+include { reasonsOf ; refusalsFileOf ; refusalsOf ; runFileOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
 include { MASKS    } from '../subworkflows/masks/main'
@@ -88,7 +88,8 @@ workflow SEGMENTATION {
         EVALUATE.out.evaluation
             .map { _meta, evaluation -> evaluation }
             .toSortedList { a, b -> a.parent.name <=> b.parent.name },
-        ch_refusals.map { refusals -> refusalsFileOf(refusals[0]) }
+        ch_refusals.map { refusals -> refusalsFileOf(refusals[0]) },
+        ch_refusals.map { _refusals -> runFileOf(options.formats) } // no other task may depend on the date
     )
 
     ch_summaries

@@ -7,7 +7,7 @@ def recommendationOf(path, outdir) {
         return "Cellquilt is done; ${outdir}/benchmark has the table"
     }
     def speed = String.format('%.3g Mpx/s, %.1f GB a task', found.recommended.slide_mpx_per_s, found.recommended.peak_memory_gb)
-    return "Cellquilt is done: of ${found.n_measurements} measurements the fastest for ${found.recommended.image} is\n" +
+    return "Cellquilt is done: of ${counted(found.n_measurements, 'measurement', 'measurements')} the fastest for ${found.recommended.image} is\n" +
         "  ${found.command}\n  ${speed}, ${found.recommended.tasks} at a time; table and plots in ${outdir}/benchmark"
 }
 
@@ -39,8 +39,8 @@ def summaryOf(paths, outdir) {
 
 def lineOf(summary, outdir) {
     def counts = [
-        summary.n_cells == null ? null : "${summary.n_cells} cells",
-        summary.n_nuclei == null ? null : "${summary.n_nuclei} nuclei",
+        summary.n_cells == null ? null : counted(summary.n_cells, 'cell', 'cells'),
+        summary.n_nuclei == null ? null : counted(summary.n_nuclei, 'nucleus', 'nuclei'),
         summary.n_matched == null ? null : "${summary.n_matched} matched",
     ]
     return "  ${summary.sample}: ${(counts + flagsOf(summary)).findAll { count -> count }.join(', ')}; masks in ${outdir}/${summary.sample}/${summary.segmentation}"
@@ -48,10 +48,14 @@ def lineOf(summary, outdir) {
 
 def flagsOf(summary) {
     return [
-        summary.n_uncertified_cells ? "${summary.n_uncertified_cells} cells not certified" : null,
-        summary.n_uncertified_nuclei ? "${summary.n_uncertified_nuclei} nuclei not certified" : null,
-        summary.n_unproved_patches ? "${summary.n_unproved_patches} patches skipped without proof" : null,
+        summary.n_uncertified_cells ? "${counted(summary.n_uncertified_cells, 'cell', 'cells')} not tiling verified" : null,
+        summary.n_uncertified_nuclei ? "${counted(summary.n_uncertified_nuclei, 'nucleus', 'nuclei')} not tiling verified" : null,
+        summary.n_unproved_patches ? "${counted(summary.n_unproved_patches, 'patch', 'patches')} skipped without proof" : null,
     ].findAll { flag -> flag }
+}
+
+def counted(n, singular, plural) {
+    return "${n} ${n == 1 ? singular : plural}"
 }
 
 def isEmpty(summary) {
@@ -102,6 +106,18 @@ def refusedText(refusals, outdir) {
 
 def refusalsFileOf(refusals) {
     return refusals ? stored('refusals.json', groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(refusals)) + '\n') : []
+}
+
+// When and how the run was started, which only its report says
+def runFileOf(formats) {
+    def run = [
+        started: workflow.start.toString(),
+        command: workflow.commandLine,
+        name: workflow.runName,
+        nextflow: nextflow.version.toString(),
+        formats: formats == 'none' ? [] : formats.tokenize(',')*.trim(),
+    ]
+    return stored('run.json', groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(run)) + '\n')
 }
 
 def usageFileOf(lines) {

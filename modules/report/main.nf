@@ -8,6 +8,7 @@ process REPORT {
     path usage
     path evaluations, stageAs: 'evaluations/?/*'
     path refusals
+    path run
 
     output:
     path 'report.html', emit: page, topic: published_of_run
@@ -21,8 +22,9 @@ process REPORT {
     def scores = evaluations ? '--evaluations evaluations/*/*' : ''
     def slides = samples ? '--samples samples/*/*' : ''
     def refused = refusals ? "--refusals ${refusals}" : ''
+    def about = run ? "--run ${run}" : ''
     """
-    report.py ${slides} ${times} ${scores} ${refused} --outdir . ${args}
+    report.py ${slides} ${times} ${scores} ${refused} ${about} --outdir . ${args}
     """
 
     stub:

@@ -6,7 +6,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cellquilt.cells.cell_table import FACTS
+from cellquilt.cells.cell_table import FACTS, MARKERS
 
 from .mutators import TEXTS, Mutate, json_mutator, number
 
@@ -33,8 +33,9 @@ def parquet_mutator(data: bytes, rng: random.Random, mutate: Mutate) -> bytes:
 def _changed(table: pa.Table, rng: random.Random, mutate: Mutate) -> pa.Table:
     metadata = table.schema.metadata or {}
     if rng.random() < 0.5:
-        facts = json_mutator(metadata.get(FACTS, b"{}"), rng, mutate)
-        return table.replace_schema_metadata(metadata | {FACTS: facts})
+        key = MARKERS if MARKERS in metadata and rng.random() < 0.3 else FACTS
+        changed = json_mutator(metadata.get(key, b"{}"), rng, mutate)
+        return table.replace_schema_metadata(metadata | {key: changed})
     if not table.num_columns:
         return table.append_column("cell_id", pa.array([None] * table.num_rows, pa.int64()))
     at, names = rng.randrange(table.num_columns), table.column_names

@@ -18,6 +18,7 @@ from cellquilt.images.label_image import LabelReader
 from cellquilt.mesmer import model_archive, saved_model
 from cellquilt.pixelcnn import architectures
 from cellquilt.pixelcnn.card import read_card as read_network_card
+from cellquilt.reports.markers import bars, places
 from cellquilt.slides import ome_xml
 from cellquilt.slides.channel_choice import resolve_channel
 from cellquilt.slides.pixel_size import resolve_image_mpp
@@ -135,6 +136,10 @@ def read_tables(path: Path) -> None:
 
 def read_cells(path: Path) -> None:
     """Read a table of cells, with sound masks, as EXPORT and DRAW do."""
+    with suppress(DataError):
+        for marker in cell_table.read_markers(path):
+            if marker["means"]:
+                bars(marker["means"]), places(marker["means"])
     masks = {name: path.with_name(f"{name}.ome.tif") for name in seeds.MASKS}
     for which in ("matched", "all"):
         with cell_table.open_cells(path, masks, which) as cells:

@@ -34,6 +34,15 @@ BLOCKS = (
     '<TiffData IFD="1" FirstC="1"/>'
 )
 
+MARKER = {
+    **{"name": "a", "saturated": 0.0, "background": 3, "nuclear_contrast": None},
+    **{"membrane_contrast": 0.1, "picture": {"src": "data:image/webp,", "height": 1, "width": 1}},
+    "means": {
+        **{"n": 3, "low": 0.5, "high": 9.0, "cofactor": 0.7, "quartiles": [1.0, 2.0, 3.0]},
+        "counts": [1] * 32,
+    },
+}
+
 
 def _made(make: Callable[[Path], object]) -> bytes:
     """Return the bytes of what `make` writes to a path."""
@@ -211,7 +220,8 @@ def parquets() -> list[bytes]:
         means = {cell_table.intensity_column(name, "a"): [0.5] * n for name in measured}
         table = pa.table(rows | means)
         facts = json.dumps(known | {"compartment": compartment})
-        table = table.replace_schema_metadata({cell_table.FACTS: facts})
+        described = {cell_table.FACTS: facts, cell_table.MARKERS: json.dumps([MARKER])}
+        table = table.replace_schema_metadata(described)
         found.append(_made(lambda path, t=table: pq.write_table(t, path, compression="zstd")))
     return found
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.steps import ingest_image
-from support.tables import rows_of, write_table
+from support.tables import markers_of, rows_of, write_table
 
 from cellquilt.handoff.stores import read as read_store
 from cellquilt.images.label_image import write_label_image
@@ -49,12 +49,14 @@ def samples(tissue, tmp_path_factory) -> dict[str, dict]:
     image = np.moveaxis(tissue.image[[0, 2]], 0, -1)
     stores = {name: ingest_image(folder / name, image[..., :n]) for name, n in (("a", 2), ("b", 1))}
     return {
-        kind: described(folder / kind, stores["b" if kind == "nuclear" else "a"], kind, masks[kind])
+        kind: described(
+            folder / kind, stores["b" if kind == "nuclear" else "a"], kind, masks[kind], tissue
+        )
         for kind in KINDS
     }
 
 
-def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray]) -> dict:
+def described(folder: Path, store: Path, kind: str, images: dict, tissue) -> dict:
     folder.mkdir()
     masks = {name: folder / f"{name}.ome.tif" for name in images}
     for name, path in masks.items():
@@ -100,8 +102,12 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
     truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
     summary = summarise(facts, counts, masks, truth, "overlay.png")
+    first = {name: images[name] for name in ("cell", "nucleus") if name in images}
+    # The two channels that are segmented come first
+    chosen = tissue.image[[0, 2, 1, 3, 4, 5]], [tissue.channels[k] for k in (0, 2, 1, 3, 4, 5)]
+    markers = markers_of(*chosen, first, 0.5)
     with read_store(store) as group:
         view = view_slide(group, masks, rows)
-        report = describe(view, rows, patches, counts, summary, provenance, {})
+        report = describe(view, rows, patches, counts, summary, provenance, {}, markers)
     named = {"sample": kind, "summary": summary | {"sample": kind}}
     return json.loads(json.dumps(report | named))

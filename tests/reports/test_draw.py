@@ -294,7 +294,7 @@ def test_headlines():
     assert size == "12,345 × 678 px,  0.3775 µm/px"
     assert counts == (
         "2,912 cells  ·  3 nuclei  ·  2 matched (66.7% of cells, 66.7% of nuclei)"
-        "  ·  F1 against truth: 0.912 cells  ·  all certified"
+        "  ·  F1 against truth: 0.912 cells  ·  tiling verified"
     )
 
 
@@ -302,7 +302,11 @@ def test_headlines_say_what_is_not_proved():
     facts = {"image": {"width": 12345, "height": 678}, "image_mpp": 0.5}
     unproved = {"n_uncertified_cells": 1200, "n_unproved_patches": 3}
     counts = headlines({"sample": "s", **COUNTS, **unproved}, facts)[2]
-    assert counts.endswith("  ·  1,200 cells not certified, 3 patches skipped without proof")
+    assert counts.endswith("  ·  tiling not verified: 1,200 cells, 3 patches skipped without proof")
+    one = {"n_cells": 1, "n_nuclei": 1, "n_uncertified_cells": 1, "n_unproved_patches": 1}
+    counts = headlines({"sample": "s", **COUNTS, **one}, facts)[2]
+    assert counts.startswith("1 cell  ·  1 nucleus  ·  ")
+    assert counts.endswith("  ·  tiling not verified: 1 cell, 1 patch skipped without proof")
 
 
 def test_crops_are_the_densest_square_and_a_median_one_apart_from_it():

@@ -9,7 +9,8 @@ from lxml import html
 from PIL import Image
 from support.browser import Page
 
-from cellquilt.reports import charts, data_url, index, run_report
+from cellquilt.images import data_url
+from cellquilt.reports import charts, index, run_report
 from cellquilt.reports.distributions import count
 from cellquilt.reports.measures import MEASURES
 from cellquilt.reports.sample_report import THUMBNAIL_PX, shrunk
@@ -78,7 +79,7 @@ def test_rows_have_the_figures_and_what_applies(entries):
     assert rows["both"]["cells"] == str(summary["n_cells"])
     assert rows["both"]["of cells"] == f"{summary['cell_matched_fraction']:.1%}"
     assert rows["both"]["per mm²"] == f"{both['density_per_mm2']:,.0f}"
-    shown = ("certified", "quality score", "F1 cells", "age", "to check")
+    shown = ("tiling verified", "quality score", "F1 cells", "age", "to check")
     assert [rows["both"][name] for name in shown] == ["100.0%", "1.23", "1.000", "7", "–"]
     assert rows["nuclear"]["cells"] == rows["nuclear"]["age"] == "–"
     assert "stage" not in rows["both"]  # no sample has one
@@ -86,10 +87,10 @@ def test_rows_have_the_figures_and_what_applies(entries):
     assert "cells" not in alone[0] and "quality score" not in alone[0]
 
 
-def test_one_in_many_that_is_not_certified_is_not_rounded_away(entries):
+def test_one_in_many_that_is_not_verified_is_not_rounded_away(entries):
     sample = named(entries["both"], "a", n_cells=10**6, n_uncertified_cells=1)
     (first, _) = rows_of(page_of([sample, entries["both"]]))
-    assert first["certified"] == "99.9%"
+    assert first["tiling verified"] == "99.9%"
 
 
 def test_what_needs_attention_comes_first(entries):
@@ -103,7 +104,7 @@ def test_what_needs_attention_comes_first(entries):
     assert [row["sample"] for row in rows_of(page)] == [
         *("z-worst", "few-0", "few-1", "few-2", "a-note", "both")
     ]
-    assert "1 cell is not certified" in rows_of(page)[0]["to check"]
+    assert "1 cell is not tiling verified" in rows_of(page)[0]["to check"]
     assert attention(page) == [
         ("torn, INGEST torn.tif: truncated", True),
         (
@@ -111,7 +112,7 @@ def test_what_needs_attention_comes_first(entries):
             "few-0: Only 10.0% of the cells have a nucleus.",
             True,
         ),
-        ("z-worst 1 cell is not certified: a wider halo may change them.", True),
+        ("z-worst 1 cell is not tiling verified: a wider halo may change outlines.", True),
         (
             "a-note 1 of 3 patches (25.0% of the slide) was skipped without segmentation; "
             "that no object lies there is not proved.",
@@ -143,7 +144,8 @@ def test_an_index_is_valid_and_links_to_pages_beside_it_only(entries, readers, t
     links = [link.get("href") for link in page.iter("a")]
     assert all(link[1:] in ids for link in links if link[0] == "#")
     pages = sorted(link for link in links if link[0] != "#")
-    assert pages == sorted(f"{sample['sample']}/report.html" for sample in samples)
+    expected = [f"{sample['sample']}/report.html" for sample in samples]
+    assert pages == sorted([*expected, "samples.csv"])
     for element in page.iter():
         for name, value in element.items():
             assert not name.startswith("on")

@@ -211,7 +211,7 @@ def test_multiqc_shows_a_section_for_each_plot(multiqc_data):
 def test_multiqc_shows_what_needs_attention(multiqc_data):
     rows = rows_of(multiqc_data / "multiqc_cellquilt_attention_table.txt")
     assert set(rows) == {"tonsil", "spleen"}  # nothing of the nuclei
-    assert "38 cells are not certified" in rows["spleen"]["text"]
+    assert "38 cells are not tiling verified" in rows["spleen"]["text"]
     assert "a.tif: &lt;b&gt;labels&lt;/b&gt;" in rows["spleen"]["text"]
 
 

@@ -12,7 +12,8 @@ import pytest
 from lxml import html
 
 from cellquilt.errors import DataError
-from cellquilt.reports import charts, data_url, page, run_report, sample_page, usage
+from cellquilt.images import data_url
+from cellquilt.reports import charts, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import MINOR, findings
 from cellquilt.reports.measures import DENSITY, MEASURES
@@ -59,7 +60,7 @@ def test_numbers_are_those_of_the_table(samples, tissue):
     assert shown["F1 of cells against truth"] == "1.000"
     areas = np.bincount(cells.ravel())[1:] * 0.25
     low, middle, high = np.quantile(areas, (0.25, 0.5, 0.75))
-    spread = f"{n_cells} cells: median {middle:,.0f}, middle half {low:,.0f}–{high:,.0f}"
+    spread = f"{n_cells} cells: median {middle:,.0f}, IQR {low:,.0f}–{high:,.0f}"
     assert spread in text_of(page.find_class("charts")[0])
 
 
@@ -86,8 +87,8 @@ def test_a_page_needs_nothing_beside_it_and_lets_nothing_in(samples):
         for element in root.iter():
             for name, value in element.items():
                 assert not name.startswith("on")
-                if name in ("src", "href", "srcset", "data", "action"):
-                    assert value.startswith(("#", "data:")) or value == "../report.html"
+                if name in ("src", "href", "srcset", "data", "action") and element.tag != "a":
+                    assert value.startswith(("#", "data:"))
         (style,) = root.iter("style")
         assert "url(" not in style.text and "@import" not in style.text
         policy = root.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
@@ -100,8 +101,9 @@ def test_a_samples_page_has_all_that_the_run_of_one_sample_shows_of_it(samples):
     (own,), (of_run,) = alone.find_class("sample"), run.find_class("sample")
     assert html.tostring(own) == html.tostring(of_run)
     assert attention(alone) == attention(run)
-    assert [link.get("href") for link in alone.iter("a")] == ["../report.html"]
-    assert not list(run.iter("a"))
+    first, *files = [link.get("href") for link in alone.iter("a")]
+    assert first == "../report.html"
+    assert [link.get("href") for link in run.iter("a")] == [f"both/{path}" for path in files]
     assert alone.findtext(".//title") == "both – Cellquilt report"
     assert "Time and memory" in text_of(run) and "Time and memory" not in text_of(alone)
 
@@ -143,10 +145,12 @@ def test_hostile_names_are_text(samples):
     sample = copy.deepcopy(samples["both"])
     sample["sample"] = sample["image"]["nuclear"] = sample["image"]["name"] = HOSTILE
     sample["image"]["membrane"] = sample["image"]["channels"] = [HOSTILE]
+    sample["markers"][0]["name"] = HOSTILE
     sample["provenance"]["steps"][0]["parameters"] = {HOSTILE: HOSTILE}
     sample["n_by_status"] = {HOSTILE: 3}
     root = page_of(sample)
-    assert not list(root.iter("script", "img"))
+    assert not list(root.iter("script"))
+    assert all(picture.get("src").startswith("data:") for picture in root.iter("img"))
     assert text_of(root).count(HOSTILE) > 8
 
 
@@ -160,9 +164,9 @@ def test_own_columns_are_in_the_samples_section(samples):
 
 def test_what_does_not_apply_is_not_shown(samples):
     page = page_of(samples["nuclear"])
-    assert set(figures(page)) == {"nuclei", "nuclei per mm²", "certificate"}
+    assert set(figures(page)) == {"nuclei", "nuclei per mm²", "tiling"}
     titles = [text_of(title) for title in page.find_class("charts")[0].iter("b")]
-    assert titles == ["Nucleus area", "Density"]
+    assert titles == ["Nucleus area"]
     assert "Matching" not in text_of(page) and "Not recorded" in text_of(page)
     page = page_of(samples["empty"])
     assert "Nothing was segmented: all patches were skipped." in text_of(page)
@@ -179,7 +183,7 @@ def test_a_page_says_so_where_nothing_needs_attention(samples):
     page, summary = page_of(samples["both"]), samples["both"]["summary"]
     (fine,) = page.find_class("fine")
     share = min(summary[f"{name}_matched_fraction"] for name in ("cell", "nucleus"))
-    assert text_of(fine).startswith("Nothing. Objects were found, all of them are certified")
+    assert text_of(fine).startswith("Nothing. Objects were found, the tiling is verified")
     assert f"at least {share:.1%} of the cells and of the nuclei have a partner" in text_of(fine)
     assert attention(page) == []
 
@@ -202,7 +206,7 @@ def test_why_there_is_no_quality_score_is_said(samples):
     sample = samples["both"] | {"evaluation": unscored}
     said = [finding.text for finding in findings(sample) if not finding.urgent]
     assert "There is no quality score: fewer than 11 cells or nuclei." in said
-    assert "<dt>quality score" not in run_report.render([sample])
+    assert "quality score" not in figures(page_of(sample))
 
 
 def test_what_is_urgent_comes_first(samples):
@@ -224,9 +228,9 @@ def test_what_is_urgent_comes_first(samples):
         (
             {"n_uncertified_cells": 1},
             True,
-            "1 cell is not certified: a wider halo",
+            "1 cell is not tiling verified: a wider halo",
         ),
-        ({"n_uncertified_nuclei": 1200}, True, "1,200 nuclei are not certified"),
+        ({"n_uncertified_nuclei": 1200}, True, "1,200 nuclei are not tiling verified"),
         ({"cell_matched_fraction": 0.69}, True, "Only 69.0% of the cells have a nucleus."),
         ({"nucleus_matched_fraction": 0.5}, True, "Only 50.0% of the nuclei have a cell."),
         ({"n_disputed_px": 2}, True, "2 pixels were claimed by objects of two patches"),
@@ -351,5 +355,8 @@ def test_the_script_writes_the_page_the_table_and_what_multiqc_reads(
         assert [row.split(",")[0] for row in rows] == ["sample", "both", "nuclear"][: n + 1]
     (score,) = root.xpath("//tr[.//span='both']/td[.='1.23']")
     root = html.parse(tmp_path / "1" / "report.html").getroot()
-    (score,) = root.xpath("//dt[.='quality score']/following-sibling::dd")
-    assert text_of(score) == "1.23 CellSegmentationEvaluator, 2,048 × 1,000 px"
+    score, term = root.xpath("//dt[.='quality score']/following-sibling::dd[1]")
+    assert "1 is the average of the segmentations" in text_of(term)
+    assert text_of(score) == (
+        "1.23 1 is average, more is better; CellSegmentationEvaluator, 2,048 × 1,000 px"
+    )

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,14 @@ def test_the_report_shows_every_sample_and_task(sheet_run):
         assert f">{sample}<" in page and f">{summary['n_nuclei']}<" in page
     for step in ("CHAIN", "EXPORT"):
         assert f">{step}<" in page
+    ((year, command),) = re.findall(r"Started on (\d{4})-.*?<br><code>(.*?)</code>", page)
+    assert int(year) >= 2026 and "nextflow" in command and "--input" in command
+    for sample in ("tissue", "nuclei", "blank"):
+        alone = (sheet_run[1] / sample / "report.html").read_text()
+        assert "Started on" not in alone and "--input" not in alone
+        links = re.findall(r'<a href="([^"#]+)"', alone)
+        assert len(links) > 6
+        assert [link for link in links if not (sheet_run[1] / sample / link).exists()] == []
 
 
 def test_multiqc_shows_the_versions_of_each_process(sheet_run, readers, tmp_path):
@@ -273,6 +282,9 @@ def test_resume_publishes_anew_what_is_half_or_of_another_run(nextflow, tmp_path
         done = nextflow("--demo", "-stub", *more, folder=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert ("Cached process" in done.stdout) == bool(more)
+        if more:  # the date is in no other task
+            again = re.findall(r"Submitted process > (\S+)", done.stdout)
+            assert again == ["SEGMENTATION:REPORT"]
         files = [path for path in (tmp_path / "results" / "demo").rglob("*") if path.is_file()]
         files.remove(tmp_path / "results" / "demo" / "files.json")  # names the run
         assert len(files) > 15

@@ -50,7 +50,8 @@ def notice(code: str, text: str) -> dict:
 def told(repo, tmp_path_factory) -> dict:
     """Return what is said of each run, by its name, and all warnings."""
     rare, frequent = notice("rare", "is odd."), notice("frequent", "of 500 kinds.")
-    uncertified = [summary(k, n_uncertified_cells=2) for k in range(60)]
+    one = dict.fromkeys(("n_cells", "n_nuclei", "n_matched", "n_uncertified_cells"), 1)
+    uncertified = [summary(k, **one, n_unproved_patches=1) for k in range(60)]
     many = [summary(k) for k in range(500)]
     many[7] |= {"n_cells": 0, "n_nuclei": 0, "n_matched": 0}
     many[8] |= {"n_uncertified_cells": 3, "notices": [rare]}
@@ -109,9 +110,13 @@ def test_of_many_samples_only_those_that_need_attention_have_a_line(told):
     )
     assert [line.partition("; masks")[0] for line in lines] == [
         "  core-007: 0 cells, 0 nuclei, 0 matched",
-        "  core-008: 10 cells, 11 nuclei, 9 matched, 3 cells not certified",
+        "  core-008: 10 cells, 11 nuclei, 9 matched, 3 cells not tiling verified",
     ]
     _, *lines = told["flagged"]["summary"].splitlines()
+    assert lines[0].partition("; masks")[0] == (
+        "  core-000: 1 cell, 1 nucleus, 1 matched, 1 cell not tiling verified, "
+        "1 patch skipped without proof"
+    )
     assert len(lines) == 51 and lines[-1] == "  and 10 more, in results/samples.csv"
 
 

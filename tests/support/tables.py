@@ -1,13 +1,16 @@
 """The table of cells of label images, with the columns that drawing and reporting read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import ndimage
 from skimage.measure import regionprops_table
 
 from cellquilt.cells import cell_table
+from cellquilt.cells.markers import Chords, Marker, SampledRows
 
 
 def measure(labels: np.ndarray, name: str, mpp: float) -> pd.DataFrame:
@@ -47,6 +50,26 @@ def rows_of(masks: dict[str, np.ndarray], mpp: float) -> pd.DataFrame:
         if name == "cell":
             rows["cell_id"] = np.arange(1, len(rows) + 1)
     return rows
+
+
+def markers_of(
+    image: np.ndarray, names: Sequence[str], labels: dict[str, np.ndarray], mpp: float
+) -> list[dict]:
+    """Return what QUANTIFY says of channels (c, h, w), with means of the first label image."""
+    sampled = {name: SampledRows(of.shape) for name, of in labels.items()}
+    for name, rows in sampled.items():
+        rows.add(labels[name], 0)
+    chords = Chords({name: rows.pixels() for name, rows in sampled.items()}, mpp)
+    first = next(iter(labels.values()))
+    present = np.unique(first[first > 0])
+    found = []
+    for plane, name in zip(image, names, strict=True):
+        marker = Marker(plane.shape)
+        marker.add(plane, 0)
+        means = ndimage.mean(plane, first, present) if len(present) else np.empty(0)
+        about = marker.describe(chords, means, len(image))
+        found.append({"name": name, "saturated": 0.0, **about})
+    return found
 
 
 def write_table(path: Path, rows: pd.DataFrame, sample: str = "sample") -> Path:

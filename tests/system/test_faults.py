@@ -162,14 +162,16 @@ def test_times_of_files_change_what_is_redone_but_not_the_results(whole, repo, t
     n_tasks = run.said.count("Submitted process")
 
     assert run.finish("-resume") == 0
-    assert run.said.count("Cached process") == n_tasks
-    assert run.said.count("Submitted process") == n_tasks
+    # All but REPORT, which has the date
+    assert run.said.count("Cached process") == n_tasks - 1
+    assert run.said.count("Submitted process") == n_tasks + 1
+    n_tasks += 1
 
     for path in [slide, *run.work.glob("*/*/*/normalised.zip")]:
         os.utime(path, (next_year - 1000, next_year - 1000))
     assert run.finish("-resume") == 0
     redone = run.said.count("Submitted process") - n_tasks
-    assert 5 < redone <= n_tasks
+    assert 5 < redone < n_tasks
     assert run.published() == first
 
 

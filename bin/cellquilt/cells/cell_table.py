@@ -22,8 +22,11 @@ from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_name, check_sample
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Relabelled, new_labels
+from .markers import N_BARS
 
 FACTS = b"cellquilt"
+MARKERS = b"cellquilt_markers"
+_LARGEST = 1e300  # of a number of the markers
 # Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
 WHICH = ("matched", "all")
 
@@ -49,7 +52,13 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict) -> None:
+def write(
+    path: Path,
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    facts: dict,
+    markers: Sequence[dict] = (),
+) -> None:
     """Write a table as its rows arrive; it appears under its name when it is complete.
 
     Parameters
@@ -60,6 +69,8 @@ def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict
     schema : pyarrow.Schema
     facts : dict
         What can be written as JSON; see `Cells.facts`.
+    markers : sequence of dict
+        Of each channel, likewise; see `read_markers`.
     """
     schema = schema.with_metadata({FACTS: json.dumps(facts)})
     with (
@@ -68,6 +79,8 @@ def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, facts: dict
     ):
         for table in tables:
             file.write_table(table.cast(schema))
+        # Here and not in the schema, of which the file has a second copy
+        file.add_key_value_metadata({MARKERS: json.dumps(markers, separators=(",", ":"))})
 
 
 def read_facts(path: Path) -> dict:
@@ -89,6 +102,65 @@ def read_facts(path: Path) -> dict:
     known = check_sample(facts, path, "QUANTIFY")
     check_name("segmenter", known, path, "QUANTIFY")
     return known
+
+
+def read_markers(path: Path) -> list[dict]:
+    """Return what a table has of its channels, for the report.
+
+    Returns
+    -------
+    list of dict
+        Of each channel in the slide's order: its unique ``name``; ``saturated``, the fraction of
+        its non-zero pixels that have its largest value where that is reached as often as a camera
+        does that saturates, else 0; and what `markers.Marker.describe` returns. Empty where
+        another program wrote the table.
+
+    Raises
+    ------
+    DataError
+        If they are damaged.
+    """
+    with _parquet(path):
+        metadata = pq.read_metadata(path).metadata or {}
+    try:
+        markers = json.loads(metadata.get(MARKERS, b"[]"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its markers are damaged; give the one of QUANTIFY.") from error
+    if not isinstance(markers, list) or not all(_is_marker(marker) for marker in markers):
+        raise DataError(f"{path}: its markers are damaged; give the one of QUANTIFY.")
+    return markers
+
+
+def _is_marker(value: object) -> bool:
+    """Return whether `value` has what `read_markers` says."""
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        return False
+    numbers = [value.get(name) for name in ("background", "nuclear_contrast", "membrane_contrast")]
+    picture, means = value.get("picture"), value.get("means")
+    return (
+        _are_numbers([value.get("saturated"), *(n for n in numbers if n is not None)])
+        and isinstance(picture, dict)
+        and str(picture.get("src")).startswith("data:image/")
+        and all(type(picture.get(side)) is int for side in ("height", "width"))
+        and (means is None or _is_distribution(means))
+    )
+
+
+def _is_distribution(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    counts, quartiles, cofactor = (value.get(k) for k in ("counts", "quartiles", "cofactor"))
+    if not (isinstance(counts, list) and isinstance(quartiles, list) and len(counts) == N_BARS):
+        return False
+    axis = [value.get("low"), *quartiles, value.get("high")]
+    if len(axis) != 5 or not _are_numbers([value.get("n"), *counts, *axis]) or axis != sorted(axis):
+        return False
+    # So that places on an axis are numbers too
+    return cofactor is None or (_are_numbers([cofactor]) and cofactor * 1e6 > axis[-1] - axis[0])
+
+
+def _are_numbers(values: Iterable[object]) -> bool:
+    return all(type(value) in (int, float) and abs(value) < _LARGEST for value in values)
 
 
 def read_columns(text: str) -> dict[str, str | float | None]:

@@ -23,6 +23,7 @@ from ..slides.notice import Notice
 from ..slides.slide import Slide, listed
 from . import cell_table
 from .cell_table import intensity_column, unique_names
+from .markers import Chords, Marker, SampledRows
 from .object_shapes import Runs, pixel_sums
 from .objects import Objects
 
@@ -74,7 +75,9 @@ def quantify(
     shape = slide.height, slide.width
     strips = list(strip_rows(shape, pixels=pixels))
     progress = Progress("quantify: channels", 1 + len(names))
-    runs = _runs(objects, strips, table.parent, cpus)
+    sampled = {name: SampledRows(shape) for name in objects.labels}
+    runs = _runs(objects, strips, table.parent, sampled, cpus)
+    chords = Chords({name: rows.pixels() for name, rows in sampled.items()}, facts["image_mpp"])
     measured = _measured(objects, runs, facts["image_mpp"], cpus)
     _check_areas(objects, measured, facts["sample"])
     rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
@@ -89,10 +92,11 @@ def quantify(
         )
     means = _Columns(table.parent, len(columns), len(rows))
     contents = [ChannelContent() for _ in names]
-    not_finite = []
+    not_finite, markers = [], []
     for k, name in enumerate(names):
+        marker = Marker(shape)
         rows_of = ahead((slide.read(k, y0, y1) for y0, y1 in strips), cpus)
-        sums = _channel_sums(_counted(rows_of, strips, contents[k]), runs)
+        sums = _channel_sums(_seen(rows_of, strips, [contents[k], marker]), runs)
         slide.release(k)
         for compartment in compartments:
             area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
@@ -102,6 +106,10 @@ def quantify(
             if odd := np.count_nonzero(~np.isfinite(mean) & ~np.isnan(area)):
                 stated = f"{k} ('{slide.channels[k].name:.99}', {odd} means of the {compartment})"
                 not_finite.append(stated)
+            if compartment == compartments[0]:
+                about = marker.describe(chords, mean.astype(np.float32), len(names))
+                _, saturated = contents[k].ceiling() or (None, 0.0)
+                markers.append({"name": name, "saturated": saturated, **about})
         progress.add(pixels=shape[0] * shape[1])
     channels = [
         {"index": channel.index, "name": channel.name, "column": name}
@@ -118,11 +126,15 @@ def quantify(
         "notices": [asdict(notice) for notice in _notices(slide, contents, not_finite, facts)],
         "columns": dict(own),
     }
-    _write(table, rows, own, columns, means, known)
+    _write(table, rows, own, columns, means, known, markers)
 
 
 def _runs(
-    objects: Objects, strips: list[tuple[int, int]], folder: Path, cpus: int
+    objects: Objects,
+    strips: list[tuple[int, int]],
+    folder: Path,
+    sampled: Mapping[str, SampledRows],
+    cpus: int,
 ) -> dict[str, Runs]:
     """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei."""
     names = [*objects.labels, "outer"] if len(objects.labels) == 2 else [*objects.labels]
@@ -130,6 +142,8 @@ def _runs(
 
     def labels_of(rows: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = {name: of.read(*rows) for name, of in objects.labels.items()}
+        for name, strip in labels.items():
+            sampled[name].add(strip, rows[0])
         if "outer" in runs:
             inside = labels["cell"] == labels["nucleus"]
             labels["outer"] = np.where(inside, 0, labels["cell"])
@@ -151,11 +165,14 @@ def _channel_sums(pixels: Iterator[np.ndarray], runs: Mapping[str, Runs]) -> dic
     return {"cell": inner + outer, "nucleus": inner, "cytoplasm": outer}
 
 
-def _counted(
-    pixels: Iterator[np.ndarray], strips: list[tuple[int, int]], content: ChannelContent
+def _seen(
+    pixels: Iterator[np.ndarray],
+    strips: list[tuple[int, int]],
+    seen_by: Sequence[ChannelContent | Marker],
 ) -> Iterator[np.ndarray]:
     for (y0, _), rows in zip(strips, pixels, strict=True):
-        content.add(rows, y0)
+        for one in seen_by:
+            one.add(rows, y0)
         yield rows
 
 
@@ -255,6 +272,7 @@ def _write(
     columns: list[str],
     means: _Columns,
     facts: dict,
+    markers: list[dict],
 ) -> None:
     """Write rows, the user's columns, and means as they are read back."""
     known = pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata()
@@ -270,4 +288,4 @@ def _write(
             measured = [pa.array(column, from_pandas=True) for column in values]
             yield pa.Table.from_arrays([*table.columns, *constant, *measured], schema=schema)
 
-    cell_table.write(path, tables(), schema, facts)
+    cell_table.write(path, tables(), schema, facts, markers)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -142,7 +143,7 @@ def read_counts(path: Path) -> dict:
 
 def read_report(path: Path) -> dict:
     """Return what DRAW reports of a sample, its report.json."""
-    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
+    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status", "markers"}
     return _read_report_of(path, "DRAW", needed)
 
 
@@ -159,6 +160,27 @@ def read_refusals(path: Path) -> list[dict[str, str]]:
     if not isinstance(found, list) or not all(isinstance(r, dict) and keys <= {*r} for r in found):
         raise DataError(f"{path}: must be a list of objects with {', '.join(sorted(keys))}.")
     return found
+
+
+def read_run(path: Path) -> dict:
+    """Return what the workflow says of a run.
+
+    Returns
+    -------
+    dict
+        ``started``, a datetime with its zone; ``command``, the command line; ``name``, Nextflow's
+        of the run; ``nextflow``, its version; ``formats``, the list of --formats.
+    """
+    found = _read_json(path, "the workflow")
+    texts = ("started", "command", "name", "nextflow")
+    try:
+        if not isinstance(found, dict) or not all(isinstance(found[key], str) for key in texts):
+            raise ValueError("must be an object of texts")
+        if not all(isinstance(name, str) for name in found["formats"]):
+            raise ValueError("formats must be a list of names")
+        return found | {"started": datetime.fromisoformat(found["started"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not of a run ({reason(error)}).") from error
 
 
 def _read_report_of(path: Path, of: str, needed: set[str]) -> dict:

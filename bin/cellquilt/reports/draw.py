@@ -69,6 +69,7 @@ def draw(
             found,
             read_provenance(provenance),
             cell_table.own_columns(of_table, table),
+            cell_table.read_markers(table),
         )
         outdir.mkdir(parents=True, exist_ok=True)
         with outputs.whole(outdir / OVERLAY) as path:

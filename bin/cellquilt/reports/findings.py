@@ -69,7 +69,7 @@ def _certificate(sample: dict) -> list[Finding]:
     for singular, objects in PLURALS.items():
         if n := sample["summary"][f"n_uncertified_{objects}"]:
             objects_ = plural(n, f"{singular} is", f"{objects} are")
-            text = f"{objects_} not certified: a wider halo may change them."
+            text = f"{objects_} not tiling verified: a wider halo may change outlines."
             found.append(Finding(True, "not_certified", text))
     if n := sample["n_disputed_px"]:
         pixels = plural(n, "pixel was", "pixels were")

@@ -8,7 +8,7 @@ from ..segmenters import title_of
 from . import page
 from .charts import Pooled, Ranked, Ranks, pool, rank
 from .findings import Finding, findings
-from .measures import MEASURES, Measure
+from .measures import MEASURES, Measure, has_enough
 from .summary import certified_fraction
 
 # Of samples in a list, and of findings in a row before the rest is folded
@@ -29,10 +29,11 @@ def entry(report: dict) -> dict:
     Returns
     -------
     dict
-        The same without ``provenance``, the places of patches and all ``pictures`` but the
-        ``thumbnail``.
+        The same without ``provenance``, ``markers``, the places of patches and all ``pictures`` but
+        the ``thumbnail``.
     """
-    kept = {k: value for k, value in report.items() if k not in ("pictures", "provenance")}
+    left_out = ("pictures", "provenance", "markers")
+    kept = {k: value for k, value in report.items() if k not in left_out}
     patches = {
         state: {k: value for k, value in found.items() if k != "path"}
         for state, found in report["patches"].items()
@@ -78,7 +79,7 @@ FIGURES = (
     Column("of cells", _of_summary("cell_matched_fraction"), _percent),
     Column("of nuclei", _of_summary("nucleus_matched_fraction"), _percent),
     Column("per mm²", lambda sample: sample["density_per_mm2"]),
-    Column("certified", lambda sample: certified_fraction(sample["summary"]), _percent_below),
+    Column("tiling verified", lambda sample: certified_fraction(sample["summary"]), _percent_below),
     Column("quality score", lambda sample: quality_score(sample), lambda v: page.number(v, 2)),
     Column("F1 cells", _of_summary("f1_cell"), lambda v: page.number(v, 3)),
     Column("F1 nuclei", _of_summary("f1_nucleus"), lambda v: page.number(v, 3)),
@@ -137,7 +138,7 @@ def render(samples: Sequence[dict], run: dict) -> str:
     samples : sequence of dict
         See `entry`.
     run : dict
-        ``steps`` and ``refusals``, see `run_report.render`.
+        ``steps``, ``refusals`` and ``about``, see `run_report.render`.
     """
     samples = sorted(samples, key=lambda sample: sample["sample"])
     found = [findings(sample) for sample in samples]
@@ -193,7 +194,7 @@ def grouped(
 
 def compare(samples: Sequence[dict], measure: Measure) -> Compared | None:
     """Return a measure over the samples that have it, or None where none does."""
-    having = [s for s in samples if s["distributions"].get(measure.key, {"n": 0})["n"]]
+    having = [sample for sample in samples if has_enough(sample, measure)]
     if not having:
         return None
     distributions = [sample["distributions"][measure.key] for sample in having]

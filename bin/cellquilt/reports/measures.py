@@ -21,6 +21,8 @@ class Measure:
         Of a value that is shown.
     axis_limit : float, optional
         Where its axis ends; None where that follows from the samples.
+    fewest : int
+        Of fewer values no histogram is drawn.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Measure:
     what: str
     decimals: int = 0
     axis_limit: float | None = None
+    fewest: int = 1
 
 
 OF_OBJECTS = (
@@ -58,7 +61,18 @@ OF_OBJECTS = (
     ),
 )
 DENSITY = Measure(
-    "patch_density_per_mm2", 250.0, 50_000.0, "Density", "{objects} per mm² of a patch", "patches"
+    "patch_density_per_mm2",
+    width=250.0,
+    limit=50_000.0,
+    title="Density",
+    unit="{objects} per mm² of a patch",
+    what="patches",
+    fewest=10,
 )
 # By key, in the order of the report.
 MEASURES = {measure.key: measure for measure in (*OF_OBJECTS, DENSITY)}
+
+
+def has_enough(sample: dict, measure: Measure) -> bool:
+    """Return whether a sample has enough values of a measure for a histogram."""
+    return sample["distributions"].get(measure.key, {"n": 0})["n"] >= measure.fewest

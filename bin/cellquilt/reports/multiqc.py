@@ -81,13 +81,14 @@ def general_statistics(samples: Sequence[dict]) -> dict:
         },
         "certified_percent": share
         | {
-            "title": "Certified",
-            "description": "Cells and nuclei proved to be as in the whole slide",
+            "title": "Tiling verified",
+            "description": "Cells and nuclei proved to be independent of how the slide was cut",
             "scale": "RdYlGn",
         },
         "quality_score": {
             "title": "Quality",
-            "description": "Quality score of CellSegmentationEvaluator, of a part of the slide",
+            "description": "Quality score of CellSegmentationEvaluator, of a part of the slide;"
+            " 1 is the average of those that it was made from, more is better",
             "format": "{:,.2f}",
             "scale": "Greens",
         },

@@ -14,14 +14,21 @@ import jinja2
 import markupsafe
 
 from .. import __version__
+from ..compartments import PLURALS
 from ..segmenters import title_of
+from . import markers
 from .charts import n_beyond, outline
-from .findings import LOW_MATCHED
+from .findings import LOW_MATCHED, plural
 from .measures import MEASURES
 from .sample_report import OUTLINE_UM
 from .slide_view import LINE_COLOURS, SIGNAL_COLOURS, scale_bar
-from .summary import certificate
+from .summary import unverified
 
+# What is counted, of one
+_SINGULAR = {
+    **{objects: name for name, objects in PLURALS.items()},
+    **{"matched cells": "matched cell", "patches": "patch", "samples": "sample"},
+}
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -59,6 +66,9 @@ def _environment() -> jinja2.Environment:
         "duration": duration,
         "flat": flat,
         "plain": plain,
+        "signal": signal,
+        "counted": lambda n, what: plural(n, _SINGULAR[what], what),
+        "noun": lambda n, what: _SINGULAR[what] if n == 1 else what,
         "breakable": breakable,
         "zip": zip,
     }
@@ -67,10 +77,13 @@ def _environment() -> jinja2.Environment:
         "css": (TEMPLATES / "report.css").read_text(),
         "segmenter_title": title_of,
         "low_matched": LOW_MATCHED,
-        "certificate": certificate,
+        "unverified": unverified,
         "measures": MEASURES,
         "outline": outline,
         "n_beyond": n_beyond,
+        "marker_bars": markers.bars,
+        "marker_places": markers.places,
+        "marker_size": markers.SIZE,
         "unit_um": OUTLINE_UM,
         "line_colours": LINE_COLOURS,
         "signal_colours": {role: _hex(colour) for role, colour in SIGNAL_COLOURS.items()},
@@ -82,6 +95,13 @@ def _environment() -> jinja2.Environment:
 def number(value: float | None, decimals: int = 0) -> str:
     """Return a number with commas between thousands, or a dash for None."""
     return "–" if value is None else f"{value:,.{decimals}f}"
+
+
+def signal(value: float | None) -> str:
+    """Return raw values of pixels, which may be counts or small fractions, with three figures."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def duration(seconds: float) -> str:

@@ -1,9 +1,12 @@
 """The page of one sample."""
 
-from . import data_url, page
+from ..images import data_url
+from . import page
 from .charts import axes_of
+from .files import published
 from .findings import findings
-from .measures import MEASURES
+from .markers import rankings
+from .measures import MEASURES, has_enough
 
 MAX_LENGTH = 595_000
 # Of the picture of the slide, tried in this order where a page is too long.
@@ -20,7 +23,7 @@ def render(report: dict) -> str:
     report : dict
         Contents of report.json, see `sample_report.describe`.
     """
-    text = page.render("report.html.j2", run=None, **contents(report))
+    text = page.render("report.html.j2", run=None, files=published(report), **contents(report))
     if len(text) <= MAX_LENGTH:
         return text
     slide = report["pictures"]["slide"]["src"]
@@ -33,10 +36,15 @@ def render(report: dict) -> str:
 
 
 def contents(report: dict) -> dict:
-    """Return what the template shows of a sample: it, its findings and the axes of its charts."""
+    """Return what the template shows of a sample, besides the paths of its files."""
     axes = {
         key: axes_of(report["distributions"][key], measure.axis_limit)
         for key, measure in MEASURES.items()
-        if report["distributions"].get(key, {"n": 0})["n"]
+        if has_enough(report, measure)
     }
-    return {"sample": report, "found": findings(report), "axes": axes}
+    return {
+        "sample": report,
+        "found": findings(report),
+        "axes": axes,
+        "rankings": rankings(report["markers"]),
+    }

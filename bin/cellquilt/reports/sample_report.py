@@ -11,10 +11,11 @@ from .. import __version__
 from ..cells import cell_table
 from ..compartments import PLURALS
 from ..errors import DataError
+from ..images import data_url
 from ..segmenters import DEFAULT
-from . import data_url
 from .crops import Crop
 from .distributions import counted, distributions
+from .markers import described
 from .measures import OF_OBJECTS
 from .slide_view import LINE_COLOURS, OUTLINE_UM, SlideView, crop_signal, in_colours, thumbnail
 
@@ -55,6 +56,7 @@ def describe(
     summary: dict,
     provenance: dict,
     columns: dict,
+    markers: list[dict],
 ) -> dict:
     """Return the contents of report.json.
 
@@ -73,6 +75,8 @@ def describe(
         provenance.json.
     columns : dict
         The user's, see `cell_table.own_columns`.
+    markers : list of dict
+        See `cell_table.read_markers`.
 
     Returns
     -------
@@ -83,7 +87,8 @@ def describe(
         ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
         ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
         (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``)
-        and outlines by kind as SVG paths (``lines``); ``provenance``; ``cellquilt``, the version.
+        and outlines by kind as SVG paths (``lines``); ``markers``, see `markers.described`;
+        ``provenance``; ``cellquilt``, the version.
     """
     facts = view.facts
     mpp, image = facts["image_mpp"], facts["image"]
@@ -111,6 +116,7 @@ def describe(
         "patches": patch_states(patches),
         "distributions": distributions(rows, patches, mpp),
         "pictures": _pictures(view),
+        "markers": described(markers, facts),
         "provenance": provenance,
     }
 

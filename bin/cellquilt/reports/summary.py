@@ -9,6 +9,7 @@ from ..compartments import PLURALS
 from ..errors import DataError
 from ..images.label_image import LabelReader
 from ..segmenters import DEFAULT
+from .findings import plural
 
 COUNTS = (
     "n_cells",
@@ -96,8 +97,8 @@ def headlines(summary: dict, facts: dict) -> tuple[str, str, str]:
     image = facts["image"]
     size = f"{image['width']:,} × {image['height']:,} px,  {facts['image_mpp']:.4g} µm/px"
     parts = [
-        f"{summary[f'n_{objects}']:,} {objects}"
-        for objects in PLURALS.values()
+        plural(summary[f"n_{objects}"], name, objects)
+        for name, objects in PLURALS.items()
         if summary[f"n_{objects}"] is not None
     ]
     if summary["n_matched"] is not None:
@@ -116,21 +117,24 @@ def headlines(summary: dict, facts: dict) -> tuple[str, str, str]:
     if scores:
         parts.append(f"F1 against truth: {', '.join(scores)}")
     if summary["n_unproved_patches"] is not None:
-        parts.append(certificate(summary))
+        left = unverified(summary)
+        parts.append(f"tiling not verified: {left}" if left else "tiling verified")
     return shortened(summary["sample"], 32), size, "  ·  ".join(parts)
 
 
-def certificate(summary: dict) -> str:
-    """Return in a few words how much of a sample is proved to be as in the whole image."""
-    unproved = {
-        f"{objects} not certified": summary[f"n_uncertified_{objects}"]
-        for objects in PLURALS.values()
-    } | {"patches skipped without proof": summary["n_unproved_patches"]}
-    return ", ".join(f"{n:,} {what}" for what, n in unproved.items() if n) or "all certified"
+def unverified(summary: dict) -> str:
+    """Return in a few words what is not proved to be as in the whole image; '' where all is."""
+    unproved = [
+        (summary[f"n_uncertified_{objects}"], name, objects) for name, objects in PLURALS.items()
+    ]
+    parts = [plural(n, one, several) for n, one, several in unproved if n]
+    if n := summary["n_unproved_patches"]:
+        parts.append(f"{plural(n, 'patch', 'patches')} skipped without proof")
+    return ", ".join(parts)
 
 
 def certified_fraction(summary: dict) -> float | None:
-    """Return the share of a sample's cells and nuclei that are certified; None without any."""
+    """Return the share of a sample's objects whose tiling is verified; None without any."""
     n_found = sum(summary[f"n_{objects}"] or 0 for objects in PLURALS.values())
     n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in PLURALS.values())
     return 1 - n_doubtful / n_found if n_found else None
