@@ -116,7 +116,17 @@ def segmentationProblems(options) {
     if (options.models) {
         problems += options.segmenter == 'pixelcnn' ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
+    problems += flagProblems(options)
     return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
+}
+
+// Limits between which no object can be
+def flagProblems(options) {
+    def apart = ['cell', 'nucleus'].findAll { name ->
+        def (low, high) = [options["min_${name}_um2"], options["max_${name}_um2"]]
+        low != null && high != null && low > high
+    }
+    return apart.collect { name -> "--min_${name}_um2 ${options["min_${name}_um2"]} is above --max_${name}_um2 ${options["max_${name}_um2"]}, so that every ${name} would be flagged; correct one of them." }
 }
 
 // Mesmer may not be used without accepting its licence; networks trained here are free of it

@@ -136,7 +136,7 @@ def read_tables(path: Path) -> None:
 def read_cells(path: Path) -> None:
     """Read a table of cells, with sound masks, as EXPORT and DRAW do."""
     masks = {name: path.with_name(f"{name}.ome.tif") for name in seeds.MASKS}
-    for which in ("matched", "all"):
+    for which in cell_table.WHICH:
         with cell_table.open_cells(path, masks, which) as cells:
             for compartment in cells.compartments:
                 cells.means(compartment)

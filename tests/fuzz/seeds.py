@@ -200,8 +200,10 @@ def parquets() -> list[bytes]:
         "cell_label": [1, 2, None],
         "cell_certified": [True, None, False],
         "cell_area": [1.5, float("nan"), 2],
+        "flag_edge": [True, False, False],
+        "is_flagged": [True, False, True],
     }
-    nuclei = {"cell_id": [2, 1], "nucleus_area": [1.5, None]}
+    nuclei = {"cell_id": [2, 1], "nucleus_area": [1.5, None], "is_flagged": [False, True]}
     found = []
     for compartment, rows, measured in (
         ("both", both, MEASURED),
