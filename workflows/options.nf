@@ -120,13 +120,11 @@ def segmentationProblems(options) {
     return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
 }
 
-// Limits between which no object can be
+// Limits between which nothing can be
 def flagProblems(options) {
-    def apart = ['cell', 'nucleus'].findAll { name ->
-        def (low, high) = [options["min_${name}_um2"], options["max_${name}_um2"]]
-        low != null && high != null && low > high
-    }
-    return apart.collect { name -> "--min_${name}_um2 ${options["min_${name}_um2"]} is above --max_${name}_um2 ${options["max_${name}_um2"]}, so that every ${name} would be flagged; correct one of them." }
+    return [['min_cell_um2', 'max_cell_um2', 'cell'], ['min_nucleus_um2', 'max_nucleus_um2', 'nucleus']]
+        .findAll { low, high, _what -> options[low] != null && options[high] != null && options[low] > options[high] }
+        .collect { low, high, what -> "--${low} ${options[low]} is above --${high} ${options[high]}, so that every ${what} would be flagged; correct one of them." }
 }
 
 // Mesmer may not be used without accepting its licence; networks trained here are free of it

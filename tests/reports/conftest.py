@@ -9,6 +9,7 @@ import pytest
 from support.steps import ingest_image
 from support.tables import rows_of, write_table
 
+from cellquilt.cells import flags
 from cellquilt.handoff.stores import read as read_store
 from cellquilt.images.label_image import write_label_image
 from cellquilt.reports.sample_report import describe, read_cells
@@ -17,6 +18,12 @@ from cellquilt.reports.summary import summarise
 from cellquilt.synthetic.tissue import generate_tissue
 
 KINDS = ("both", "whole-cell", "nuclear", "empty")
+# Of both compartments, as DRAW counts them in a table with all limits
+FLAGGED = {
+    "n_flagged": 1012,
+    "flags": {flag: n for n, flag in enumerate(flags.FLAGS)},
+    "flag_limits": {name: 0.5 + n for n, name in enumerate(flags.LIMITS)},
+}
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +107,7 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     facts = {"sample": "sample", "image": {"name": "slide", "height": 300, "width": 420}}
     truth = {"cell_truth": masks["cell_original"]} if kind == "both" else {}
     summary = summarise(facts, counts, masks, truth, "overlay.png")
+    summary |= FLAGGED if kind == "both" else {}
     with read_store(store) as group:
         view = view_slide(group, masks, rows)
         report = describe(view, rows, patches, counts, summary, provenance, {})
