@@ -139,7 +139,7 @@ def cases():
 
 SLIDES = cases()
 # of the tissue some cells are within, and some are not
-LIMITS = {"max_mismatch": 0.4, "min_cell_um2": 20, "max_nucleus_um2": 30}
+LIMITS = {"max_mismatch": 0.4, "min_cell_um2": 30, "max_nucleus_um2": 40}
 EXPORTS = [(name, "matched") for name in SLIDES if name != "no match"]
 EXPORTS += [(name, "unflagged") for name in ("tissue", "edges", "nuclear", "whole-cell")]
 EXPORTS += [(name, "all") for name in ("tissue", "empty", "unmatched", "no match")]
