@@ -13,16 +13,17 @@ class Steps {
         }
     )'''
 
-    /** Inputs of QUANTIFY: the slide, INGEST's facts, STITCH's files without patches, and REPAIR's matches and masks. */
+    /** Inputs of QUANTIFY: the slide, INGEST's facts, STITCH's files, and REPAIR's matches and masks. */
     static final String MASKS_OF_REPAIR = '''GENERATE.out.image.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.masks)
         .map { meta, image, facts, matches, masks ->
-            def told = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label\\n'].collect { name, text ->
+            def texts = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label\\n', 'patches_metadata.csv': 'y0,x0,height,width\\n0,0,9,9\\n']
+            def told = texts.collect { name, text ->
                 def path = workflow.workDir.resolve(name)
                 path.text = text
                 path
             }
             def originals = ['cell', 'nucleus'].collect { name -> workflow.workDir.resolve("\${name}_original.ome.tif") }
-            [meta, image, facts, *told, [], matches, originals + masks, [:]]
+            [meta, image, facts, *told, matches, originals + masks, [:]]
         }'''
 
     /** A small network for whole cells, trained on the tissue. */
