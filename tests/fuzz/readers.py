@@ -128,8 +128,9 @@ def read_facts(path: Path) -> None:
 
 def read_tables(path: Path) -> None:
     """Read tables that are handed to REPAIR and QUANTIFY."""
-    with suppress(DataError):
-        step_files.read_uncertified(path)
+    for read in (step_files.read_uncertified, step_files.read_patch_flags):
+        with suppress(DataError):
+            read(path)
     step_files.read_matches(path)
 
 
