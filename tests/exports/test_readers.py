@@ -135,12 +135,6 @@ def test_channels_of_a_name_stay_apart(opened, reader):
     assert opened[reader]["channels"] == UNIQUE
 
 
-def test_napari_shows_the_flags_of_labels(opened, cells):
-    flagged = cells.index[cells["flag_edge"]]
-    shown = opened["napari"]["flags"]
-    assert shown == {str(label): "edge" for label in flagged} and len(shown) > 10
-
-
 def test_squidpy_finds_neighbours_and_autocorrelation(opened):
     assert opened["squidpy_graph"]["nearest"]
     assert opened["squidpy_graph"]["n_moran"] == len(CHANNELS)

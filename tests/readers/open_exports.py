@@ -130,9 +130,7 @@ def napari(folder: Path, sample: str) -> dict:
     ]
     (cells,) = (part for part in layers if isinstance(part, Labels) and part.name == "cell")
     kinds = sorted(f"{type(layer).__name__} {layer.name}" for layer in layers)
-    flags = {int(row["index"]): row["flags"] for row in cells.features.to_dict("records")}
-    more = {"kinds": kinds, "scale": cells.scale.tolist(), "flags": flags}
-    return of_labels(np.asarray(cells.data[0]), **more)
+    return of_labels(np.asarray(cells.data[0]), kinds=kinds, scale=cells.scale.tolist())
 
 
 @reader
