@@ -47,6 +47,7 @@ def rows(bench: Bench) -> list[Row]:
     step(
         "quantify", "--image", slide, "--facts", facts, "--provenance", out / "provenance.json",
         "--uncertified", out / "uncertified.csv", "--matches", out / "matches.csv",
+        "--patches", out / "patches_metadata.csv",
         "--masks", *images, "--outdir", out,
     )  # fmt: skip
     step(

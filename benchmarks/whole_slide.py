@@ -111,6 +111,7 @@ def finish(step, folder: Path) -> None:
     step(
         "quantify", "--image", slide, "--facts", facts, "--provenance", out / "provenance.json",
         "--uncertified", out / "uncertified.csv", "--matches", out / "matches.csv",
+        "--patches", out / "patches_metadata.csv",
         "--masks", *images, "--outdir", out,
     )  # fmt: skip
     step(

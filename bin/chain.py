@@ -13,6 +13,7 @@ from pathlib import Path
 import ingest
 import label
 import patch
+import quantify
 import repair
 import segment
 from cellquilt import cli, outputs, segmenters
@@ -36,7 +37,7 @@ def slides_of(text: str) -> list[Slide]:
 
 def main() -> None:
     args = cli.parser(__doc__)
-    for step in (ingest, patch, segment, label, repair):
+    for step in (ingest, patch, segment, label, repair, quantify):
         step.add_settings(args)
     args.add_argument("--max_mpx", type=float, default=20, help="a slide with more is left")
     args.add_argument(
@@ -54,6 +55,7 @@ def main() -> None:
         patch.cut_of(o),
         label.thresholds_given(o),
         o.export_pickle,
+        quantify.limits_given(o),
         round(o.max_mpx * 1e6),
         o.to_table,
     )

@@ -23,7 +23,7 @@ def main() -> None:
         "--cells",
         choices=cell_table.WHICH,
         default="matched",
-        help="cells with a nucleus, or those without one too",
+        help="cells with a nucleus, of these those without flags, or all cells",
     )
     cli.add_refusals(args)
     cli.add_cpus(args)

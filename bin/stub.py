@@ -118,7 +118,9 @@ def stitch(o) -> None:
         "nuclear": ["nucleus", "nucleus_boundary"],
     }
     write_masks(masks_folder(o), names[o.compartment])
-    (o.outdir / "patches_metadata.csv").write_text("patch_id,n_cells\n0,2\n")
+    (o.outdir / "patches_metadata.csv").write_text(
+        f"patch_id,y0,x0,height,width,n_cells\n0,0,0,{SIDE},{SIDE},2\n"
+    )
     (o.outdir / "uncertified.csv").write_text("compartment,label,y_px,x_px,patch_id\n")
     counts = {"segmenter": o.segmenter, "n_cells": 2, "n_nuclei": 2}
     write_json(o.outdir / "stitch.json", sample=o.sample, **counts)

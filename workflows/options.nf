@@ -116,7 +116,15 @@ def segmentationProblems(options) {
     if (options.models) {
         problems += options.segmenter == 'pixelcnn' ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
+    problems += flagProblems(options)
     return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
+}
+
+// Limits between which nothing can be
+def flagProblems(options) {
+    return [['min_cell_um2', 'max_cell_um2', 'cell'], ['min_nucleus_um2', 'max_nucleus_um2', 'nucleus']]
+        .findAll { low, high, _what -> options[low] != null && options[high] != null && options[low] > options[high] }
+        .collect { low, high, what -> "--${low} ${options[low]} is above --${high} ${options[high]}, so that every ${what} would be flagged; correct one of them." }
 }
 
 // Mesmer may not be used without accepting its licence; networks trained here are free of it

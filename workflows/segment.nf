@@ -44,6 +44,7 @@ workflow SEGMENTATION {
             .join(MASKS.out.facts)
             .join(MASKS.out.provenance)
             .join(MASKS.out.uncertified)
+            .join(MASKS.out.patches)
             .join(MASKS.out.matches)
             .join(MASKS.out.masks)
             .join(channel.fromList(columnsOf(options)))

@@ -5,7 +5,7 @@ process QUANTIFY {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(image, stageAs: '_slide/*'), path(facts, stageAs: '_inputs/*'), path(provenance, stageAs: '_inputs/*'), path(uncertified, stageAs: '_inputs/*'), path(matches, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*'), val(columns)
+    tuple val(meta), path(image, stageAs: '_slide/*'), path(facts, stageAs: '_inputs/*'), path(provenance, stageAs: '_inputs/*'), path(uncertified, stageAs: '_inputs/*'), path(patches, stageAs: '_inputs/*'), path(matches, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*'), val(columns)
 
     output:
     tuple val(meta), path("${meta.id}/quantification/${meta.id}.parquet"), emit: table, topic: published, optional: true
@@ -18,9 +18,10 @@ process QUANTIFY {
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def own = columns ? "--columns '${groovy.json.JsonOutput.toJson(columns).replace("'", '\\u0027')}'" : ''
+    def states = patches ? "--patches ${patches}" : ''
     def pairs = matches ? "--matches ${matches}" : ''
     """
-    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} ${states} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

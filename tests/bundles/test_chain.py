@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import batched
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from cellquilt.bundles.chain import Settings, Slide, chain
 from cellquilt.errors import DataError, SlideError
 from cellquilt.labelling.map_store import Destination
 
+# Of QUANTIFY, for every way to the same files
+LIMITS = ["--min_nucleus_um2", "30", "--max_cell_um2", "200", "--max_mismatch", "0.1"]
 COMPARTMENTS = {"pair": "both", "nuclei": "nuclear", "cells": "whole-cell"}
 
 
@@ -48,7 +51,7 @@ def script(repo: Path, name: str, *options: object, folder: Path, given: str = "
 def chained(repo, networks, folder: Path, slides: list[dict], *options: object, code: int = 0):
     """Run chain.py over slides in a folder that is made; return its files and what it says."""
     folder.mkdir(parents=True)
-    settings = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt"]
+    settings = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt", *LIMITS]
     given = json.dumps(slides)
     said = script(repo, "chain", *settings, *options, folder=folder, given=given, code=code)
     return files_of(folder), said
@@ -98,10 +101,10 @@ def stepwise(repo, networks, slide: dict, folder: Path) -> dict[str, bytes]:
     images = ["--masks", *sorted(masks.iterdir())]
     provenance = ["--provenance", own / "provenance.json"]
     columns = ["--columns", json.dumps(slide["columns"]), *pixelcnn]
-    given = ["--image", image, *facts, *provenance, *doubtful, *images, *pairs, *columns]
-    step("quantify", *given, "--outdir", own)
-    table = own / "quantification" / f"{sample}.parquet"
     patches = ["--patches", own / "patches_metadata.csv"]
+    given = ["--image", image, *facts, *provenance, *doubtful, *patches, *images, *pairs, *columns]
+    step("quantify", *given, *LIMITS, "--outdir", own)
+    table = own / "quantification" / f"{sample}.parquet"
     given = ["--store", "normalised.zip", "--table", table, *patches, *provenance, *images]
     step("draw", *given, "--counts", *counts, "--outdir", own)
     report = folder / "_reports" / sample
@@ -210,7 +213,8 @@ def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
     runner = segmenters.load("pixelcnn", segmenters.Settings(networks, "cpu", 2))
     failing, refused = Failing(runner, error), []
     rows = [Slide(**slide | {"files": [Path(slide["files"][0])]}) for slide in slides]
-    settings = Settings("pixelcnn")
+    limits = {name.removeprefix("--"): float(n) for name, n in batched(LIMITS, 2, strict=True)}
+    settings = Settings("pixelcnn", limits=limits)
     left = chain(rows, settings, lambda: failing, Path(), lambda *found: refused.append(found))
     found = files_of(tmp_path)
     for sample in ("pair", "cells"):

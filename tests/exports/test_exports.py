@@ -14,6 +14,7 @@ import ome_zarr.io
 import ome_zarr.reader
 import ome_zarr_models
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import shapely
 import spatialdata
@@ -26,6 +27,7 @@ from support.steps import quantified, repaired
 
 from cellquilt import exports
 from cellquilt.cells import cell_table
+from cellquilt.errors import DataError
 from cellquilt.exports.zarr_pyramid import fill_pyramid
 from cellquilt.images.label_image import write_label_image
 from cellquilt.synthetic.tissue import generate_tissue
@@ -64,8 +66,10 @@ class Sample:
     def rows(self):
         """Return the table's rows of the exported cells, by id."""
         rows = cell_table.read(self.table).dropna(subset="cell_id")
-        if len(self.masks) > 1 and self.which == "matched":
+        if len(self.masks) > 1 and self.which != "all":
             rows = rows[rows["status"] == "matched"]
+        if self.which == "unflagged":
+            rows = rows[~rows["is_flagged"]]
         return rows.set_index(rows["cell_id"].to_numpy(int)).sort_index()
 
     def expected(self):
@@ -134,7 +138,10 @@ def cases():
 
 
 SLIDES = cases()
+# of the tissue some cells are within, and some are not
+LIMITS = {"max_mismatch": 0.4, "min_cell_um2": 30, "max_nucleus_um2": 40}
 EXPORTS = [(name, "matched") for name in SLIDES if name != "no match"]
+EXPORTS += [(name, "unflagged") for name in ("tissue", "edges", "nuclear", "whole-cell")]
 EXPORTS += [(name, "all") for name in ("tissue", "empty", "unmatched", "no match")]
 
 
@@ -143,7 +150,7 @@ def sample(request, tmp_path_factory):
     name, which = request.param
     folder = tmp_path_factory.mktemp("sample")
     image, names, masks = SLIDES[name]
-    table, paths = measure(folder / "in", image, names, masks)
+    table, paths = measure(folder / "in", image, names, masks, limits=LIMITS)
     sample = Sample(image, table, paths, which, folder / "out")
     sample.write(*(name for name in exports.FORMATS if name != "hubmap" or len(masks) == 2))
     return sample
@@ -308,6 +315,64 @@ def test_spatialdata_labels_shapes_and_table_agree_in_um(sample):
         areas = sample.rows()[f"{part}_area_um2"].loc[shapes.index]
         np.testing.assert_allclose(shapes.geometry.area, areas, rtol=1e-9)
     assert data[f"{name}_shapes"].index.tolist() == expected.index.tolist()
+
+
+def test_flags_are_those_of_the_table_in_every_format(sample):
+    rows = sample.rows()
+    names = [name for name in rows if name.startswith("flag_")] + ["is_flagged"]
+    if len(rows) > 50 and sample.which != "unflagged":
+        assert 0 < rows["is_flagged"].sum() < len(rows)
+    assert not (sample.which == "unflagged" and rows["is_flagged"].any())
+    expected = rows[names].astype(bool)
+    for table in (h5ad_of(sample), spatialdata.read_zarr(zarr_of(sample, "sdata"))["table"]):
+        found = table.obs.set_index(table.obs["cell_id"].to_numpy(int))[names]
+        assert set(map(str, found.dtypes)) == {"bool"}
+        assert found.equals(expected)
+    with gzip.open(sample.folder / "geojson" / f"{SAMPLE}.cells.geojson.gz") as file:
+        features = json.load(file)["features"]
+    titles = {name: f"Flag: {name[5:].replace('_', ' ').capitalize()}" for name in names}
+    titles["is_flagged"] = "Flagged"
+    for feature, own in zip(features, expected.to_dict("records"), strict=True):
+        known = feature["properties"]["measurements"]
+        assert {name: known[title] for name, title in titles.items()} == own
+    location = ome_zarr.io.parse_url(zarr_of(sample, "ome") / "labels" / sample.compartment)
+    (node,) = ome_zarr.reader.Reader(location)()
+    flagged = expected[expected["is_flagged"]].drop(columns="is_flagged")
+    assert {label: own["flags"] for label, own in node.metadata.get("properties", {}).items()} == {
+        label: ", ".join(name[5:] for name, of_it in own.items() if of_it)
+        for label, own in flagged.to_dict("index").items()
+    }
+
+
+def test_flags_and_limits_change_nothing_in_mcmicros_csv(tmp_path):
+    """Of the cells that are there."""
+    image, names, masks = SLIDES["tissue"]
+    found = {}
+    for limits in ({}, LIMITS):
+        folder = tmp_path / str(len(limits))
+        table, paths = measure(folder, image, names, masks, limits=limits)
+        for which in cell_table.WHICH:
+            sample = Sample(image, table, paths, which, folder / which)
+            sample.write("csv")
+            found[len(limits), which] = csv_of(sample).read_text().splitlines()
+        ids = sample.rows()["cell_id"][~sample.rows()["is_flagged"]]
+        unflagged = found[len(limits), "unflagged"][1:]
+        assert {int(line.partition(",")[0]) for line in unflagged} <= set(ids)
+        assert set(unflagged) < set(found[len(limits), "matched"])
+    for which in ("matched", "all"):
+        assert found[0, which] == found[len(LIMITS), which]
+    assert len(found[0, "unflagged"]) > len(found[len(LIMITS), "unflagged"]) > 1
+
+
+def test_a_table_without_flags_has_no_unflagged_cells(tissue, tmp_path):
+    whole = pq.read_table(tissue.table)
+    old = tmp_path / f"{SAMPLE}.parquet"
+    pq.write_table(whole.drop_columns(["is_flagged"]), old)
+    opened = cell_table.open_cells(old, tissue.masks, "unflagged")
+    with pytest.raises(DataError, match=r"one\.parquet: has no flags; QUANTIFY"), opened:
+        pass
+    with cell_table.open_cells(old, tissue.masks) as cells:
+        assert len(cells.rows) == len(tissue.rows())
 
 
 def test_ome_zarr_is_valid_and_opens_as_an_image_with_labels(sample):

@@ -71,6 +71,7 @@ def measured(tmp_path):
         tifffile.imwrite(slide, image.astype(np.float32), ome=True, metadata=metadata)
         if len(masks) == 2:
             paths, matches = repaired(folder, masks["cell"], masks["nucleus"], MPP)
+            matches["nucleus_certified"] = matches["nucleus_certified"] & (matches["label"] != 8)
         else:
             ((name, labels),) = masks.items()
             paths, matches = {name: folder / f"{name}.ome.tif"}, None
@@ -142,6 +143,11 @@ def test_measurements_are_those_of_the_table(measured, tmp_path):
     expected["Cytoplasm: Area µm^2"] = rows["cytoplasm_area_um2"]
     expected["Nucleus/Cell area ratio"] = rows["nuclear_to_cell_ratio"]
     expected["Nucleus: Mismatch"] = rows["mismatch"]
+    expected["Flagged"], expected["Flag: Edge"] = rows["is_flagged"], rows["flag_edge"]
+    expected["Flag: Uncertified"] = rows["flag_uncertified"]
+    for name in ("Out of focus", "Saturated"):
+        expected[f"Flag: {name}"] = rows["is_flagged"] & False
+    assert rows["flag_edge"].sum() == 18 and rows.index[rows["flag_uncertified"]].tolist() == [7]
     found = [feature["properties"]["measurements"] for feature in features]
     assert set().union(*found) == set(expected)
     for name, column in expected.items():

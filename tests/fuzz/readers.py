@@ -129,8 +129,9 @@ def read_facts(path: Path) -> None:
 
 def read_tables(path: Path) -> None:
     """Read tables that are handed to REPAIR and QUANTIFY."""
-    with suppress(DataError):
-        step_files.read_uncertified(path)
+    for read in (step_files.read_uncertified, step_files.read_patch_flags):
+        with suppress(DataError):
+            read(path)
     step_files.read_matches(path)
 
 
@@ -141,7 +142,7 @@ def read_cells(path: Path) -> None:
             if marker["means"]:
                 bars(marker["means"]), places(marker["means"])
     masks = {name: path.with_name(f"{name}.ome.tif") for name in seeds.MASKS}
-    for which in ("matched", "all"):
+    for which in cell_table.WHICH:
         with cell_table.open_cells(path, masks, which) as cells:
             for compartment in cells.compartments:
                 cells.means(compartment)

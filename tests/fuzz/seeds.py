@@ -182,11 +182,13 @@ def facts() -> list[bytes]:
 
 
 def csvs() -> list[bytes]:
-    """Return REPAIR's matches and STITCH's uncertified objects."""
+    """Return REPAIR's matches, and STITCH's uncertified objects and patches."""
     with tempfile.TemporaryDirectory() as folder:
         tables.sample(Path(folder))
         found = [(Path(folder) / "matches.csv").read_bytes()]
-    return [*found, b"\xef\xbb\xbfcompartment,label\r\ncell,1\r\n", b"compartment,label\n"]
+    found += [b"\xef\xbb\xbfcompartment,label\r\ncell,1\r\n", b"compartment,label\n"]
+    patches = "y0,x0,height,width,out_of_focus,saturated\n0,0,9,9,True,False\n0,9,9,9,False,\n"
+    return [*found, patches.encode()]
 
 
 MASKS = ("cell", "nucleus", "cell_original")
@@ -209,8 +211,10 @@ def parquets() -> list[bytes]:
         "cell_label": [1, 2, None],
         "cell_certified": [True, None, False],
         "cell_area": [1.5, float("nan"), 2],
+        "flag_edge": [True, False, False],
+        "is_flagged": [True, False, True],
     }
-    nuclei = {"cell_id": [2, 1], "nucleus_area": [1.5, None]}
+    nuclei = {"cell_id": [2, 1], "nucleus_area": [1.5, None], "is_flagged": [False, True]}
     found = []
     for compartment, rows, measured in (
         ("both", both, MEASURED),

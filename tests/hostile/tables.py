@@ -133,6 +133,31 @@ for _kind, _text in MATCHES_WRONG.items():
     matches_case(_kind, _text)
 
 
+PATCHES = "y0,x0,height,width,out_of_focus,saturated\n"
+PATCHES_WRONG = {
+    "empty": "",
+    "cut": PATCHES + "0,0,90,70,True,Fal",
+    "places in words": PATCHES + "0,zero,90,70,True,False\n",
+    "places beyond all integers": PATCHES + f"0,{10**30},90,70,True,False\n",
+    "focus in words": PATCHES + "0,0,90,70,perhaps,False\n",
+    "a patch twice": PATCHES + "0,0,90,70,True,False\n" * 2,
+    "a million patches in a diagonal": PATCHES
+    + "".join(f"{k},{k},1,1,True,False\n" for k in range(1_000_000)),
+}
+
+
+def patches_case(kind, text, *expected, **options):
+    @case(f"patches_metadata.csv: {kind}", *expected, **options)
+    def _(folder):
+        (folder / "patches_metadata.csv").write_text(text)
+        return [*sample(folder), "--patches", folder / "patches_metadata.csv"]
+
+
+for _kind, _text in PATCHES_WRONG.items():
+    patches_case(_kind, _text, "STITCH", "patches_metadata.csv")
+patches_case("of places that the slide has not", PATCHES + "99,-9,9,9,True,True\n", check=two_cells)
+
+
 @case("provenance.json: a list", "STITCH", "provenance.json")
 def _(folder):
     command = sample(folder)

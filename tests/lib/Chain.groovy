@@ -9,7 +9,7 @@ class Chain {
     private static final Map<String, String> INPUTS = [
         STITCH: 'INGEST.out.facts.join(PATCH.out.table).join(LABEL.out.labels)',
         REPAIR: 'INGEST.out.facts.join(STITCH.out.masks).join(STITCH.out.uncertified)',
-        QUANTIFY: "GENERATE.out.image.join(INGEST.out.facts).join(STITCH.out.provenance).join(STITCH.out.uncertified).join(REPAIR.out.matches).join(${MASKS}).map { inputs -> inputs + [[:]] }",
+        QUANTIFY: "GENERATE.out.image.join(INGEST.out.facts).join(STITCH.out.provenance).join(STITCH.out.uncertified).join(STITCH.out.patches).join(REPAIR.out.matches).join(${MASKS}).map { inputs -> inputs + [[:]] }",
         DRAW: "INGEST.out.store.join(QUANTIFY.out.table).join(STITCH.out.patches).join(STITCH.out.provenance).join(${COUNTS}).join(${MASKS}).join(GENERATE.out.truth)",
     ]
 

@@ -16,7 +16,8 @@ class Steps {
     /** Inputs of QUANTIFY: the slide, INGEST's facts, STITCH's files, and REPAIR's matches and masks. */
     static final String MASKS_OF_REPAIR = '''GENERATE.out.image.join(INGEST.out.facts).join(REPAIR.out.matches).join(REPAIR.out.masks)
         .map { meta, image, facts, matches, masks ->
-            def told = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label\\n'].collect { name, text ->
+            def texts = ['provenance.json': '{"steps": []}', 'uncertified.csv': 'compartment,label\\n', 'patches_metadata.csv': 'y0,x0,height,width\\n0,0,9,9\\n']
+            def told = texts.collect { name, text ->
                 def path = workflow.workDir.resolve(name)
                 path.text = text
                 path

@@ -9,6 +9,7 @@ import pytest
 from support.steps import ingest_image
 from support.tables import markers_of, rows_of, write_table
 
+from cellquilt.cells import flags
 from cellquilt.handoff.stores import read as read_store
 from cellquilt.images.label_image import write_label_image
 from cellquilt.reports.sample_report import describe, read_cells
@@ -17,6 +18,12 @@ from cellquilt.reports.summary import summarise
 from cellquilt.synthetic.tissue import generate_tissue
 
 KINDS = ("both", "whole-cell", "nuclear", "empty")
+# Of both compartments, as DRAW counts them in a table with all limits
+FLAGGED = {
+    "n_flagged": 1012,
+    "flags": {flag: n for n, flag in enumerate(flags.FLAGS)},
+    "flag_limits": {name: 0.5 + n for n, name in enumerate(flags.LIMITS)},
+}
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +113,7 @@ def described(folder: Path, store: Path, kind: str, images: dict, tissue) -> dic
     # The two channels that are segmented come first
     chosen = tissue.image[[0, 2, 1, 3, 4, 5]], [tissue.channels[k] for k in (0, 2, 1, 3, 4, 5)]
     markers = markers_of(*chosen, first, 0.5)
+    summary |= FLAGGED if kind == "both" else {}
     with read_store(store) as group:
         view = view_slide(group, masks, rows)
         report = describe(view, rows, patches, counts, summary, provenance, {}, markers)

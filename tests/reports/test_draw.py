@@ -526,6 +526,19 @@ def test_report_holds_what_the_inputs_say(draw, tmp_path):
     assert all("".join(crop["lines"].values()).startswith("M") for crop in crops)
 
 
+def test_flags_of_the_table_are_counted(draw, tmp_path):
+    rows = rows_of(MATCHED | ORIGINAL, 0.5)
+    assert "n_flagged" not in draw(MATCHED | ORIGINAL, name="plain", rows=rows)[0]
+    edge = rows["cell_id"].isin([1, 3]) | (rows["status"] == "no_cell")
+    rows = rows.assign(flag_edge=edge, flag_saturated=False, is_flagged=edge)
+    summary, _ = draw(MATCHED | ORIGINAL, rows=rows)
+    assert (summary["n_flagged"], summary["flag_limits"]) == (2, {})
+    assert summary["flags"] == {"edge": 2, "saturated": 0}
+    report = report_of(tmp_path / "sample")
+    assert report["summary"] == summary
+    assert "at the edge of the slide" in (tmp_path / "sample" / "report.html").read_text()
+
+
 def test_refuses_the_table_of_another_sample(stores_by_kind, tmp_path):
     table = write_table(tmp_path / "other.parquet", rows_of(MATCHED, 0.5), "other")
     with pytest.raises(DataError, match="is of other; give the table of sample"):

@@ -64,6 +64,16 @@ def test_numbers_are_those_of_the_table(samples, tissue):
     assert spread in text_of(page.find_class("charts")[0])
 
 
+def test_flags_are_counted_with_their_limits(samples):
+    (table,) = page_of(samples["both"]).xpath("//table[caption='Flags']")
+    *rows, total = [[text_of(cell) for cell in row] for row in table.iter("tr")][1:]
+    counts = samples["both"]["summary"]["flags"]
+    assert [row[::2] for row in rows] == [[flag, str(n)] for flag, n in counts.items()]
+    limits = "max_mismatch 0.5, min_cell_um2 1.5, max_cell_um2 2.5, min_nucleus_um2 3.5, "
+    assert total == ["any", f"{limits}max_nucleus_um2 4.5", "1,012"]
+    assert not page_of(samples["nuclear"]).xpath("//table[caption='Flags']")
+
+
 def test_pages_are_valid_html(samples, readers, tmp_path):
     paths = []
     for kind, sample in samples.items():

@@ -39,11 +39,14 @@ def test_it_comes_back_as_it_was(own):
     for name, value in own[0]["summary"].items():
         if name.startswith(("n_", "f1_")) or name.endswith("fraction"):
             assert first[name] == value or (value is None and pd.isna(first[name])), name
+    for flag, n in own[0]["summary"]["flags"].items():
+        assert first[f"n_flag_{flag}"] == n
     assert (first["height"], first["own_height"]) == (300, 1.75)
     assert (first["stage"], first["id"], first["quality_score"]) == (TEXT, 7, 1.25)
     median = own[0]["distributions"]["cell_area_um2"]["quantiles"]["0.5"]
     assert first["median_cell_area_um2"] == median
     assert second[["n_cells", "median_cell_area_um2", "id", "stage", "refused_step"]].isna().all()
+    assert second[["n_flagged", "n_flag_edge"]].isna().all()
     (note,) = findings(own[1])
     assert list(second[["n_urgent", "n_findings", "findings"]]) == [0, 1, note.text]
     assert list(table.loc["torn", ["refused_step", "refused_reason"]]) == ["INGEST", TEXT]

@@ -1,6 +1,7 @@
 """The documents against the schema, the configuration, the modules and real outputs."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from support.steps import plan_store, write_slide
 
 from cellquilt import __version__, exports
-from cellquilt.cells import cell_table
+from cellquilt.cells import cell_table, flags
 from cellquilt.compartments import PLURALS, parameter_of
 from cellquilt.exports import mcmicro
 from cellquilt.labelling.thresholds import Thresholds
@@ -184,6 +185,21 @@ def test_every_column_of_the_table_of_cells_is_described(results, outputs_page):
     assert [name for name in plain if f"`{name}`" not in known] == []
 
 
+def test_every_flag_is_described(outputs_page, schema, repo):
+    table = section(outputs_page, "quantification/<sample>.parquet")
+    assert [name for name in flags.COLUMNS if f"`{name}`" not in table] == []
+    counted = section(outputs_page, "summary.json")
+    assert all(f"`{name}`" in counted for name in ("n_flagged", "flags", "flag_limits"))
+    template = repo / "bin" / "cellquilt" / "reports" / "templates" / "parts.html.j2"
+    assert [flag for flag in flags.FLAGS if f'"{flag}": ' not in template.read_text()] == []
+    for name, limit in flags.LIMITS.items():
+        assert f"`--{name}`" in table and schema[name]["type"] == "number"
+        assert (schema[name]["minimum"], schema[name].get("maximum", math.inf)) == (
+            0,
+            limit.largest,
+        )
+
+
 def test_own_columns_cannot_have_the_names_of_the_tables(results, repo):
     """The schema of samplesheets has rules for them, in small letters."""
     schema = json.loads((repo / "assets" / "schema_input.json").read_text())
@@ -192,7 +208,7 @@ def test_own_columns_cannot_have_the_names_of_the_tables(results, repo):
         enums += rule.get("enum", [])
         pattern = rule.get("pattern", pattern)
     columns = list(cell_table.read(results / "quantification" / "sample.parquet"))
-    columns += [*mcmicro.BEFORE, *mcmicro.AFTER, "region"]
+    columns += [*mcmicro.BEFORE, *mcmicro.AFTER, "region", *flags.COLUMNS]
     known = [*schema["items"]["properties"]]
     free = [
         name

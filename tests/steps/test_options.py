@@ -77,6 +77,30 @@ APART = {
         SEGMENT | {"demo": "true", "xla": "true"},
         "are for --segmenter mesmer",
     ),
+    "minimum above maximum": (
+        SEGMENT | {"demo": "true", "min_cell_um2": "1e2", "max_cell_um2": "99.5"},
+        "--min_cell_um2 1E+2 is above --max_cell_um2 99.5, so that every cell would be flagged;",
+    ),
+    "minimum above maximum, of nuclei": (
+        SEGMENT | {"demo": "true", "min_nucleus_um2": "9", "max_nucleus_um2": "0"},
+        "--min_nucleus_um2 9 is above --max_nucleus_um2 0, so that every nucleus would be flagged",
+    ),
+    "a negative area": (
+        SEGMENT | {"demo": "true", "max_nucleus_um2": "-1"},
+        "--max_nucleus_um2 -1: must be at least 0. Flag larger nuclei",
+    ),
+    "a mismatch above 1": (
+        SEGMENT | {"demo": "true", "max_mismatch": "1.01"},
+        "--max_mismatch 1.01: must be at most 1. Flag cells of which",
+    ),
+    "an area in words": (
+        SEGMENT | {"demo": "true", "min_cell_um2": "small"},
+        "--min_cell_um2 small: must be a number. Flag smaller cells",
+    ),
+    "cells to export of no kind": (
+        SEGMENT | {"demo": "true", "export_cells": "flagged"},
+        "--export_cells flagged: must be one of matched, unflagged, all. Cells to export",
+    ),
     "of another mode": (SEGMENT | {"mode": "benchmark", "demo": "true"}, "measures Mesmer"),
 }
 
@@ -185,6 +209,9 @@ def results(look, folder, sheet) -> dict[str, dict]:
         "of a site": SEGMENT
         | {"demo": "true", **dict.fromkeys(OF_SITES, "x"), "genomes": {"a": {"fasta": "b"}}}
         | {"patchsize": 5, "commandLine": "nextflow run . -c 'my site.config' --demo"},
+        "limits": SEGMENT
+        | {"demo": "true", "max_mismatch": "1", "min_cell_um2": "0", "max_nucleus_um2": "30.5"}
+        | {"min_nucleus_um2": "30.5", "max_cell_um2": "", "export_cells": "unflagged"},
         "typed": TRAIN
         | {"demo": "true", "xla": "false", "halo": "96", "learning_rate": "1e-3", "z": ""}
         | {"architectures": "compact,conv5,compact", "seeds": "2,01,2", "t": None},
@@ -555,6 +582,13 @@ def test_parameters_are_typed_once(results):
     assert options["learning_rate"] == 0.001
     assert options["z"] is options["t"] is None
     assert (options["architectures"], options["seeds"]) == (["compact", "conv5"], [2, 1])
+
+
+def test_limits_of_flags_may_be_at_their_ends(results):
+    options = results["limits"]["options"]
+    names = ("max_mismatch", "min_cell_um2", "max_cell_um2", "min_nucleus_um2", "max_nucleus_um2")
+    assert [options[name] for name in names] == [1, 0, None, 30.5, 30.5]
+    assert options["export_cells"] == "unflagged"
 
 
 @pytest.mark.parametrize("kind", APART)

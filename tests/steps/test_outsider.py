@@ -16,7 +16,13 @@ import pytest
 import tifffile
 
 from cellquilt.cells import cell_table
-from cellquilt.handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+from cellquilt.handoff.step_files import (
+    read_facts,
+    read_matches,
+    read_patch_flags,
+    read_provenance,
+    read_uncertified,
+)
 from cellquilt.mesmer.card import FORMAT
 
 SEGMENTERS = ("mesmer", "pixelcnn")
@@ -161,6 +167,7 @@ def test_stubs_of_what_is_handed_over_can_be_read(repo, tmp_path):
         "STITCH"
     ]
     assert read_uncertified(tmp_path / "uncertified.csv").empty
+    assert len(read_patch_flags(tmp_path / "patches_metadata.csv")) == 1
     assert set(read_matches(tmp_path / "matches.csv")["status"]) == {"matched"}
 
 

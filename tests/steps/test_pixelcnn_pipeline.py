@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import pytest
 import tifffile
 
+from cellquilt.cells import cell_table
 from cellquilt.cells.object_f1 import object_f1
 from cellquilt.pixelcnn.card import read_card
 
@@ -111,6 +114,35 @@ def test_masks_do_not_depend_on_how_the_slide_is_cut(nextflow, trained, tissue, 
     cards = provenance["model"]["networks"]
     assert [card["training"]["seed"] for card in cards] == [1, 2]
     assert [step["step"] for step in provenance["steps"]][2] == "CLASSIFY"
+
+
+def test_other_limits_of_flags_repeat_the_table_and_not_the_network(nextflow, tissue, tmp_path):
+    options = ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--segmenter", "pixelcnn"]
+    options += ["--bundle_slides", "0", "--formats", "csv,h5ad"]
+    first = nextflow(*options, folder=tmp_path, accept=False)
+    assert first.returncode == 0, first.stdout + first.stderr
+    limits = ["--min_cell_um2", "40", "--max_mismatch", "0.3", "--export_cells", "unflagged"]
+    done = nextflow(*options, *limits, "-resume", folder=tmp_path, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    repeated = set(re.findall(r"Submitted process > \S*?(\w+)(?: |$)", done.stdout, re.MULTILINE))
+    assert repeated == {"QUANTIFY", "EXPORT", "DRAW", "REPORT"}
+    assert "Cached process > SEGMENTATION:MASKS:MAPS:CLASSIFY" in done.stdout
+
+    folder = tmp_path / "results" / "tissue"
+    rows = cell_table.read(folder / "quantification" / "tissue.parquet")
+    cells = rows[rows["cell_id"].notna()]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["flag_limits"] == {"max_mismatch": 0.3, "min_cell_um2": 40}
+    assert summary["n_flagged"] == cells["is_flagged"].sum() > 0
+    assert summary["flags"]["small_cell"] == (cells["cell_area_um2"] < 40).sum() > 0
+    with open(tmp_path / "results" / "samples.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert row["n_flagged"] == str(summary["n_flagged"]) and row["n_flag_large_cell"] == ""
+    assert {flag: int(row[f"n_flag_{flag}"]) for flag in summary["flags"]} == summary["flags"]
+    table = anndata.read_h5ad(folder / "anndata" / "tissue.h5ad")
+    kept = cells[(cells["status"] == "matched") & ~cells["is_flagged"]]
+    assert table.obs["cell_id"].tolist() == kept["cell_id"].tolist() != []
+    assert not table.obs["is_flagged"].any()
 
 
 def test_the_embedded_networks_are_free_and_good_on_tissue(nextflow, tissue, tmp_path):

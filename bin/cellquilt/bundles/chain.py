@@ -79,6 +79,8 @@ class Settings:
         As of `labelling.label.Wanted`.
     export_pickle : bool
         See `cells.repair.repair`.
+    limits : dict
+        See `cells.quantify.quantify`.
     max_pixels : int
         A slide with more is left to the steps.
     to_table : bool
@@ -92,6 +94,7 @@ class Settings:
     cut: Cut = Cut()
     thresholds: Mapping[str, dict] = field(default_factory=dict)
     export_pickle: bool = False
+    limits: Mapping[str, float] = field(default_factory=dict)
     max_pixels: int = 20_000_000
     to_table: bool = True
 
@@ -237,20 +240,22 @@ def _chain_one(
 
     images = sorted(masks.glob("*.ome.tif"))
     provenance = folder / "provenance.json"
+    patches_of = folder / "patches_metadata.csv"
     with _during("QUANTIFY"):
         table = write_table(
             image,
             folder / "sample.json",
             provenance,
             doubtful,
+            patches_of,
             images,
             matches,
             settings.segmenter,
             slide.columns,
+            settings.limits,
             folder,
         )
     with _during("DRAW"):
-        patches_of = folder / "patches_metadata.csv"
         draw(store, table, patches_of, provenance, counts, images, truth, folder)
     report.mkdir(parents=True)
     (folder / "report.json").rename(report / "report.json")

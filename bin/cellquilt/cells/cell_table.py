@@ -22,13 +22,15 @@ from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_name, check_sample
 from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Relabelled, new_labels
+from . import flags
 from .markers import N_BARS
 
 FACTS = b"cellquilt"
 MARKERS = b"cellquilt_markers"
 _LARGEST = 1e300  # of a number of the markers
-# Cells with a nucleus, or those without one too; nuclei without a cell are in the table alone.
-WHICH = ("matched", "all")
+# Cells with a nucleus, of these those without flags, or also those without a nucleus; nuclei
+# without a cell are in the table alone.
+WHICH = ("matched", "unflagged", "all")
 
 
 def intensity_column(compartment: str, channel: str) -> str:
@@ -254,6 +256,7 @@ def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
         raise DataError(f"{path}: a cell has no label; give the one that QUANTIFY writes.")
     if both and rows["status"].isna().any():
         raise DataError(f"{path}: a cell has no status; give the one that QUANTIFY writes.")
+    flags.check_columns(rows, path)
     return rows
 
 
@@ -294,7 +297,7 @@ class Cells:
         ``sample``, ``segmenter``, ``compartment`` (both, whole-cell or nuclear), ``image`` (name,
         height, width), ``image_mpp`` (um/px), ``channels`` (of each the ``index``, the ``name`` as
         in the slide, and the unique ``column``), ``columns`` (the user's own, each with the value
-        that all rows have), ``provenance`` (a list of steps).
+        that all rows have), ``flag_limits`` (see `flags.LIMITS`), ``provenance`` (a list of steps).
     masks : dict
         ``cell`` and ``nucleus``, as far as they are there: label images whose values are
         ``cell_id``.
@@ -350,8 +353,9 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
     masks : dict
         Label images by name: of both compartments ``cell`` and ``nucleus`` and, for all cells,
         ``cell_original``; of one compartment, its mask.
-    which : {'matched', 'all'}
-        Of both compartments: cells with a nucleus, or those without one too.
+    which : {'matched', 'unflagged', 'all'}
+        Of both compartments: cells with a nucleus, of these those without flags, or those without
+        a nucleus too. Of one: all objects, or those without flags.
 
     Yields
     ------
@@ -360,21 +364,26 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
     Raises
     ------
     DataError
-        If a mask is missing, or is not of this sample.
+        If a mask is missing, or is not of this sample, or unflagged cells are wanted of a table
+        without flags.
     """
     facts = check_facts(read_facts(table), table, "QUANTIFY", needs_image=True)
     both = facts.get("compartment") == "both"
     rows = _rows(table, facts, both)
     chosen = rows["cell_id"].notna()
-    if both and which == "matched":
+    if both and which != "all":
         chosen &= rows["status"] == "matched"
+    if which == "unflagged":
+        if flags.ANY not in rows:
+            raise DataError(f"{table}: has no flags; QUANTIFY it again, or give --cells matched.")
+        chosen &= ~rows[flags.ANY]
     order = np.flatnonzero(chosen)
     order = order[np.argsort(rows["cell_id"].to_numpy("int64", na_value=0)[order], kind="stable")]
     rows = rows.iloc[order].reset_index(drop=True).astype({"cell_id": "int64"})
 
     with ExitStack() as files:
 
-        def mask(name: str) -> LabelReader:
+        def mask(name: str) -> LabelRows:
             if name not in masks:
                 raise DataError(f"{facts['sample']}: {name}.ome.tif is missing; give it, too.")
             labels = files.enter_context(LabelReader(masks[name]))
@@ -384,12 +393,15 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
                     f"{masks[name]}: is {labels.shape} px and the image of {facts['sample']} "
                     f"{size} px; give the masks of this sample."
                 )
-            return labels
+            if which != "unflagged":
+                return labels
+            kept = rows["cell_id"].to_numpy()
+            return Relabelled(labels, new_labels(kept, kept))
 
         if not both:
             (compartment,) = segmented(facts["compartment"])
             opened: dict[str, LabelRows] = {compartment: mask(compartment)}
-        elif which == "matched":
+        elif which != "all":
             opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
         else:
             table_of_ids = new_labels(rows["cell_label"].to_numpy(), rows["cell_id"].to_numpy())

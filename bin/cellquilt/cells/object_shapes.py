@@ -73,6 +73,14 @@ class Runs:
                 left, offset = left[got:], offset + got
             yield runs
 
+    def at_edge(self, shape: tuple[int, int]) -> np.ndarray:
+        """Return which objects have a pixel at the edge of the image of that shape, (n,) bool."""
+        found = dict(zip(regions.DESCRIPTION, self.description.T, strict=True))
+        height, width = shape
+        starts = (found["first_row"] == 0) | (found["left"] == 0)
+        ends = (found["bottom"] == height) | (found["right"] == width)
+        return (found["area"] > 0) & (starts | ends)
+
     def shapes(self) -> dict[str, np.ndarray]:
         """Return the shape of each object, columns of `n_objects` values.
 

@@ -21,7 +21,7 @@ from ..parallel import ahead, threaded
 from ..slides.channel_content import ChannelContent, notices_of_others
 from ..slides.notice import Notice
 from ..slides.slide import Slide, listed
-from . import cell_table
+from . import cell_table, flags
 from .cell_table import intensity_column, unique_names
 from .markers import Chords, Marker, SampledRows
 from .object_shapes import Runs, pixel_sums
@@ -41,6 +41,8 @@ def quantify(
     table: Path,
     pixels: int = STRIP_PIXELS,
     own: Mapping[str, str | float | None] | None = None,
+    patches: pd.DataFrame | None = None,
+    limits: Mapping[str, float] | None = None,
     cpus: int = 1,
 ) -> None:
     """Measure the objects and write their table, see `cell_table`.
@@ -62,6 +64,10 @@ def quantify(
         Of a strip, about; it changes nothing.
     own : dict, optional
         The user's columns, see `cell_table.read_columns`; all rows get their values.
+    patches : DataFrame, optional
+        Those of the slide, whose states flag their cells; see `flags.add_flags`.
+    limits : dict, optional
+        By parameter, beyond which cells are flagged; see `flags.LIMITS`.
     cpus : int
         With two, a strip is read while the one before is measured; it changes nothing.
 
@@ -81,12 +87,15 @@ def quantify(
     measured = _measured(objects, runs, facts["image_mpp"], cpus)
     _check_areas(objects, measured, facts["sample"])
     rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
+    at_edge = np.logical_or.reduce([runs[name].at_edge(shape) for name in objects.present])
+    limits = flags.applying(limits or {}, rows)
+    rows = flags.add_flags(rows, at_edge, patches, limits)
     progress.add(pixels=shape[0] * shape[1])
 
     compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
     columns = [intensity_column(part, name) for part in compartments for name in names]
     own = own or {}
-    if clash := sorted(set(own) & {*rows, *columns}):
+    if clash := sorted(set(own) & {*rows, *columns, *flags.COLUMNS}):
         raise DataError(
             f"{facts['sample']}: column {clash[0]:.99} is one of the table of cells; rename yours."
         )
@@ -121,10 +130,11 @@ def quantify(
         "compartment": objects.compartment,
         "image": {key: facts["image"][key] for key in ("name", "height", "width")},
         "image_mpp": facts["image_mpp"],
-        "provenance": [*steps, provenance.of_step("QUANTIFY")],
+        "provenance": [*steps, provenance.of_step("QUANTIFY", **limits)],
         "channels": channels,
         "notices": [asdict(notice) for notice in _notices(slide, contents, not_finite, facts)],
         "columns": dict(own),
+        "flag_limits": limits,
     }
     _write(table, rows, own, columns, means, known, markers)
 

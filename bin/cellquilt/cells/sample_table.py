@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..handoff.step_files import read_facts, read_matches, read_provenance, read_uncertified
+from ..handoff.step_files import (
+    read_facts,
+    read_matches,
+    read_patch_flags,
+    read_provenance,
+    read_uncertified,
+)
 from ..images.label_image import by_name
 from ..slides.readers import reopen_slide
 from .objects import check_masks, open_objects
@@ -19,10 +25,12 @@ def write_table(
     facts: Path,
     provenance: Path,
     uncertified: Path,
+    patches: Path | None,
     masks: Sequence[Path],
     matches: Path | None,
     segmenter: str,
     own: Mapping[str, str | float | None],
+    limits: Mapping[str, float],
     outdir: Path,
     cpus: int = 1,
 ) -> Path:
@@ -36,6 +44,8 @@ def write_table(
         sample.json of INGEST.
     provenance, uncertified : Path
         provenance.json and uncertified.csv of STITCH.
+    patches : Path or None
+        patches_metadata.csv of STITCH; without it no patch flags its cells.
     masks : list of Path
         Label images.
     matches : Path or None
@@ -44,6 +54,8 @@ def write_table(
         Which made the maps.
     own : dict
         The user's columns, see `cell_table.read_columns`.
+    limits : dict
+        See `quantify.quantify`.
     outdir : Path
         Folder of the sample.
     cpus : int
@@ -63,13 +75,15 @@ def write_table(
     steps = read_provenance(provenance)["steps"]
     pairs = matches and read_matches(matches)
     doubtful = read_uncertified(uncertified)
+    states = patches and read_patch_flags(patches)
     table = outdir / "quantification" / f"{known['sample']}.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         slide = files.enter_context(reopen_slide(image, known))
         objects = open_objects(files, by_name(masks), pairs, doubtful)
         check_masks(objects, known)
-        quantify(slide, objects, known, segmenter, steps, table, own=own, cpus=cpus)
+        more = {"patches": states, "limits": limits, "cpus": cpus}
+        quantify(slide, objects, known, segmenter, steps, table, own=own, **more)
     log.info(
         "quantify: %s: %d objects, %d channels",
         known["sample"],

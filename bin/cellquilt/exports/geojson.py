@@ -3,9 +3,10 @@
 A FeatureCollection that QuPath opens by drag and drop, as other readers of GeoJSON do. Coordinates
 are pixels of the full resolution from the corner of the first one, y downwards. A cell of several
 4-connected parts is a MultiPolygon. No classification is set: that is for those who look at the
-cells. What does not apply (the nucleus of a cell that has none, a mean over pixels that are not
-finite) is left out of the measurements. QuPath shows it as NaN; it reads measurements as numbers,
-so that a text such as "NaN" among them is no way to say so.
+cells. Flags are measurements, 1 or 0, by which QuPath colours, filters and selects. What does
+not apply (the nucleus of a cell that has none, a mean over pixels that are not finite) is left out
+of the measurements. QuPath shows it as NaN; it reads measurements as numbers, so that a text such
+as "NaN" among them is no way to say so.
 """
 
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import outputs
+from ..cells import flags
 from ..cells.cell_table import Cells
 from ..compartments import MEASURED
 from ..errors import DataError
@@ -51,6 +53,11 @@ MEASUREMENTS = {
 } | {
     "nuclear_to_cell_ratio": "Nucleus/Cell area ratio",
     "mismatch": "Nucleus: Mismatch",
+    flags.ANY: "Flagged",
+    **{
+        flags.column_of(flag): f"Flag: {flag.replace('_', ' ').capitalize()}"
+        for flag in flags.FLAGS
+    },
 }
 
 

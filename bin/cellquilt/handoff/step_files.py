@@ -20,6 +20,8 @@ MAX_LABEL = 1 << 26
 _MAX_PLANE = 1 << 31  # far beyond any file's; a message is not to hold thousands of digits
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
 STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
+# Columns of patches_metadata.csv that flag the cells of a patch
+PATCH_FLAGS = ("out_of_focus", "saturated")
 _LABELS = ("label", "cell_label", "nucleus_label")
 _MATCHES = {
     *(*_LABELS, "status", "mismatch", "trimmed_px", "retained_fraction"),
@@ -194,6 +196,36 @@ def _read_report_of(path: Path, of: str, needed: set[str]) -> dict:
 def read_patches(path: Path, of: str) -> pd.DataFrame:
     """Return the table of patches, of PATCH or, with their counts, of STITCH."""
     return _read_csv(path, {"is_informative", "reason"}, of)
+
+
+def read_patch_flags(path: Path) -> pd.DataFrame:
+    """Return where STITCH's patches are, and which of them flag their cells.
+
+    Returns
+    -------
+    DataFrame
+        Of each patch that has pixels ``y0``, ``x0``, ``height`` and ``width`` (input px), and
+        `PATCH_FLAGS` (bool): False where they are missing, as in tables of earlier versions.
+
+    Raises
+    ------
+    DataError
+        If the patches form no grid, or a flag is none.
+    """
+    places = ["y0", "x0", "height", "width"]
+    table = _read_csv(path, {*places}, "STITCH")
+    wrong = [name for name in places if not pd.api.types.is_integer_dtype(table[name])]
+    if len(table) and wrong:
+        raise DataError(f"{path}: {wrong[0]} is not all whole numbers; give the one of STITCH.")
+    table = table[(table["height"] > 0) & (table["width"] > 0)]
+    n_places = table["y0"].nunique() * table["x0"].nunique()
+    if len(table) != n_places or table.duplicated(["y0", "x0"]).any():
+        raise DataError(f"{path}: its patches are no grid of rows and columns; give STITCH's own.")
+    flags = {name: table.get(name, pd.Series(False, table.index)) for name in PATCH_FLAGS}
+    for name, values in flags.items():
+        if not values.dropna().isin([True, False]).all():
+            raise DataError(f"{path}: {name} is not all true or false; give the one of STITCH.")
+    return table[places].assign(**{name: flag.isin([True]) for name, flag in flags.items()})
 
 
 def read_uncertified(path: Path) -> pd.DataFrame:

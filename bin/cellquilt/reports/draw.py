@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .. import outputs
-from ..cells import cell_table
+from ..cells import cell_table, flags
 from ..handoff import stores
 from ..handoff.step_files import read_counts, read_patches, read_provenance
 from ..images.label_image import by_name
@@ -60,6 +60,7 @@ def draw(
         found = summarise(facts, numbers, images, by_name(truth), OVERLAY)
         of_table = cell_table.read_facts(table)
         found["notices"] += of_table.get("notices", [])
+        found |= flags.counts(rows, of_table, table)
         view = view_slide(group, images, rows)
         report = sample_report.describe(
             view,

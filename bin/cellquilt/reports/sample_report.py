@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from .. import __version__
-from ..cells import cell_table
+from ..cells import cell_table, flags
 from ..compartments import PLURALS
 from ..errors import DataError
 from ..images import data_url
@@ -30,7 +30,7 @@ WEBP_QUALITY = 82
 ENLARGEMENT = 2
 
 PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in PLURALS for axis in "yx")
-COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS))
+COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS), *flags.COLUMNS)
 
 
 def read_cells(table: Path, sample: str) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def describe(
     counts : dict
         STITCH's counts, and REPAIR's metrics where there are both compartments.
     summary : dict
-        From `summary.summarise`.
+        From `summary.summarise`, with `flags.counts`.
     provenance : dict
         provenance.json.
     columns : dict

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from ..cells import flags
 from .findings import findings
 from .index import own_columns, quality_score
 from .measures import MEASURES
@@ -11,9 +12,11 @@ from .summary import COUNTS
 
 IMAGE = ("height", "width")
 TRUTH = ("f1_cell", "f1_nucleus")
+FLAGGED = ("n_flagged", *(f"n_{flags.column_of(flag)}" for flag in flags.FLAGS))
 COLUMNS = (
     *("sample", "image", *IMAGE, "image_mpp"),
     *COUNTS,
+    *FLAGGED,
     "density_per_mm2",
     *(f"median_{key}" for key in MEASURES),
     *TRUTH,
@@ -63,11 +66,13 @@ def _row(sample: dict, own: dict[str, str]) -> dict[str, object]:
         f"median_{key}": distribution["quantiles"].get("0.5")
         for key, distribution in sample["distributions"].items()
     }
+    flagged = {flags.column_of(flag): n for flag, n in summary.get("flags", {}).items()}
     return {
         **{"sample": sample["sample"], "image": image["name"], "image_mpp": image["mpp"]},
         **{name: image[name] for name in IMAGE},
         **{own[name]: value for name, value in sample["columns"].items()},
-        **{name: summary.get(name) for name in (*COUNTS, *TRUTH)},
+        **{name: summary.get(name) for name in (*COUNTS, "n_flagged", *TRUTH)},
+        **{f"n_{column}": n for column, n in flagged.items()},
         **{"density_per_mm2": sample["density_per_mm2"], **medians},
         "quality_score": quality_score(sample),
         "n_urgent": sum(finding.urgent for finding in found),

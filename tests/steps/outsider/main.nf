@@ -27,6 +27,7 @@ workflow {
             .join(SEGMENT_SLIDES.out.facts)
             .join(SEGMENT_SLIDES.out.provenance)
             .join(SEGMENT_SLIDES.out.uncertified)
+            .join(SEGMENT_SLIDES.out.patches)
             .join(SEGMENT_SLIDES.out.matches)
             .join(SEGMENT_SLIDES.out.masks)
             .map { inputs -> inputs + [[patient: 7]] }
