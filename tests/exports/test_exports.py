@@ -317,7 +317,7 @@ def test_spatialdata_labels_shapes_and_table_agree_in_um(sample):
     assert data[f"{name}_shapes"].index.tolist() == expected.index.tolist()
 
 
-def test_flags_are_those_of_the_table_in_every_format(sample):
+def test_flags_are_those_of_the_table_in_every_format_with_a_table(sample):
     rows = sample.rows()
     names = [name for name in rows if name.startswith("flag_")] + ["is_flagged"]
     if len(rows) > 50 and sample.which != "unflagged":
@@ -335,13 +335,6 @@ def test_flags_are_those_of_the_table_in_every_format(sample):
     for feature, own in zip(features, expected.to_dict("records"), strict=True):
         known = feature["properties"]["measurements"]
         assert {name: known[title] for name, title in titles.items()} == own
-    location = ome_zarr.io.parse_url(zarr_of(sample, "ome") / "labels" / sample.compartment)
-    (node,) = ome_zarr.reader.Reader(location)()
-    flagged = expected[expected["is_flagged"]].drop(columns="is_flagged")
-    assert {label: own["flags"] for label, own in node.metadata.get("properties", {}).items()} == {
-        label: ", ".join(name[5:] for name, of_it in own.items() if of_it)
-        for label, own in flagged.to_dict("index").items()
-    }
 
 
 def test_flags_and_limits_change_nothing_in_mcmicros_csv(tmp_path):

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from ome_zarr.format import FormatV04
 from ome_zarr.writer import write_label_metadata, write_multiscales_metadata
 
 from .. import outputs
-from ..cells import flags
 from ..cells.cell_table import Cells
 from ..images.label_rows import LabelRows, boundary_rows
 from ..images.strips import pyramid_steps
@@ -30,7 +28,7 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     Labels belong to an image. The slide would be a copy of many gigabytes, so the image is a
     drawing of the masks: a uint8 channel for each, boundaries bright and the inside dim. Levels
     take every second pixel of the one before; lengths are in um, from the centre of the first
-    pixel. The flags of a flagged cell are a property of its label. Memory holds a row of chunks.
+    pixel. Memory holds a row of chunks.
     """
     path = folder / "zarr" / f"{cells.facts['sample']}.ome.zarr"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +41,7 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
             fill_pyramid(drawn, _drawing(mask), path.parent, (number,))
             levels = _create(labels.create_group(name), cells, np.uint32)
             fill_pyramid(levels, mask.read, path.parent)
-            properties = flag_properties(cells) if name == cells.compartment else None
-            write_label_metadata(labels, name, properties=properties, fmt=FormatV04())
+            write_label_metadata(labels, name, fmt=FormatV04())
         image.attrs["omero"] = {
             "channels": [
                 {
@@ -57,17 +54,6 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
             ]
         }
     return path
-
-
-def flag_properties(cells: Cells) -> list[dict] | None:
-    """Return ``flags``, by label, of those that have any; None where no cell has."""
-    rows = cells.rows
-    names = [flag for flag in flags.FLAGS if flags.column_of(flag) in rows]
-    table = rows[["cell_id", *map(flags.column_of, names)]].to_numpy(np.int64)
-    return [
-        {"label-value": label, "flags": ", ".join(compress(names, own))}
-        for label, *own in table[table[:, 1:].any(axis=1)].tolist()
-    ] or None
 
 
 def _create(group: zarr.Group, cells: Cells, dtype, channels: int = 0) -> list[zarr.Array]:
