@@ -73,22 +73,25 @@ class ChannelContent:
             return float(values[0]) if len(values) == 1 else None
         return self._low if self._low == self._high else None
 
-    def saturated(self) -> tuple[float, float] | None:
+    def ceiling(self) -> tuple[float, float] | None:
         """Return the largest value and the fraction of the non-zero pixels that have it.
 
-        None where that is not as of a camera or a conversion that was saturated.
+        None where it is not as of a camera or a conversion that cut values off.
         """
         if self._histogram is not None:
             values, counts = self._histogram.levels()
             values, counts = values[values != 0], counts[values != 0]
             if len(values) < _FEWEST_LEVELS or counts[-1] < 3 * counts[-5:-1].max():
                 return None
-            high, share = float(values[-1]), counts[-1] / counts.sum()
-        elif self._fractions or self._high > 100:
-            high, share = self._high, self._n_high / max(self._n_nonzero, 1)
-        else:
-            return None
-        return (high, float(share)) if share >= _SATURATED else None
+            return float(values[-1]), float(counts[-1] / counts.sum())
+        if self._fractions or self._high > 100:
+            return self._high, self._n_high / max(self._n_nonzero, 1)
+        return None
+
+    def saturated(self) -> tuple[float, float] | None:
+        """Return the `ceiling` where so many pixels have it that outlines and means suffer."""
+        found = self.ceiling()
+        return found if found and found[1] >= _SATURATED else None
 
     def mask(self, slide: Slide, channel: Channel) -> Notice | None:
         """Return what a channel is instead of an image, None of an image.
