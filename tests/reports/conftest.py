@@ -11,6 +11,7 @@ from support.tables import rows_of, write_table
 
 from cellquilt.handoff.stores import read as read_store
 from cellquilt.images.label_image import write_label_image
+from cellquilt.quality import figures
 from cellquilt.reports.sample_report import describe, read_cells
 from cellquilt.reports.slide_view import view_slide
 from cellquilt.reports.summary import summarise
@@ -59,7 +60,8 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     masks = {name: folder / f"{name}.ome.tif" for name in images}
     for name, path in masks.items():
         write_label_image(path, images[name], 0.5, name)
-    rows = read_cells(write_table(folder / "t.parquet", rows_of(images, 0.5)), "sample")
+    table = write_table(folder / "t.parquet", rows_of(images, 0.5))
+    rows = read_cells(table, "sample")
     counts = {}
     for name, objects in (("cell", "cells"), ("nucleus", "nuclei")):
         mask = images.get(f"{name}_original", images.get(name))
@@ -102,6 +104,7 @@ def described(folder: Path, store: Path, kind: str, images: dict[str, np.ndarray
     summary = summarise(facts, counts, masks, truth, "overlay.png")
     with read_store(store) as group:
         view = view_slide(group, masks, rows)
-        report = describe(view, rows, patches, counts, summary, provenance, {})
+        checks = figures.describe(group, table, patches)
+        report = describe(view, rows, patches, counts, summary, provenance, {}, checks)
     named = {"sample": kind, "summary": summary | {"sample": kind}}
     return json.loads(json.dumps(report | named))

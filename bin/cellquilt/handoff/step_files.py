@@ -142,7 +142,7 @@ def read_counts(path: Path) -> dict:
 
 def read_report(path: Path) -> dict:
     """Return what DRAW reports of a sample, its report.json."""
-    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
+    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status", "checks"}
     return _read_report_of(path, "DRAW", needed)
 
 

@@ -30,14 +30,16 @@ def entry(report: dict) -> dict:
     -------
     dict
         The same without ``provenance``, the places of patches and all ``pictures`` but the
-        ``thumbnail``.
+        ``thumbnail``; of ``checks`` the ``figures`` alone.
     """
     kept = {k: value for k, value in report.items() if k not in ("pictures", "provenance")}
     patches = {
         state: {k: value for k, value in found.items() if k != "path"}
         for state, found in report["patches"].items()
     }
-    return kept | {"patches": patches, "thumbnail": report["pictures"]["thumbnail"]}
+    checks = {"figures": report["checks"]["figures"]}
+    thumbnail = report["pictures"]["thumbnail"]
+    return kept | {"patches": patches, "checks": checks, "thumbnail": thumbnail}
 
 
 @dataclass(frozen=True)

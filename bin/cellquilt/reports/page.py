@@ -14,9 +14,9 @@ import jinja2
 import markupsafe
 
 from .. import __version__
+from ..quality.checks import LOW_MATCHED
 from ..segmenters import title_of
 from .charts import n_beyond, outline
-from .findings import LOW_MATCHED
 from .measures import MEASURES
 from .sample_report import OUTLINE_UM
 from .slide_view import LINE_COLOURS, SIGNAL_COLOURS, scale_bar

@@ -1,6 +1,5 @@
 """What the microscope made of each patch: whether it is in focus, and whether it is saturated."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from .patches import Patch, blocks_of
 from .pixel_grid import MODEL_MPP
 
 # Limits, and how they were found, are in docs/quality.md.
-OUT_OF_FOCUS = 0.5
+OUT_OF_FOCUS = 0.46
 SATURATED = 0.02
 # Rows and columns that are looked at; neighbouring ones say the same.
 EVERY = 4
@@ -47,8 +46,7 @@ def assess_optics(
         One row a patch, in order: ``focus``, see there; ``saturated_fraction``, of the pixels
         that are not zero, the larger one of the channels; ``out_of_focus`` and ``saturated``.
     """
-    # Interpolation blurs what is enlarged, by a quarter and more noticeably.
-    unit = max(math.ceil(image_mpp / MODEL_MPP - 0.25), 1)
+    unit = max(image_mpp / MODEL_MPP, 1.0)  # interpolation blurs what is enlarged
     rows = []
     for patch in patches:
         sharp = focus(codes[0, patch.y0 : patch.y1, patch.x0 : patch.x1], unit)
@@ -68,23 +66,23 @@ def assess_optics(
     return pd.DataFrame(rows)
 
 
-def focus(codes: np.ndarray, unit: int = 1) -> float:
+def focus(codes: np.ndarray, unit: float = 1.0) -> float:
     """Return how steeply an image changes over a pixel, against how it does over several.
 
     With C(k) the autocovariance at a distance of k pixels along rows and columns, it is
 
-        4 (C(1) - C(2)) / (C(4) - C(8))
+        (C(a) - C(b)) / (b - a) / ((C(c) - C(d)) / (d - c))
 
-    Edges make C fall at once, and blur only beyond its own width. The numerator is Vollath's F4,
-    which pixel noise does not change, since that is in C(0) alone; the denominator takes the
-    contrast, and how much there is to see, out of it.
+    with a, b, c, d = 1, 2, 4, 8 units, rounded. Edges make C fall at once, and blur only beyond
+    its own width. The numerator is Vollath's F4, which pixel noise does not change, since that is
+    in C(0) alone; the denominator takes the contrast, and how much there is to see, out of it.
 
     Parameters
     ----------
     codes : (height, width) ndarray
         Of the nuclear channel.
-    unit : int
-        Pixels to one of the input's, where these are larger than the model's.
+    unit : float
+        Pixels to one of the input's, where these are larger than the model's; else 1.
 
     Returns
     -------
@@ -95,7 +93,8 @@ def focus(codes: np.ndarray, unit: int = 1) -> float:
     ----------
     Vollath, J Microsc 147(3), 279, 1987, https://doi.org/10.1111/j.1365-2818.1987.tb02839.x.
     """
-    if min(codes.shape) <= 8 * unit:
+    lags = [round(n * unit) for n in (1, 2, 4, 8)]
+    if min(codes.shape) <= lags[-1]:
         return float("nan")
     lines = codes[::EVERY].astype(np.float32), codes[:, ::EVERY].T.astype(np.float32)
 
@@ -104,7 +103,8 @@ def focus(codes: np.ndarray, unit: int = 1) -> float:
         squares = [(part[:, distance:] - part[:, :-distance]) ** 2 for part in lines]
         return float(np.mean([part.mean(dtype=np.float64) for part in squares]))
 
-    one, two, four, eight = (differences(n * unit) for n in (1, 2, 4, 8))
-    if eight - four <= LEAST_STRUCTURE * eight:
+    found = [differences(lag) for lag in lags]
+    if found[3] - found[2] <= LEAST_STRUCTURE * found[3]:
         return float("nan")
-    return 4 * (two - one) / (eight - four)
+    near, far = ((found[k + 1] - found[k]) / (lags[k + 1] - lags[k]) for k in (0, 2))
+    return near / far

@@ -1,0 +1,155 @@
+"""What may have gone wrong with a sample, and which figures speak for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Figures = Mapping[str, float | None]
+
+# Area of a disc of the size at which the nuclear channel's blobs stand out most, um2
+SMALL_BLOBS, LARGE_BLOBS = 14.0, 60.0
+# Blobs over ridges: what looks nuclear, and by how much one channel does so more than another
+ROUND, ROUNDER = 0.165, 0.03
+BLURRED = 0.5
+GLASS = 0.5  # of the objects
+NO_SIGNAL = 0.02  # of the slide
+CUT_OFF = 0.02  # of the pixels
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A likely cause.
+
+    Attributes
+    ----------
+    code : str
+    text, remedy : str
+        What may be the case, and what to do then.
+    evidence : callable
+        Takes figures and notices' codes; returns how strongly they speak for it, 0 to 1, where 0
+        is that they say nothing.
+    """
+
+    code: str
+    text: str
+    remedy: str
+    evidence: Callable[[Figures, frozenset[str]], float] = lambda figures, notices: 0.0
+
+
+def _above(value: float | None, limit: float, certain: float) -> float:
+    """Return 0 up to a limit and 1 from where it is certain on; either may be the larger one."""
+    if value is None:
+        return 0.0
+    return min(max((value - limit) / (certain - limit), 0.0), 1.0)
+
+
+def _swapped(figures: Figures, notices: frozenset[str]) -> float:
+    nuclear, membrane = figures.get("nuclear_roundness"), figures.get("membrane_roundness")
+    if nuclear is None or membrane is None:
+        return 0.0
+    return _above(membrane - nuclear, ROUNDER, 2 * ROUNDER)
+
+
+def _not_nuclear(figures: Figures, notices: frozenset[str]) -> float:
+    return _above(figures.get("nuclear_roundness"), ROUND, ROUND - 0.02)
+
+
+CAUSES = {
+    cause.code: cause
+    for cause in (
+        Cause(
+            "mask",
+            "a channel is a mask or a label image, not an image",
+            "give the image that it was made of",
+            lambda figures, notices: float(bool(notices & {"label_image", "binary_image"})),
+        ),
+        Cause(
+            "no_tissue",
+            "there is no tissue where objects were found, only bare glass",
+            "check that this is the right scene or plane; skip glass with --patch_qc signal",
+            lambda figures, notices: max(
+                _above(figures.get("on_glass"), 0.2, GLASS),
+                _above(figures.get("signal"), NO_SIGNAL, 0.0),
+            ),
+        ),
+        Cause(
+            "saturated",
+            "the signal is saturated, so that nuclei that touch run together",
+            "expose for a shorter time, or convert without clipping",
+            lambda figures, notices: max(
+                _above(figures.get("saturated"), CUT_OFF / 2, CUT_OFF),
+                0.5 * ("saturated_channel" in notices),
+            ),
+        ),
+        Cause(
+            "swapped_channels",
+            "nuclear and membrane channel are swapped",
+            "exchange --nuclear and --membrane",
+            _swapped,
+        ),
+        Cause(
+            "pixel_size_too_large",
+            "the pixel size is too large, so that nuclei seem so",
+            "check the pixel size in the samplesheet (image_mpp) or the file; try half of it",
+            lambda figures, notices: _above(figures.get("blob_um2"), LARGE_BLOBS, 80.0),
+        ),
+        Cause(
+            "pixel_size_too_small",
+            "the pixel size is too small, so that nuclei seem so",
+            "check the pixel size in the samplesheet (image_mpp) or the file; try twice as much",
+            lambda figures, notices: _above(figures.get("blob_um2"), SMALL_BLOBS, 10.0),
+        ),
+        Cause(
+            "out_of_focus",
+            "the slide is out of focus, or was blurred afterwards",
+            "scan again, or take the unprocessed image",
+            lambda figures, notices: _above(figures.get("focus"), BLURRED + 0.05, BLURRED - 0.05),
+        ),
+        Cause(
+            "not_nuclear",
+            "the nuclear channel is no stain of nuclei",
+            "choose a DNA or histone channel as --nuclear",
+            _not_nuclear,
+        ),
+        Cause(
+            "not_membrane",
+            "the membrane channel marks nuclei, not membranes",
+            "choose a channel of membranes or cytoplasm as --membrane",
+            lambda figures, notices: _above(figures.get("membrane_inside"), 0.7, 0.9),
+        ),
+        Cause(
+            "unknown_tissue",
+            "the network was not trained on such a tissue or stain",
+            "try the other --segmenter, or train one, see training.md",
+        ),
+        Cause(
+            "shifted_channels",
+            "nuclear and membrane channel are shifted against each other",
+            "register the channels, or take both from one cycle",
+        ),
+        Cause(
+            "crowded_nuclei",
+            "nuclei lie over each other, as in thick sections",
+            "look at the crops; leave out cells of large mismatch",
+        ),
+        Cause(
+            "other_cells",
+            "these are cultured cells, whose nuclei are several times as large as in sections",
+            "if so, ignore this",
+        ),
+        Cause(
+            "stitching",
+            "the scanner's fields were joined without evening out their illumination",
+            "correct the illumination, for example with BaSiC, before comparing intensities",
+        ),
+        Cause(
+            "patches",
+            "cells at the borders of patches were lost",
+            "run again with a wider --halo, and report this as a bug",
+        ),
+    )
+}
+
+
+def evidence(figures: Figures, notices: frozenset[str]) -> dict[str, float]:
+    """Return how strongly figures and notices speak for each cause, by its code."""
+    return {code: cause.evidence(figures, notices) for code, cause in CAUSES.items()}
