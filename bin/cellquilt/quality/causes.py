@@ -8,7 +8,7 @@ Figures = Mapping[str, float | None]
 # Area of a disc of the size at which the nuclear channel's blobs stand out most, um2
 SMALL_BLOBS, LARGE_BLOBS = 14.0, 60.0
 # Blobs over ridges: what looks nuclear, and by how much one channel does so more than another
-ROUND, ROUNDER = 0.165, 0.03
+ROUND, ROUNDER = 0.165, 0.015
 BLURRED = 0.5
 GLASS = 0.5  # of the objects
 NO_SIGNAL = 0.02  # of the slide
@@ -150,6 +150,19 @@ CAUSES = {
 }
 
 
+OF_SIZE = ("pixel_size_too_large", "pixel_size_too_small")
+OF_LOOKS = ("mask", "no_tissue", "saturated", "swapped_channels", "not_nuclear", "out_of_focus")
+
+
 def evidence(figures: Figures, notices: frozenset[str]) -> dict[str, float]:
-    """Return how strongly figures and notices speak for each cause, by its code."""
-    return {code: cause.evidence(figures, notices) for code, cause in CAUSES.items()}
+    """Return how strongly figures and notices speak for each cause, by its code.
+
+    What changes the looks of nuclei changes their size too, so that a wrong pixel size counts half
+    beside it; and swapped channels are why the nuclear channel does not look like one.
+    """
+    found = {code: cause.evidence(figures, notices) for code, cause in CAUSES.items()}
+    found["not_nuclear"] *= 1 - found["swapped_channels"] / 2
+    looks = max(found[code] for code in OF_LOOKS)
+    for code in OF_SIZE:
+        found[code] *= 1 - looks / 2
+    return found

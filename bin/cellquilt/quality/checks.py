@@ -6,7 +6,7 @@ How the limits were found, and how often they are wrong, is in docs/quality.md.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .causes import CAUSES, Cause, Figures, evidence
+from .causes import CAUSES, OF_SIZE, Cause, Figures, evidence
 
 N_CAUSES = 2  # that are named
 LOW_MATCHED = 0.7  # of the cells, or of the nuclei
@@ -89,10 +89,9 @@ class Judgement:
 NONE: Range = (None, None)
 _SHARE = "{:.1%}"
 _OF_CHANNELS = ("swapped_channels", "not_nuclear")
-_OF_SIZE = ("pixel_size_too_large", "pixel_size_too_small")
 _OF_PAIRS = (
     *("unknown_tissue", "shifted_channels", *_OF_CHANNELS, "not_membrane"),
-    *("out_of_focus", *_OF_SIZE, "saturated", "mask", "no_tissue"),
+    *("out_of_focus", *OF_SIZE, "saturated", "mask", "no_tissue"),
 )
 
 CHECKS = (
@@ -175,7 +174,7 @@ CHECKS = (
         "{:.0f} µm²",
         note=(15.0, 80.0),
         urgent=(10.0, 150.0),
-        causes=(*_OF_SIZE, "unknown_tissue", "other_cells"),
+        causes=(*OF_SIZE, "unknown_tissue", "other_cells"),
     ),
     Check(
         "nuclear_blobs",
@@ -184,7 +183,7 @@ CHECKS = (
         "{:.0f} µm²",
         note=(14.0, 60.0),
         urgent=(10.0, 80.0),
-        causes=(*_OF_SIZE, "not_nuclear", "out_of_focus", "other_cells"),
+        causes=(*OF_SIZE, "not_nuclear", "out_of_focus", "other_cells"),
     ),
     Check(
         "on_glass",
@@ -281,13 +280,13 @@ CHECKS = (
 OTHERS = {
     "nothing_found": ("no_tissue", *_OF_CHANNELS, "unknown_tissue"),
     "nothing_segmented": ("no_tissue", *_OF_CHANNELS),
-    "no_cells_found": ("unknown_tissue", *_OF_CHANNELS, *_OF_SIZE, "no_tissue"),
-    "no_nuclei_found": ("unknown_tissue", *_OF_CHANNELS, *_OF_SIZE, "no_tissue"),
+    "no_cells_found": ("unknown_tissue", *_OF_CHANNELS, *OF_SIZE, "no_tissue"),
+    "no_nuclei_found": ("unknown_tissue", *_OF_CHANNELS, *OF_SIZE, "no_tissue"),
     "constant_channel": ("no_tissue", *_OF_CHANNELS),
     "label_image": ("mask",),
     "binary_image": ("mask",),
     "saturated_channel": ("saturated",),
-    "pixel_size_contradicts_file": _OF_SIZE,
+    "pixel_size_contradicts_file": OF_SIZE,
 }
 
 
