@@ -10,17 +10,24 @@ from cellquilt.quality.checks import CHECKS, N_CAUSES, OTHERS, causes_of, judge
 RIGHT = {
     **{"cell_matched_fraction": 0.95, "nucleus_matched_fraction": 0.93, "mean_mismatch": 0.03},
     **{"nuclei_outside": 0.01, "extra_nuclei": 0.03, "nuclei_taken": 0.02, "nuclei_per_cell": 1.02},
-    **{"cells_smaller": 0.0, "nucleus_um2": 40.0, "blob_um2": 32.0, "on_glass": 0.0, "signal": 0.9},
+    **{
+        "cells_smaller": 0.0,
+        "nucleus_um2": 40.0,
+        "blob_um2": 32.0,
+        "nuclear_size_um2": 36.0,
+        "on_glass": 0.0,
+        "signal": 0.9,
+    },
     **{"saturated": 0.0, "saturated_area": 0.0, "focus": 0.8, "out_of_focus_area": 0.0},
     **{"nuclear_roundness": 0.2, "membrane_roundness": 0.13, "nuclear_inside": 0.98},
-    **{"membrane_inside": 0.2, "seams_um": None, "border_jump": 1.0},
+    **{"membrane_inside": 0.2, "membrane_rounder": -0.07, "seams_um": None, "border_jump": 1.0},
 }
 # What a run made wrong shows, and its cause
 WRONG = [
-    ({"nuclear_roundness": 0.13, "membrane_roundness": 0.2}, "swapped_channels"),
+    ({"nuclear_roundness": 0.13, "membrane_rounder": 0.07}, "swapped_channels"),
     ({"nuclear_roundness": 0.13}, "not_nuclear"),
-    ({"blob_um2": 130.0, "nucleus_um2": 160.0}, "pixel_size_too_large"),
-    ({"blob_um2": 8.0, "nucleus_um2": 9.0}, "pixel_size_too_small"),
+    ({"blob_um2": 130.0, "nucleus_um2": 160.0, "nuclear_size_um2": 144.0}, "pixel_size_too_large"),
+    ({"blob_um2": 8.0, "nucleus_um2": 18.0, "nuclear_size_um2": 12.0}, "pixel_size_too_small"),
     ({"focus": 0.35, "out_of_focus_area": 1.0}, "out_of_focus"),
     ({"saturated": 0.1, "saturated_area": 1.0}, "saturated"),
     ({"on_glass": 0.9, "signal": 0.0}, "no_tissue"),

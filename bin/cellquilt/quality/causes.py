@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 Figures = Mapping[str, float | None]
 
-# Area of a disc of the size at which the nuclear channel's blobs stand out most, um2
-SMALL_BLOBS, LARGE_BLOBS = 14.0, 60.0
+# Of nuclei, um2: from where it speaks for a wrong pixel size, and from where it is certain
+SMALL, SMALLEST = 24.0, 18.0
+LARGE, LARGEST = 75.0, 95.0
 # Blobs over ridges: what looks nuclear, and by how much one channel does so more than another
 ROUND, ROUNDER = 0.165, 0.015
 BLURRED = 0.5
@@ -40,13 +41,6 @@ def _above(value: float | None, limit: float, certain: float) -> float:
     if value is None:
         return 0.0
     return min(max((value - limit) / (certain - limit), 0.0), 1.0)
-
-
-def _swapped(figures: Figures, notices: frozenset[str]) -> float:
-    nuclear, membrane = figures.get("nuclear_roundness"), figures.get("membrane_roundness")
-    if nuclear is None or membrane is None:
-        return 0.0
-    return _above(membrane - nuclear, ROUNDER, 2 * ROUNDER)
 
 
 def _not_nuclear(figures: Figures, notices: frozenset[str]) -> float:
@@ -84,19 +78,19 @@ CAUSES = {
             "swapped_channels",
             "nuclear and membrane channel are swapped",
             "exchange --nuclear and --membrane",
-            _swapped,
+            lambda figures, notices: _above(figures.get("membrane_rounder"), 0.0, ROUNDER),
         ),
         Cause(
             "pixel_size_too_large",
             "the pixel size is too large, so that nuclei seem so",
             "check the pixel size in the samplesheet (image_mpp) or the file; try half of it",
-            lambda figures, notices: _above(figures.get("blob_um2"), LARGE_BLOBS, 80.0),
+            lambda figures, notices: _above(figures.get("nuclear_size_um2"), LARGE, LARGEST),
         ),
         Cause(
             "pixel_size_too_small",
             "the pixel size is too small, so that nuclei seem so",
             "check the pixel size in the samplesheet (image_mpp) or the file; try twice as much",
-            lambda figures, notices: _above(figures.get("blob_um2"), SMALL_BLOBS, 10.0),
+            lambda figures, notices: _above(figures.get("nuclear_size_um2"), SMALL, SMALLEST),
         ),
         Cause(
             "out_of_focus",

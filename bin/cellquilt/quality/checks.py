@@ -88,6 +88,7 @@ class Judgement:
 
 NONE: Range = (None, None)
 _SHARE = "{:.1%}"
+_UM2 = "{:.0f} µm²"
 _OF_CHANNELS = ("swapped_channels", "not_nuclear")
 _OF_PAIRS = (
     *("unknown_tissue", "shifted_channels", *_OF_CHANNELS, "not_membrane"),
@@ -118,8 +119,8 @@ CHECKS = (
         "mean_mismatch",
         "On average {} of a nucleus lies outside of its cell.",
         _SHARE,
-        note=(None, 0.15),
-        urgent=(None, 0.25),
+        note=(None, 0.2),
+        urgent=(None, 0.24),
         causes=_OF_PAIRS,
     ),
     Check(
@@ -128,7 +129,7 @@ CHECKS = (
         "{} of the matched cells have a nucleus of which more than half lies outside.",
         _SHARE,
         note=(None, 0.05),
-        urgent=(None, 0.15),
+        urgent=(None, 0.1),
         causes=_OF_PAIRS,
     ),
     Check(
@@ -163,27 +164,36 @@ CHECKS = (
         "cells_smaller",
         "{} of the matched cells are smaller than their nucleus.",
         _SHARE,
-        note=(None, 0.1),
-        urgent=(None, 0.2),
+        note=(None, 0.25),
+        urgent=(None, 0.6),
         causes=_OF_PAIRS,
+    ),
+    Check(
+        "nuclear_size",
+        "nuclear_size_um2",
+        "Nuclei have {}, by their masks and their signal; in sections of tissue 25 to 75.",
+        _UM2,
+        note=(24.0, 75.0),
+        urgent=(20.0, 90.0),
+        causes=(*OF_SIZE, *_OF_CHANNELS, "out_of_focus", "unknown_tissue", "other_cells"),
     ),
     Check(
         "nuclear_area",
         "nucleus_um2",
-        "The median nucleus has {}; nuclei in sections of tissue have 15 to 80 µm².",
-        "{:.0f} µm²",
-        note=(15.0, 80.0),
-        urgent=(10.0, 150.0),
+        "The median nucleus has {}; in sections of tissue it has 25 to 80.",
+        _UM2,
+        note=(20.0, 90.0),
+        urgent=(10.0, 200.0),
         causes=(*OF_SIZE, "unknown_tissue", "other_cells"),
     ),
     Check(
-        "nuclear_blobs",
+        "nuclear_spots",
         "blob_um2",
-        "The nuclear channel has spots of {}; nuclei in sections of tissue have 15 to 60 µm².",
-        "{:.0f} µm²",
-        note=(14.0, 60.0),
-        urgent=(10.0, 80.0),
-        causes=(*OF_SIZE, "not_nuclear", "out_of_focus", "other_cells"),
+        "The nuclear channel has spots of {}; in sections of tissue they have 20 to 80.",
+        _UM2,
+        note=(18.0, 85.0),
+        urgent=(5.0, 300.0),
+        causes=(*OF_SIZE, *_OF_CHANNELS, "out_of_focus", "other_cells"),
     ),
     Check(
         "on_glass",
@@ -238,6 +248,15 @@ CHECKS = (
         note=(0.165, None),
         urgent=(0.145, None),
         causes=("not_nuclear", "swapped_channels"),
+    ),
+    Check(
+        "membrane_channel",
+        "membrane_rounder",
+        "The membrane channel looks more like nuclei than the nuclear one does, by {}.",
+        "{:.3f}",
+        note=(None, 0.0),
+        urgent=(None, 0.015),
+        causes=("swapped_channels", "not_membrane", "not_nuclear"),
     ),
     Check(
         "nuclear_outside",
@@ -317,4 +336,6 @@ def causes_of(code: str, figures: Figures, notices: Iterable[str] = ()) -> tuple
 def _ranked(codes: Iterable[str], speaks: dict[str, float]) -> tuple[Cause, ...]:
     """Return the causes that most speaks for; those of equal standing keep their order."""
     ranked = sorted(dict.fromkeys(codes), key=lambda code: -speaks[code])
+    if any(speaks[code] for code in OF_SIZE):  # for one, and so against the other
+        ranked = [code for code in ranked if code not in OF_SIZE or speaks[code]]
     return tuple(CAUSES[code] for code in ranked[:N_CAUSES])

@@ -65,6 +65,8 @@ def describe(group: zarr.Group, table: Path, patches: pd.DataFrame) -> dict:
         **_of_signal(facts, rows, group["codes"], blocks),
         "border_jump": border_jump(rows, patches, facts["image_mpp"]),
     }
+    sizes = figures["blob_um2"], figures["nucleus_um2"]
+    figures["nuclear_size_um2"] = np.sqrt(np.prod(sizes)) if None not in sizes else None
     return {
         "figures": {name: None if _unknown(v) else float(v) for name, v in figures.items()},
         "focus": focus_map(patches),
@@ -191,6 +193,7 @@ def _of_signal(
     found["nuclear_roundness"] = nuclear and nuclear.roundness()
     membrane = signal.blobs(codes, 1, parts) if len(blocks) > 1 else None
     found["membrane_roundness"] = membrane and membrane.roundness()
+    found["membrane_rounder"] = membrane and membrane.roundness() - nuclear.roundness()
     found["seams_um"] = signal.seams(codes, 0) if there else None
     return found
 
