@@ -245,8 +245,8 @@ CHECKS = (
         "nuclear_roundness",
         "The nuclear channel does not look like one: its spots score {}.",
         "{:.3f}",
-        note=(0.165, None),
-        urgent=(0.145, None),
+        note=(0.168, None),
+        urgent=(0.163, None),
         causes=("not_nuclear", "swapped_channels"),
     ),
     Check(
@@ -254,8 +254,8 @@ CHECKS = (
         "membrane_rounder",
         "The membrane channel looks more like nuclei than the nuclear one does, by {}.",
         "{:.3f}",
-        note=(None, 0.0),
-        urgent=(None, 0.015),
+        note=(None, -0.01),
+        urgent=(None, 0.01),
         causes=("swapped_channels", "not_membrane", "not_nuclear"),
     ),
     Check(
