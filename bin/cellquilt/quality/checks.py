@@ -175,7 +175,7 @@ CHECKS = (
         _UM2,
         note=(24.0, 75.0),
         urgent=(20.0, 90.0),
-        causes=(*OF_SIZE, *_OF_CHANNELS, "out_of_focus", "unknown_tissue", "other_cells"),
+        causes=(*OF_SIZE, "other_cells", "unknown_tissue", *_OF_CHANNELS, "out_of_focus"),
     ),
     Check(
         "nuclear_area",
@@ -184,7 +184,7 @@ CHECKS = (
         _UM2,
         note=(20.0, 90.0),
         urgent=(10.0, 200.0),
-        causes=(*OF_SIZE, "unknown_tissue", "other_cells"),
+        causes=(*OF_SIZE, "other_cells", "unknown_tissue"),
     ),
     Check(
         "nuclear_spots",
@@ -193,7 +193,7 @@ CHECKS = (
         _UM2,
         note=(18.0, 85.0),
         urgent=(5.0, 300.0),
-        causes=(*OF_SIZE, *_OF_CHANNELS, "out_of_focus", "other_cells"),
+        causes=(*OF_SIZE, "other_cells", *_OF_CHANNELS, "out_of_focus"),
     ),
     Check(
         "on_glass",
@@ -297,11 +297,11 @@ CHECKS = (
 )
 # What is no figure, and its likely causes: codes of findings and of notices.
 OTHERS = {
-    "nothing_found": ("no_tissue", *_OF_CHANNELS, "unknown_tissue"),
-    "nothing_segmented": ("no_tissue", *_OF_CHANNELS),
+    "nothing_found": ("no_tissue", "not_nuclear", "swapped_channels", "unknown_tissue"),
+    "nothing_segmented": ("no_tissue", "not_nuclear"),
     "no_cells_found": ("unknown_tissue", *_OF_CHANNELS, *OF_SIZE, "no_tissue"),
     "no_nuclei_found": ("unknown_tissue", *_OF_CHANNELS, *OF_SIZE, "no_tissue"),
-    "constant_channel": ("no_tissue", *_OF_CHANNELS),
+    "constant_channel": ("no_tissue", "not_nuclear"),
     "label_image": ("mask",),
     "binary_image": ("mask",),
     "saturated_channel": ("saturated",),
