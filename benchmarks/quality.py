@@ -78,6 +78,8 @@ def cases() -> list[Case]:
         Case("codex whole", "kept out", image_mpp=CODEX_MPP, made={"part": "whole"}), "cytoplasm"
     )
     found.append(Case("codex half scale", "kept out", image_mpp=0.7549, made={"binned": 2}))
+    made = {"part": "whole"}
+    found.append(Case("codex at 0.5", "kept out", image_mpp=0.5, made=made))
     membranes = ("PanCK", "CD45", "Vimentin", "CD45", "PanCK")
     for half, seeds in SEEDS.items():
         for k, (seed, marker) in enumerate(zip(seeds, membranes, strict=True)):

@@ -120,7 +120,7 @@ CHECKS = (
         "On average {} of a nucleus lies outside of its cell.",
         _SHARE,
         note=(None, 0.2),
-        urgent=(None, 0.24),
+        urgent=(None, 0.27),
         causes=_OF_PAIRS,
     ),
     Check(
