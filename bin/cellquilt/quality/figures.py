@@ -21,6 +21,7 @@ MIN_OBJECTS = 30
 COLUMNS = ("status", "mismatch", "nucleus_area_um2", "cell_area_px")
 COLUMNS += ("nucleus_area_before_px", *(f"cell_centroid_{axis}_um" for axis in "yx"))
 COLUMNS += tuple(f"nucleus_centroid_{axis}_um" for axis in "yx")
+LEAST_SIGNAL = 0.02  # of the slide, below which it has no sizes and shapes
 FAR_OUTSIDE = 0.5  # of a nucleus
 BORDER_UM = 25.0
 MIN_SEGMENTS = 6
@@ -186,7 +187,8 @@ def _of_signal(
         "signal": there,
         "on_glass": on_glass(rows, with_signal, Grid.of(facts)),
     }
-    parts = signal.windows(codes.shape[1:], blocks[0]) if there else []
+    enough = there >= LEAST_SIGNAL
+    parts = signal.windows(codes.shape[1:], blocks[0]) if enough else []
     nuclear = signal.blobs(codes, 0, parts)
     radius = nuclear and nuclear.radius_px() * facts["model_mpp"]
     found["blob_um2"] = radius and np.pi * radius**2
@@ -194,7 +196,7 @@ def _of_signal(
     membrane = signal.blobs(codes, 1, parts) if len(blocks) > 1 else None
     found["membrane_roundness"] = membrane and membrane.roundness()
     found["membrane_rounder"] = membrane and membrane.roundness() - nuclear.roundness()
-    found["seams_um"] = signal.seams(codes, 0) if there else None
+    found["seams_um"] = signal.seams(codes, 0) if enough else None
     return found
 
 
