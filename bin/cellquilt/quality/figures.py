@@ -193,7 +193,7 @@ def _of_signal(
     radius = nuclear and nuclear.radius_px() * facts["model_mpp"]
     found["blob_um2"] = radius and np.pi * radius**2
     found["nuclear_roundness"] = nuclear and nuclear.roundness()
-    membrane = signal.blobs(codes, 1, parts) if len(blocks) > 1 else None
+    membrane = signal.blobs(codes, 1, parts, signal.N_FINE) if len(blocks) > 1 else None
     found["membrane_roundness"] = membrane and membrane.roundness()
     found["membrane_rounder"] = membrane and membrane.roundness() - nuclear.roundness()
     found["seams_um"] = signal.seams(codes, 0) if enough else None

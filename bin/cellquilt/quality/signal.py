@@ -16,7 +16,7 @@ from ..tiling.patches import BLOCK, MIN_CONTRAST_IN_NOISE
 from ..tiling.pixel_grid import MODEL_MPP
 
 WINDOW = 256  # model pixels, a whole number of blocks
-N_WINDOWS = 6
+N_WINDOWS = 4
 # Of the gaussians, model pixels; each is found on a picture halved so many times.
 SIGMAS = {1.4: 0, 2.0: 0, 3.0: 1, 4.0: 1, 6.0: 2, 8.0: 2, 12.0: 3, 16.0: 3}
 N_FINE = 4  # of the gaussians, those that are smaller than nuclei
@@ -110,16 +110,19 @@ def windows(shape: tuple[int, int], blocks: dict[str, np.ndarray]) -> list[tuple
     return [rich[k] for k in chosen]
 
 
-def blobs(codes: zarr.Array, channel: int, parts: Sequence[tuple[slice, slice]]) -> Blobs | None:
-    """Return the responses of a channel, summed over parts of the slide; None without parts."""
+def blobs(
+    codes: zarr.Array, channel: int, parts: Sequence[tuple[slice, slice]], n: int = len(SIGMAS)
+) -> Blobs | None:
+    """Return a channel's responses to the first n gaussians, over parts; None without parts."""
     if not parts:
         return None
-    total = np.zeros((2, len(SIGMAS)))
+    sigmas = list(SIGMAS.items())[:n]
+    total = np.zeros((2, n))
     for part in parts:
         levels = [codes[channel, *part].astype(np.float32)]
-        while len(levels) <= max(SIGMAS.values()):
+        while len(levels) <= sigmas[-1][1]:
             levels.append(_halved(levels[-1]))
-        for k, (sigma, level) in enumerate(SIGMAS.items()):
+        for k, (sigma, level) in enumerate(sigmas):
             total[:, k] += _curvature(levels[level], sigma / 2**level)
     if not total[1].all():
         return None
