@@ -87,13 +87,14 @@ def cases() -> list[Case]:
             made |= {"photons": (1, 1, 0.5, 0.1, 1)[k], "sparse": k == 4}
             case = Case(f"tissue {k + 1}", half, made=made)
             found += _of_source(case, "Autofluorescence") if k < 3 else [case]
-            # Of such tissue its networks were trained
+            # Whose networks were trained on such tissue: nuclei have an F1 of 0.81 to 0.97
             found.append(replace(case, source=f"{case.source} pixelcnn", segmenter="pixelcnn"))
         for kind, mpp in (("IMC", 1.0), ("MIBI", 0.5)):
             for seed in seeds[:2]:
                 made = {"seed": seed, "marker": "CD45", "counts": kind}
                 case = Case(f"{kind} {seed}", half, image_mpp=mpp, made=made)
-                found += [case, _spoilt(case, "pixelcnn", "")]
+                known = replace(case, source=f"{case.source} pixelcnn", segmenter="pixelcnn")
+                found += [case, known if kind == "IMC" else _spoilt(case, "pixelcnn", "")]
         for k in range(N_DSB):
             name, mpp = list(_dsb().items())[2 * k + (half == "set")]
             case = Case(f"dsb {name}", half, image_mpp=mpp, membrane="", made={"dsb": name})

@@ -146,8 +146,8 @@ CHECKS = (
         "nuclei_taken",
         "{} of the cells share their nucleus with another cell.",
         _SHARE,
-        note=(None, 0.04),
-        urgent=(None, 0.06),
+        note=(None, 0.05),
+        urgent=(None, 0.1),
         causes=_OF_PAIRS,
     ),
     Check(
