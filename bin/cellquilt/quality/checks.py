@@ -147,7 +147,7 @@ CHECKS = (
         "{} of the cells share their nucleus with another cell.",
         _SHARE,
         note=(None, 0.05),
-        urgent=(None, 0.1),
+        urgent=(None, 0.095),
         causes=_OF_PAIRS,
     ),
     Check(
