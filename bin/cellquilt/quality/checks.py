@@ -273,7 +273,7 @@ CHECKS = (
         "In {} of the cells the membrane channel is brighter in the nucleus than around it.",
         _SHARE,
         note=(None, 0.65),
-        urgent=(None, 0.85),
+        urgent=NONE,
         causes=("swapped_channels", "not_membrane", "not_nuclear"),
     ),
     Check(
