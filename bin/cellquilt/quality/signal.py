@@ -16,7 +16,7 @@ from ..tiling.patches import BLOCK, MIN_CONTRAST_IN_NOISE
 from ..tiling.pixel_grid import MODEL_MPP
 
 WINDOW = 256  # model pixels, a whole number of blocks
-N_WINDOWS = 4
+N_WINDOWS = 6
 # Of the gaussians, model pixels; each is found on a picture halved so many times.
 SIGMAS = {1.4: 0, 2.0: 0, 3.0: 1, 4.0: 1, 6.0: 2, 8.0: 2, 12.0: 3, 16.0: 3}
 N_FINE = 4  # of the gaussians, those that are smaller than nuclei
