@@ -12,6 +12,7 @@ from support.tables import markers_of, rows_of, write_table
 from cellquilt.cells import flags
 from cellquilt.handoff.stores import read as read_store
 from cellquilt.images.label_image import write_label_image
+from cellquilt.quality import figures
 from cellquilt.reports.sample_report import describe, read_cells
 from cellquilt.reports.slide_view import view_slide
 from cellquilt.reports.summary import summarise
@@ -68,7 +69,8 @@ def described(folder: Path, store: Path, kind: str, images: dict, tissue) -> dic
     masks = {name: folder / f"{name}.ome.tif" for name in images}
     for name, path in masks.items():
         write_label_image(path, images[name], 0.5, name)
-    rows = read_cells(write_table(folder / "t.parquet", rows_of(images, 0.5)), "sample")
+    table = write_table(folder / "t.parquet", rows_of(images, 0.5))
+    rows = read_cells(table, "sample")
     counts = {}
     for name, objects in (("cell", "cells"), ("nucleus", "nuclei")):
         mask = images.get(f"{name}_original", images.get(name))
@@ -116,6 +118,7 @@ def described(folder: Path, store: Path, kind: str, images: dict, tissue) -> dic
     summary |= FLAGGED if kind == "both" else {}
     with read_store(store) as group:
         view = view_slide(group, masks, rows)
-        report = describe(view, rows, patches, counts, summary, provenance, {}, markers)
+        checks = figures.describe(group, table, patches)
+        report = describe(view, rows, patches, counts, summary, provenance, {}, markers, checks)
     named = {"sample": kind, "summary": summary | {"sample": kind}}
     return json.loads(json.dumps(report | named))

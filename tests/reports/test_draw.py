@@ -260,7 +260,8 @@ def test_dollar_signs_in_a_name_start_no_formula(script, stores_by_kind, tmp_pat
         facts = dict(source.attrs["facts"])
         facts["nuclear"] = {"index": 0, "name": r"$\frac$"}
         with stores.create(tmp_path / "odd.zip", {"facts": facts}) as copy:
-            for name in ("codes", "lut"):
+            blocks = [f"blocks/{k}/{name}" for k in "01" for name in source[f"blocks/{k}"]]
+            for name in ("codes", "lut", *blocks):
                 array = source[name]
                 stores.new_array(copy, name, array.shape, array.dtype, array.chunks)[:] = array[:]
     write_label_image(tmp_path / "nucleus.ome.tif", NOTHING[:64, :64], 0.5, "nucleus")

@@ -156,6 +156,7 @@ def sample(name: str, both: bool = True, scale: int = 1) -> dict:
         "summary": summary,
         "n_by_status": statuses if both else None,
         "n_disputed_px": 0,
+        "checks": {"figures": {}},
         "patches": {
             state: {"n": state == "segmented"} for state in ("segmented", "empty", "skipped")
         },

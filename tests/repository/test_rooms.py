@@ -107,7 +107,9 @@ def test_what_model_imports_is_the_root_and_mesmers_room(repo):
                 assert inner in allowed or "/".join(path) + ".py" in allowed, inner
 
 
-@pytest.mark.parametrize("room", ["labelling", "cells", "exports", "reports", "tiling", "slides"])
+@pytest.mark.parametrize(
+    "room", ["labelling", "cells", "exports", "quality", "reports", "tiling", "slides"]
+)
 def test_no_segmenter_is_known_by_name(room):
     """Comments and docstrings may name one; code may not."""
     for file in (PACKAGE / room).rglob("*.py"):

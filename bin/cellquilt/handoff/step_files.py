@@ -145,7 +145,8 @@ def read_counts(path: Path) -> dict:
 
 def read_report(path: Path) -> dict:
     """Return what DRAW reports of a sample, its report.json."""
-    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status", "markers"}
+    needed = {"image", "summary", "patches", "distributions", "pictures", "n_by_status"}
+    needed |= {"checks", "markers"}
     return _read_report_of(path, "DRAW", needed)
 
 

@@ -7,6 +7,7 @@ from ..cells import cell_table, flags
 from ..handoff import stores
 from ..handoff.step_files import read_counts, read_patches, read_provenance
 from ..images.label_image import by_name
+from ..quality import figures
 from . import overlay, sample_page, sample_report
 from .slide_view import view_slide
 from .summary import summarise
@@ -62,15 +63,17 @@ def draw(
         found["notices"] += of_table.get("notices", [])
         found |= flags.counts(rows, of_table, table)
         view = view_slide(group, images, rows)
+        patches_of = read_patches(patches, "STITCH")
         report = sample_report.describe(
             view,
             rows,
-            read_patches(patches, "STITCH"),
+            patches_of,
             numbers,
             found,
             read_provenance(provenance),
             cell_table.own_columns(of_table, table),
             cell_table.read_markers(table),
+            figures.describe(group, table, patches_of),
         )
         outdir.mkdir(parents=True, exist_ok=True)
         with outputs.whole(outdir / OVERLAY) as path:

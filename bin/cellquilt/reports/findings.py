@@ -1,26 +1,41 @@
 """What a person should know of a sample before the masks are used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..compartments import PLURALS
+from ..quality import checks
+from ..quality.causes import Cause
 
-# Of cells with a nucleus, or of nuclei with a cell; where Mesmer works well it is above 0.9.
-LOW_MATCHED = 0.7
 # Notices of what a user may well want so; all others may make masks or measurements wrong.
 MINOR = {"channel_names_made_up", "channel_names_duplicated", "no_membrane_channel"}
 MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution"}
+# Of summary.json, which checks judge too
+MATCHED = ("cell_matched_fraction", "nucleus_matched_fraction")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence on a sample; urgent where the masks may be wrong or missing.
+    """What was found in a sample.
 
-    The code is the same for all samples with such a finding; a notice's is its own.
+    Attributes
+    ----------
+    urgent : bool
+        Whether masks or measurements may be wrong or missing.
+    code : str
+        The same for all samples with such a finding; a notice's is its own.
+    text : str
+        A sentence.
+    limit : str
+        Which limit the figure in it is beyond; empty where there is none.
+    causes : tuple of Cause
+        The likeliest ones, the likeliest first.
     """
 
     urgent: bool
     code: str
     text: str
+    limit: str = ""
+    causes: tuple[Cause, ...] = ()
 
 
 def plural(n: int, singular: str, plural: str) -> str:
@@ -43,13 +58,15 @@ def findings(sample: dict) -> list[Finding]:
             for name, n in counts.items()
             if n == 0
         ]
-    found += (
-        _notices(summary)
-        + _certificate(sample)
-        + _matching(summary)
-        + _skipped(patches)
-        + _evaluation(sample)
-    )
+    found += _notices(summary) + _certificate(sample)
+    codes = [notice["code"] for notice in summary.get("notices", [])]
+    figures = sample["checks"]["figures"] | {name: summary[name] for name in MATCHED}
+    found = [replace(f, causes=checks.causes_of(f.code, figures, codes)) for f in found]
+    found += [
+        Finding(judged.urgent, judged.check.code, judged.text, judged.limit, judged.causes)
+        for judged in checks.judge(figures, codes)
+    ]
+    found += _skipped(patches) + _evaluation(sample)
     return sorted(found, key=lambda finding: not finding.urgent)
 
 
@@ -76,20 +93,6 @@ def _certificate(sample: dict) -> list[Finding]:
         text = f"{pixels} claimed by objects of two patches: the halo is too narrow."
         found.append(Finding(True, "pixels_claimed_twice", text))
     return found
-
-
-def _matching(summary: dict) -> list[Finding]:
-    partners = {"cell": ("cells", "nucleus"), "nucleus": ("nuclei", "cell")}
-    shares = {name: summary[f"{name}_matched_fraction"] for name in partners}
-    return [
-        Finding(
-            True,
-            "few_matched",
-            f"Only {share:.1%} of the {partners[name][0]} have a {partners[name][1]}.",
-        )
-        for name, share in shares.items()
-        if share is not None and share < LOW_MATCHED
-    ]
 
 
 def _evaluation(sample: dict) -> list[Finding]:

@@ -30,7 +30,7 @@ def entry(report: dict) -> dict:
     -------
     dict
         The same without ``provenance``, ``markers``, the places of patches and all ``pictures`` but
-        the ``thumbnail``.
+        the ``thumbnail``; of ``checks`` the ``figures`` alone.
     """
     left_out = ("pictures", "provenance", "markers")
     kept = {k: value for k, value in report.items() if k not in left_out}
@@ -38,7 +38,9 @@ def entry(report: dict) -> dict:
         state: {k: value for k, value in found.items() if k != "path"}
         for state, found in report["patches"].items()
     }
-    return kept | {"patches": patches, "thumbnail": report["pictures"]["thumbnail"]}
+    checks = {"figures": report["checks"]["figures"]}
+    thumbnail = report["pictures"]["thumbnail"]
+    return kept | {"patches": patches, "checks": checks, "thumbnail": thumbnail}
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import markupsafe
 
 from .. import __version__
 from ..compartments import PLURALS
+from ..quality.checks import LOW_MATCHED
 from ..segmenters import title_of
 from . import markers
 from .charts import n_beyond, outline
-from .findings import LOW_MATCHED, plural
+from .findings import plural
 from .measures import MEASURES
 from .sample_report import OUTLINE_UM
 from .slide_view import LINE_COLOURS, SIGNAL_COLOURS, scale_bar

@@ -57,6 +57,7 @@ def describe(
     provenance: dict,
     columns: dict,
     markers: list[dict],
+    checks: dict,
 ) -> dict:
     """Return the contents of report.json.
 
@@ -77,13 +78,15 @@ def describe(
         The user's, see `cell_table.own_columns`.
     markers : list of dict
         See `cell_table.read_markers`.
+    checks : dict
+        See `quality.figures.describe`.
 
     Returns
     -------
     dict
-        ``sample``; ``columns``; ``segmenter``; ``objects``, cells or, without cells, nuclei: what
-        is counted in patches and crops, and ``density_per_mm2`` of the whole slide; ``image``,
-        INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
+        ``sample``; ``columns``; ``checks``; ``segmenter``; ``objects``, cells or, without cells,
+        nuclei: what is counted in patches and crops, and ``density_per_mm2`` of the whole slide;
+        ``image``, INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
         ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
         ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
         (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``)
@@ -98,6 +101,7 @@ def describe(
         "cellquilt": __version__,
         "sample": facts["sample"],
         "columns": columns,
+        "checks": checks,
         "segmenter": counts.get("segmenter", DEFAULT),
         "objects": counted(patches).removeprefix("n_"),
         "image": {

@@ -89,6 +89,16 @@ class _Source:
         self.contents.setdefault(channel.index, ChannelContent()).add(rows, y0)
         return rows
 
+    def ceiling(self, index: int) -> float | None:
+        """Return where the pixels of an image were cut off, after all of them were read.
+
+        None where they were not, and of several membrane channels, which are combined.
+        """
+        channel = self.nuclear if index == 0 else self.membrane[0]
+        combined = index == 1 and len(self.membrane) > 1
+        found = None if combined else self.contents[channel.index].ceiling()
+        return found and found[0]
+
     def notices(self, statistics: Sequence[normalise.Channel]) -> Iterator[Notice]:
         """Yield what is to be known of the channels, after all of them were read."""
         for channel in [self.nuclear, *self.membrane]:
@@ -189,8 +199,10 @@ def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
         for index, channel in enumerate(channels):
             low, high = _equalise(raw[index], channel, codes, index)
             lut[index] = normalise.float_of_code(low, high)
-            statistics.append({**asdict(channel), "code_low": low, "code_high": high})
-            blocks = block_statistics(raw[index], lattice)
+            ceiling = source.ceiling(index)
+            codes_of = {"code_low": low, "code_high": high}
+            statistics.append({**asdict(channel), **codes_of, "ceiling": ceiling})
+            blocks = block_statistics(raw[index], lattice, ceiling)
             for name, values in blocks.items():
                 array = f"blocks/{index}/{name}"
                 stores.new_array(group, array, values.shape, "float64", values.shape)[:] = values

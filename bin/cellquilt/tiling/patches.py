@@ -20,6 +20,8 @@ SMOOTHING_REACH = 8  # radius of the gaussian of sigma 2 that LABEL applies to t
 REFERENCE_MIN_NONZERO = 0.05
 REFERENCE_MIN_MEAN = 1.0
 MIN_CONTRAST_IN_NOISE = 1.5
+# How far below the ceiling a pixel counts as cut off, as a share: the model's grid interpolates.
+CEILING_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def tiles_of(lattice: Lattice, patches: list[Patch], halo: int) -> list[tuple[in
     return sorted(tiles)
 
 
-def block_statistics(pixels: np.ndarray, lattice: Lattice) -> dict[str, np.ndarray]:
+def block_statistics(
+    pixels: np.ndarray, lattice: Lattice, ceiling: float | None = None
+) -> dict[str, np.ndarray]:
     """Measure a channel in blocks of 32 x 32 px anchored at the lattice.
 
     Parameters
@@ -103,16 +107,19 @@ def block_statistics(pixels: np.ndarray, lattice: Lattice) -> dict[str, np.ndarr
     pixels : (height, width) ndarray or Scratch
         Raw values on the model's grid; read in strips.
     lattice : Lattice
+    ceiling : float, optional
+        The value at which a camera or a conversion cut the pixels off.
 
     Returns
     -------
     dict of (n, m) ndarray of float64
-        ``n_pixels``, ``n_nonzero``, ``total`` (sum), ``peak`` and ``floor`` (largest and
-        smallest mean of an 8 x 8 px cell), ``noise`` (standard deviation of pixel noise from
-        the mean absolute difference of neighbours); peak, floor and noise are NaN without
-        pixels.
+        ``n_pixels``, ``n_nonzero``, ``n_saturated`` (at the ceiling), ``total`` (sum), ``peak``
+        and ``floor`` (largest and smallest mean of an 8 x 8 px cell), ``noise`` (standard
+        deviation of pixel noise from the mean absolute difference of neighbours); peak, floor
+        and noise are NaN without pixels.
     """
     rows, cols = lattice.rows, lattice.cols
+    limit = np.inf if ceiling is None else ceiling - CEILING_TOLERANCE * abs(ceiling)
     n_cols = -(-(cols.before + cols.size) // BLOCK)
     rows_of_blocks = []
     for top in range(-rows.before, rows.size, BLOCK):
@@ -121,12 +128,15 @@ def block_statistics(pixels: np.ndarray, lattice: Lattice) -> dict[str, np.ndarr
         if y0 < y1:
             across = slice(cols.before, cols.before + cols.size)
             strip[y0 - top : y1 - top, across] = pixels[y0:y1]
-        rows_of_blocks.append(_block_row(strip))
+        rows_of_blocks.append(_block_row(strip, limit))
     return {name: np.stack([row[name] for row in rows_of_blocks]) for name in rows_of_blocks[0]}
 
 
-def _block_row(strip: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure one row of blocks, (32, 32 n) float64 with NaN outside the image."""
+def _block_row(strip: np.ndarray, limit: float) -> dict[str, np.ndarray]:
+    """Measure one row of blocks, (32, 32 n) float64 with NaN outside the image.
+
+    Pixels from `limit` up count as saturated.
+    """
     blocks = strip.reshape(BLOCK, -1, BLOCK).swapaxes(0, 1)
     n_sub = BLOCK // SUBBLOCK
     cells = blocks.reshape(-1, n_sub, SUBBLOCK, n_sub, SUBBLOCK)
@@ -137,6 +147,7 @@ def _block_row(strip: np.ndarray) -> dict[str, np.ndarray]:
         return {
             "n_pixels": np.isfinite(blocks).sum(axis=(1, 2), dtype=float),
             "n_nonzero": (np.nan_to_num(blocks) != 0).sum(axis=(1, 2), dtype=float),
+            "n_saturated": (blocks >= limit).sum(axis=(1, 2), dtype=float),
             "total": np.nansum(blocks, axis=(1, 2)),
             "peak": np.nanmax(means, axis=(1, 2)),
             "floor": np.nanmin(means, axis=(1, 2)),
@@ -186,7 +197,7 @@ def assess(
     limits = [_contrast_limit(blocks, min_contrast) for blocks in channels]
     rows = []
     for patch in patches:
-        where = _blocks_of(patch, lattice)
+        where = blocks_of(patch, lattice)
         nuclear = {name: values[where] for name, values in channels[0].items()}
         n_pixels = nuclear["n_pixels"].sum()
         nonzero = nuclear["n_nonzero"].sum() / n_pixels
@@ -230,7 +241,8 @@ def _contrast_limit(blocks: dict[str, np.ndarray], min_contrast: float) -> float
     return float(max(min_contrast * (high - low), MIN_CONTRAST_IN_NOISE * background_noise))
 
 
-def _blocks_of(patch: Patch, lattice: Lattice) -> tuple[slice, slice]:
+def blocks_of(patch: Patch, lattice: Lattice) -> tuple[slice, slice]:
+    """Return the rows and columns of `block_statistics` that a patch's core touches."""
     spans = ((patch.y0, patch.y1, lattice.rows), (patch.x0, patch.x1, lattice.cols))
     return tuple(
         slice((start + axis.before) // BLOCK, -(-(stop + axis.before) // BLOCK))

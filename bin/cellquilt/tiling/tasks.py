@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .. import provenance
 from ..handoff import stores
 from .lattice import STRIDE, TILE, Lattice, plan
+from .optics import assess_optics
 from .patches import assess, group_patches, metadata, plan_patches, tiles_of
 from .pixel_grid import Grid
 from .task_store import write_pixels
@@ -80,7 +81,8 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         quality = assess(patches, lattice, channels, constant, cut.patch_qc, cut.min_contrast)
         skipped = np.flatnonzero(quality["reason"] == "constant")
         blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
-        table = metadata(patches, grid, cut.halo, quality)
+        optics = assess_optics(patches, lattice, slide["codes"], channels, grid.image_mpp)
+        table = metadata(patches, grid, cut.halo, pd.concat([quality, optics], axis=1))
         table["task"] = -1
         tasks = group_patches(patches, quality["is_informative"].to_numpy(), cut.patches_per_task)
         step = provenance.of_step(
