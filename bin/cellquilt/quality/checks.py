@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from .causes import CAUSES, OF_SIZE, Cause, Figures, evidence
 
 N_CAUSES = 2  # that are named
-LOW_MATCHED = 0.7  # of the cells, or of the nuclei
 Range = tuple[float | None, float | None]
 
 
@@ -102,7 +101,7 @@ CHECKS = (
         "Only {} of the cells have a nucleus.",
         _SHARE,
         note=(0.88, None),
-        urgent=(LOW_MATCHED, None),
+        urgent=(0.7, None),
         causes=_OF_PAIRS,
     ),
     Check(
@@ -111,7 +110,7 @@ CHECKS = (
         "Only {} of the nuclei have a cell.",
         _SHARE,
         note=(0.88, None),
-        urgent=(LOW_MATCHED, None),
+        urgent=(0.7, None),
         causes=_OF_PAIRS,
     ),
     Check(

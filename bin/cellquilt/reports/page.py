@@ -15,7 +15,6 @@ import markupsafe
 
 from .. import __version__
 from ..compartments import PLURALS
-from ..quality.checks import LOW_MATCHED
 from ..segmenters import title_of
 from . import markers
 from .charts import n_beyond, outline
@@ -77,7 +76,6 @@ def _environment() -> jinja2.Environment:
         "version": __version__,
         "css": (TEMPLATES / "report.css").read_text(),
         "segmenter_title": title_of,
-        "low_matched": LOW_MATCHED,
         "unverified": unverified,
         "measures": MEASURES,
         "outline": outline,
