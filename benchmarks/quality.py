@@ -316,7 +316,7 @@ def rates(lines: list[dict]) -> str:
 
 
 def bars(lines: list[dict]) -> list[str]:
-    """Return what issue 19 asks for and is not so."""
+    """Return what must hold of the images that were kept out, and does not."""
     asked = ("codex whole", "tissue 1", "tissue 2")
     not_asked = ("dsb", "pixelcnn")
     kept_out = [line for line in lines if line["half"] == "kept out"]
