@@ -57,7 +57,7 @@ def test_each_check_has_a_figure_a_limit_and_causes(check):
         0
     ]
     (found,) = [j for j in judge({check.figure: value}) if j.check is check]
-    assert found.figure in found.text and re.match("(above|below) .", found.limit)
+    assert found.figure in found.text and re.match("(urgent|a note) (above|below) .", found.limit)
     assert 0 < len(found.causes) <= N_CAUSES
     assert all(code in CAUSES for code in check.causes)
 
@@ -69,6 +69,13 @@ def test_what_figures_speak_for_is_named_first(changes, cause):
     assert any(judged.urgent for judged in found)
     pairs = [judged for judged in found if judged.check.figure in matching]
     assert all(cause in {c.code for c in judged.causes} for judged in pairs)
+
+
+def test_small_nuclei_are_not_those_of_cultured_cells():
+    for found in judge(RIGHT | {"blob_um2": 7.0, "nuclear_size_um2": 14.0}):
+        assert "other_cells" not in {cause.code for cause in found.causes}
+    large = judge(RIGHT | {"blob_um2": 150.0, "nuclear_size_um2": 120.0})
+    assert any("other_cells" in {cause.code for cause in found.causes} for found in large)
 
 
 def test_without_evidence_the_network_is_named():

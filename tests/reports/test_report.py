@@ -225,7 +225,7 @@ def test_what_is_urgent_comes_first(samples):
     (note,) = findings(skipping)
     page = page_of(skipping)
     assert text_of(page.find_class("fine")[0]).startswith("Nothing urgent.")
-    assert attention(page) == [(note.text, False)]
+    assert attention(page) == [(f"note {note.text}", False)]
 
     skipping["n_disputed_px"] = 2
     assert [urgent for _, urgent in attention(page_of(skipping))] == [True, False]

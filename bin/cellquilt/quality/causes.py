@@ -82,13 +82,13 @@ CAUSES = {
         ),
         Cause(
             "pixel_size_too_large",
-            "the pixel size is too large, so that nuclei seem so",
+            "the pixel size is too large",
             "check the pixel size in the samplesheet (image_mpp) or the file; try half of it",
             lambda figures, notices: _above(figures.get("nuclear_size_um2"), LARGE, LARGEST),
         ),
         Cause(
             "pixel_size_too_small",
-            "the pixel size is too small, so that nuclei seem so",
+            "the pixel size is too small",
             "check the pixel size in the samplesheet (image_mpp) or the file; try twice as much",
             lambda figures, notices: _above(figures.get("nuclear_size_um2"), SMALL, SMALLEST),
         ),

@@ -52,7 +52,8 @@ class Check:
         """Return in words which limit a value is beyond."""
         low, high = self.urgent if urgent else self.note
         below = low is not None and value < low
-        return f"{'below' if below else 'above'} {self.unit.format(low if below else high)}"
+        level, side = "urgent" if urgent else "a note", "below" if below else "above"
+        return f"{level} {side} {self.unit.format(low if below else high)}"
 
 
 def _outside(value: float, limits: Range) -> bool:
@@ -161,7 +162,7 @@ CHECKS = (
     Check(
         "cells_smaller",
         "cells_smaller",
-        "{} of the matched cells are smaller than their nucleus.",
+        "{} of the matched cells are smaller than their nucleus was before it was trimmed.",
         _SHARE,
         note=(None, 0.25),
         urgent=(None, 0.6),
@@ -170,7 +171,7 @@ CHECKS = (
     Check(
         "nuclear_size",
         "nuclear_size_um2",
-        "Nuclei have {}, by their masks and their signal; in sections of tissue 25 to 75.",
+        "Nuclei have {} by masks and spots of the nuclear channel; in sections of tissue 25 to 75.",
         _UM2,
         note=(24.0, 75.0),
         urgent=(20.0, 108.0),
@@ -179,7 +180,7 @@ CHECKS = (
     Check(
         "nuclear_area",
         "nucleus_um2",
-        "The median nucleus has {}; in sections of tissue it has 25 to 80.",
+        "The median nucleus has {} before trimming; in sections of tissue it has 25 to 80.",
         _UM2,
         note=(20.0, 90.0),
         urgent=(10.0, 200.0),
@@ -242,7 +243,7 @@ CHECKS = (
     Check(
         "nuclear_channel",
         "nuclear_roundness",
-        "The nuclear channel does not look like one: its spots score {}.",
+        "The nuclear channel does not look like one: its bright spots have a roundness of {}.",
         "{:.3f}",
         note=(0.168, None),
         urgent=(0.163, None),
@@ -251,7 +252,7 @@ CHECKS = (
     Check(
         "membrane_channel",
         "membrane_rounder",
-        "The membrane channel looks more like nuclei than the nuclear one does, by {}.",
+        "The membrane channel has spots as round as the nuclear one's, or rounder: by {}.",
         "{:.3f}",
         note=(None, -0.01),
         urgent=(None, 0.01),
@@ -337,4 +338,6 @@ def _ranked(codes: Iterable[str], speaks: dict[str, float]) -> tuple[Cause, ...]
     ranked = sorted(dict.fromkeys(codes), key=lambda code: -speaks[code])
     if any(speaks[code] for code in OF_SIZE):  # for one, and so against the other
         ranked = [code for code in ranked if code not in OF_SIZE or speaks[code]]
+    if speaks["pixel_size_too_small"]:
+        ranked = [code for code in ranked if code != "other_cells"]  # whose nuclei are large
     return tuple(CAUSES[code] for code in ranked[:N_CAUSES])

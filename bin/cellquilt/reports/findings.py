@@ -1,5 +1,6 @@
 """What a person should know of a sample before the masks are used."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from ..compartments import PLURALS
@@ -36,6 +37,39 @@ class Finding:
     text: str
     limit: str = ""
     causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Findings that name one cause first, or one finding without a cause.
+
+    Attributes
+    ----------
+    urgent : bool
+        Whether any of them is.
+    causes : tuple of Cause
+        The one they share and, of those that they name next, the one that most name.
+    findings : list of Finding
+    """
+
+    urgent: bool
+    causes: tuple[Cause, ...]
+    findings: list[Finding]
+
+
+def by_cause(found: list[Finding]) -> list[Group]:
+    """Return findings by the cause that they name first: groups with most urgent ones first."""
+    parts: dict[str | int, list[Finding]] = {}
+    for number, finding in enumerate(found):
+        key = finding.causes[0].code if finding.causes else number
+        parts.setdefault(key, []).append(finding)
+    parts_in_order = sorted(parts.values(), key=lambda part: -sum(f.urgent for f in part))
+    return [Group(any(f.urgent for f in part), _causes(part), part) for part in parts_in_order]
+
+
+def _causes(found: list[Finding]) -> tuple[Cause, ...]:
+    second = Counter(cause for finding in found for cause in finding.causes[1:2])
+    return (*found[0].causes[:1], *(cause for cause, _ in second.most_common(1)))
 
 
 def plural(n: int, singular: str, plural: str) -> str:

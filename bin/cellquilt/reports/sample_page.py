@@ -4,7 +4,7 @@ from ..images import data_url
 from . import page
 from .charts import axes_of
 from .files import published
-from .findings import findings
+from .findings import by_cause, findings
 from .markers import rankings
 from .measures import MEASURES, has_enough
 
@@ -42,9 +42,11 @@ def contents(report: dict) -> dict:
         for key, measure in MEASURES.items()
         if has_enough(report, measure)
     }
+    found = findings(report)
     return {
         "sample": report,
-        "found": findings(report),
+        "found": found,
+        "groups": by_cause(found),
         "axes": axes,
         "rankings": rankings(report["markers"]),
     }
