@@ -56,6 +56,15 @@ class Outcome:
     lines: list[dict[str, str]]
     problems: list[str]
 
+    def add(self, subject: str, row: Row) -> None:
+        """Take a row as it comes, so that one that fails after it costs nothing."""
+        self.lines.append(as_line(subject, row))
+        print(" | ".join(self.lines[-1].values()), flush=True)
+        if row.equal is False:
+            self.problems.append(f"NOT EQUAL {row.work}: {row.note}")
+        if row.bar and row.ratio is not None and row.ratio < row.bar:
+            self.problems.append(f"BELOW {row.bar:g}x {row.work}: {row.ratio:.2f}x")
+
 
 def main() -> int:
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -94,22 +103,14 @@ def run(subjects: list[str]) -> Outcome:
         scratch.mkdir(parents=True)
         start = time.monotonic()
         try:
-            rows = importlib.import_module(subject).rows(Bench(subject, scratch))
+            for row in importlib.import_module(subject).rows(Bench(subject, scratch)):
+                outcome.add(subject, row)
         except WorkerError as error:
-            rows = []
             outcome.problems.append(f"FAILED {subject}: {error}")
         except Exception:
-            rows = []
             outcome.problems.append(f"FAILED {subject}: {traceback.format_exc()}")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        for row in rows:
-            outcome.lines.append(as_line(subject, row))
-            print(" | ".join(outcome.lines[-1].values()), flush=True)
-            if row.equal is False:
-                outcome.problems.append(f"NOT EQUAL {row.work}: {row.note}")
-            if row.bar and row.ratio is not None and row.ratio < row.bar:
-                outcome.problems.append(f"BELOW {row.bar:g}x {row.work}: {row.ratio:.2f}x")
         print(f"  {subject}: {time.monotonic() - start:.0f} s", flush=True)
     return outcome
 
