@@ -16,7 +16,7 @@ SLIDES = "sample,image,nuclear,membrane,image_mpp\n"
 EXAMPLES = "sample,image,labels,split,nuclear,membrane,image_mpp\n"
 # As Nextflow 26 hands them on: strings, whatever their type
 SEGMENT = {"mode": "segment", "segmenter": "pixelcnn", "compartment": "both"}
-SEGMENT |= {"precision": "float32", "image_mpp": "0.5"}
+SEGMENT |= {"precision": "float32", "image_mpp": "0.5", "bundle_max_mb": "500"}
 TRAIN = {"mode": "train", "compartment": "nuclear", "architectures": "compact", "held_out": "0.2"}
 SIZE = "Pixel size in um; empty to take it from --image_mpp or the OME-XML."
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
@@ -234,8 +234,8 @@ def test_slides_have_the_values_of_their_rows(results, folder):
     shared = {"segmenter": "pixelcnn"}
     nuclei = {"id": "a", "nuclear": "0", "membrane": "", "image_mpp": 0.5, "compartment": "nuclear"}
     both = {"id": "b", "nuclear": "DAPI", "membrane": "CD45;2", "image_mpp": 0.45}
-    assert first == [nuclei | shared, image]
-    assert second == [both | {"compartment": "both"} | shared, image]
+    assert first == [nuclei | shared, [image]]
+    assert second == [both | {"compartment": "both"} | shared, [image]]
     assert [meta["id"] for meta, _ in results["one image"]["slides"]] == ["a"]
     warning = "no membrane channel is named: nuclear segmentation only."
     places = re.findall(rf"WARN: (.+): {warning}$", results["log"], re.MULTILINE)
@@ -252,7 +252,7 @@ def test_a_pixel_size_outside_the_schemas_range_is_refused(results):
 
 def test_examples_have_labels_and_a_split(results, folder):
     first, second = results["examples"]["slides"]
-    assert first[1:] == second[1:] == [str(folder / "a.tif"), str(folder / "[l].tif")]
+    assert first[1:] == second[1:] == [[str(folder / "a.tif")], str(folder / "[l].tif")]
     assert (first[0]["split"], second[0]["split"]) == ("train", "test")
     no_labels, size, no_file, no_channel = results["no labels"]["refused"]
     assert no_labels.startswith("wrong.csv, row 2: no label image is named. Label image of the")
@@ -352,8 +352,9 @@ OWN_SEMICOLONS = OWN_SEMICOLONS.replace("'", '"')
 TRAIN_OWN = "sample,image,labels,nuclear,patient,area\na,a.tif,[l].tif,0,7,x\n"
 
 # And what is said of each that is wrong
-SHAPE = "a samplesheet has the columns sample,image,nuclear,membrane,image_mpp (membrane, image_mpp"
-SHAPE += " may be missing), further ones of your own, and one row per slide."
+SHAPE = "a samplesheet has the columns sample,image,nuclear,membrane,image_mpp,z,t,scene,markers"
+SHAPE += " (membrane, image_mpp, z, t, scene, markers may be missing), further ones of your own, and"
+SHAPE += " one row per slide."
 GONE = "does not exist; check the path, and that it can be read from here"
 UNIQUE = "every row needs a unique name."
 WRONG_SHEETS = {
@@ -362,7 +363,7 @@ WRONG_SHEETS = {
         [
             f", row 8: image nothere.tif {GONE}.",
             ", row 10: no nuclear channel is named. Nuclear channel: name (case-insensitive) or"
-            " 0-based index.",
+            " 0-based index; several are separated by ';'.",
         ],
     ),
     "more values than columns": (
@@ -389,7 +390,6 @@ WRONG_SHEETS = {
             " that differs more.",
             ": sample a, A differ only in capitals, which not every disk keeps apart (rows 2, 3,"
             f" 4); {UNIQUE}",
-            ", row 2: image . is a folder; give a file.",
             f", row 2: image_mpp '50' is not at most 5. {SIZE}",
             f", row 3: image nope.tif {GONE}.",
             f", row 3: image_mpp 'x' is not a number. {SIZE}",
@@ -527,7 +527,7 @@ def test_names_that_a_shell_would_expand_are_refused(sheets):
 @pytest.mark.parametrize("name", STAGEABLE)
 def test_other_names_of_files_are_taken(sheets, name):
     for kind in ("staged", "image"):
-        ((meta, image),) = sheets[f"{kind}: {name}"]["slides"]
+        ((meta, (image,)),) = sheets[f"{kind}: {name}"]["slides"]
         assert Path(image).name == name
         assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", meta["id"])
 
@@ -630,7 +630,7 @@ def test_parameters_in_groups_are_refused(results):
         "--patches.patchSize: unknown parameter. Did you mean --patch_size?",
         "--patches.of.halo: unknown parameter. Did you mean --halo?",
     ]
-    assert image.startswith("--image {path=a.tif}: must be a single value. One OME-TIFF")
+    assert image.startswith("--image {path=a.tif}: must be a single value. One slide")
     assert membrane.startswith("--membrane [CD45, PanCK]: must be a single value. Membrane")
     assert table.startswith("--input {seed=1}: must be a single value.")
 
