@@ -22,30 +22,36 @@ def isPattern(name) {
     return name =~ /[*?]/
 }
 
-// The name of a sample that is named after its image, without what stands for its format or is left open by a pattern
+// The name of a sample that is named after its image, without what tells its format or is left open by a pattern
 def sampleNameOf(image) {
-    def place = image.replaceAll(/[^\/]*$/, '')
-    def stem = image.replaceAll(/\/+$/, '').tokenize('/').with { words -> words ? words.last() : '' }
-    def name = isPattern(image) ? stem.replaceAll(/[*?].*/, '').replaceAll(/[._ -]+$/, '') : stem
+    def name = lastOf(image).replaceAll(/[*?].*/, '')
     if (name in ['', '.', '..']) {
-        def there = place.contains('://') ? place : file(isPattern(image) ? place ?: '.' : image, glob: false).toString()
-        name = there.tokenize('/') ? there.tokenize('/').last() : ''
+        def folder = isPattern(image) ? folderOf(image) : image
+        name = lastOf(folder.contains('://') ? folder : file(folder ?: '.', glob: false).toString())
     }
-    return name
-        .replaceAll(/(?i)(\.ome)?\.(tiff?|btf|tf8|qptiff|zarr|zarr\.zip|xml)$|\.companion\.ome$/, '')
-        .replaceAll(/[^A-Za-z0-9._-]/, '_')
-        .replaceAll(/^[._-]+/, '') ?: 'sample'
+    def plain = name.replaceAll(/(?i)(\.ome)?\.(tiff?|btf|tf8|qptiff|zarr|zarr\.zip)$|\.companion\.ome$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_')
+    return plain.replaceAll(isPattern(image) ? /^[._-]+|[._-]+$/ : /^[._-]+/, '') ?: 'sample'
+}
+
+def lastOf(name) {
+    return name.tokenize('/') ? name.tokenize('/').last() : ''
+}
+
+// The folder in front of the last name, with its slash; '' of a name alone
+def folderOf(name) {
+    return name.replaceAll(/[^\/]*$/, '')
 }
 
 // The files of a pattern, c2 before c10
 def matchesOf(pattern, folder) {
-    def place = pattern.replaceAll(/[^\/]*$/, '')
+    def place = folderOf(pattern)
     if (isPattern(place)) {
         return [problem: 'has * or ? in the name of a folder; a pattern is of files in one folder.']
     }
     def wanted = pattern.substring(place.size())
     try {
-        def paths = [folder ? folder.resolve(place) : null, file(place ?: '.', glob: false)].findResult { there -> there ? matchesIn(there, wanted) ?: null : null }
+        def beside = folder ? matchesIn(folder.resolve(place), wanted) : []
+        def paths = beside ?: matchesIn(file(place ?: '.', glob: false), wanted)
         return paths ? withStaging(paths, null) : [problem: 'stands for no file; check the folder, and the pattern: * is any letters, ? is one.']
     }
     catch (Exception failure) {

@@ -4,20 +4,15 @@ Nextflow takes long to start, so that calls.nf looks at many sets of parameters 
 """
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.parameters import SEGMENT, TRAIN
 
 SLIDES = "sample,image,nuclear,membrane,image_mpp\n"
 EXAMPLES = "sample,image,labels,split,nuclear,membrane,image_mpp\n"
-# As Nextflow 26 hands them on: strings, whatever their type
-SEGMENT = {"mode": "segment", "segmenter": "pixelcnn", "compartment": "both"}
-SEGMENT |= {"precision": "float32", "image_mpp": "0.5", "bundle_max_mb": "500"}
-TRAIN = {"mode": "train", "compartment": "nuclear", "architectures": "compact", "held_out": "0.2"}
 SIZE = "Pixel size in um; empty to take it from --image_mpp or the OME-XML."
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
@@ -101,6 +96,18 @@ APART = {
         SEGMENT | {"demo": "true", "export_cells": "flagged"},
         "--export_cells flagged: must be one of matched, unflagged, all. Cells to export",
     ),
+    "a plane of no form": (
+        SEGMENT | {"demo": "true", "z": "all"},
+        "--z all: must be of the form (0|[1-9][0-9]*|max|mean). Plane of a z-stack, from 0, or max",
+    ),
+    "no file of markers": (
+        SEGMENT | {"demo": "true", "markers": "no.csv"},
+        "--markers no.csv does not exist; check the path",
+    ),
+    "an axis of no channels": (
+        SEGMENT | {"demo": "true", "channels_axis": "X"},
+        "--channels_axis X: must be one of C, Z, T. Axis along which the channels lie",
+    ),
     "of another mode": (SEGMENT | {"mode": "benchmark", "demo": "true"}, "measures Mesmer"),
 }
 
@@ -128,37 +135,6 @@ NAMES = {
 # What institutions' configurations of nf-core set
 OF_SITES = ["config_profile_name", "config_profile_contact", "config_profile_url", "max_memory"]
 OF_SITES += ["max_cpus", "max_time", "custom_config_version", "custom_config_base", "igenomesBase"]
-
-
-@pytest.fixture(scope="module")
-def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
-    """Return a function that has the workflows look at sets of parameters.
-
-    It takes another schema of samplesheets, where one is given, and more of Nextflow's environment.
-    """
-
-    def run(folder: Path, sets: dict[str, dict], schema: dict | None = None, **env: str) -> dict:
-        (folder / "sets.json").write_text(json.dumps(sets))
-        project = tmp_path_factory.mktemp("project")
-        script = (repo / "tests" / "steps" / "calls.nf").read_text()
-        (project / "main.nf").write_text(script.replace("'../../", "'./"))
-        for name in ("workflows", "bin", "nextflow_schema.json"):
-            (project / name).symlink_to(repo / name)
-        (project / "assets").mkdir()
-        own = (repo / "assets" / "schema_input.json").read_text()
-        (project / "assets" / "schema_input.json").write_text(json.dumps(schema) if schema else own)
-        options = ["--sets", "sets.json", "--results", "results.json"]
-        done = subprocess.run(
-            [repo / "tools" / "nextflow", "run", project, *options],
-            cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false"} | env,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads((folder / "results.json").read_text()) | {"log": done.stdout}
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +329,9 @@ TRAIN_OWN = "sample,image,labels,nuclear,patient,area\na,a.tif,[l].tif,0,7,x\n"
 
 # And what is said of each that is wrong
 SHAPE = "a samplesheet has the columns sample,image,nuclear,membrane,image_mpp,z,t,scene,markers"
-SHAPE += " (membrane, image_mpp, z, t, scene, markers may be missing), further ones of your own, and"
+SHAPE += (
+    " (membrane, image_mpp, z, t, scene, markers may be missing), further ones of your own, and"
+)
 SHAPE += " one row per slide."
 GONE = "does not exist; check the path, and that it can be read from here"
 UNIQUE = "every row needs a unique name."
