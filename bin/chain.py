@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Do all steps of small slides, one slide after the other, with the network loaded once.
 
-Standard input has the slides: a JSON list of objects with sample, files (the image first), nuclear
-and, where they are given, membrane, image_mpp, compartment and columns.
+Standard input has the slides: a JSON list of objects with sample, images (all files of the slide),
+nuclear and, where they are given, membrane, image_mpp, compartment, columns, z, t, scene, markers
+and truth.
 """
 
 import json
@@ -19,8 +20,17 @@ import segment
 from cellquilt import cli, outputs, segmenters
 from cellquilt.bundles.chain import Settings, Slide, chain
 from cellquilt.errors import DataError, reason
+from cellquilt.slides.selection import z_of
 
 EMPTY = (None, "")
+
+
+def files_of(row: dict) -> dict:
+    """Return what a slide's object has as paths and as numbers."""
+    paths = {key: [Path(name) for name in row.get(key, ())] for key in ("images", "truth")}
+    markers = {"markers": Path(row["markers"])} if "markers" in row else {}
+    plane = {"z": z_of(str(row["z"]))} if "z" in row else {}
+    return paths | markers | plane
 
 
 def slides_of(text: str) -> list[Slide]:
@@ -30,7 +40,7 @@ def slides_of(text: str) -> list[Slide]:
         if not isinstance(found, list) or not found:
             raise ValueError("no list with any")
         given = [{key: v for key, v in row.items() if v not in EMPTY} for row in found]
-        return [Slide(**row | {"files": [Path(name) for name in row["files"]]}) for row in given]
+        return [Slide(**row | files_of(row)) for row in given]
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise DataError(f"standard input: has no slides as JSON ({reason(error)}).") from error
 
@@ -49,9 +59,9 @@ def main() -> None:
     o = args.parse_args()
     settings = Settings(
         o.segmenter,
+        o.nuclear_combine,
         o.membrane_combine,
-        o.z,
-        o.t,
+        o.channels_axis,
         patch.cut_of(o),
         label.thresholds_given(o),
         o.export_pickle,

@@ -6,6 +6,7 @@ By their pixels alone, in nine windows of the slide. It helps to choose --nuclea
 
 from pathlib import Path
 
+import ingest
 from cellquilt import cli
 from cellquilt.slides.channel_structure import structures
 from cellquilt.slides.pixel_size import resolve_image_mpp
@@ -14,12 +15,12 @@ from cellquilt.slides.readers import open_slide
 
 def main() -> None:
     args = cli.parser(__doc__)
-    args.add_argument("--image", type=Path, required=True, help="the slide")
+    args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
     args.add_argument("--image_mpp", type=float, help="pixel size (um), where the file has none")
-    for axis in "zt":
-        args.add_argument(f"--{axis}", type=int, help=f"plane along {axis.upper()}, from 0")
+    ingest.add_selection(args)
+    ingest.add_settings(args)
     o = args.parse_args()
-    with open_slide(o.image, o.z, o.t) as slide:
+    with open_slide(o.image, ingest.selection_of(o)) as slide:
         mpp, _ = resolve_image_mpp(slide, o.image_mpp)
         found = list(structures(slide, mpp))
     for role in ("nuclear", "membrane"):

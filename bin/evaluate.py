@@ -11,7 +11,7 @@ from cellquilt.slides.readers import reopen_slide
 
 def main() -> None:
     args = cli.parser(__doc__)
-    args.add_argument("--image", type=Path, required=True, help="the slide")
+    args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     args.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
     args.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")

@@ -6,29 +6,59 @@ from pathlib import Path
 
 from cellquilt import cli, outputs
 from cellquilt.slides import ingest
+from cellquilt.slides.markers import read_markers
+from cellquilt.slides.selection import AXES, PROJECTIONS, Selection, z_of
 
 
 def add_settings(args: argparse.ArgumentParser) -> None:
     """Add the options that are the same for all slides."""
-    args.add_argument("--membrane_combine", choices=["max", "mean"], default="max")
-    args.add_argument("--z", type=int, help="plane of a z-stack")
-    args.add_argument("--t", type=int, help="frame of a time series")
+    for role in ("nuclear", "membrane"):
+        text = f"how several {role} channels become one"
+        args.add_argument(f"--{role}_combine", choices=PROJECTIONS, default="max", help=text)
+    text = "axis along which the channels of a slide lie"
+    args.add_argument("--channels_axis", choices=AXES, default="C", help=text)
+
+
+def add_selection(args: argparse.ArgumentParser) -> None:
+    """Add the options that say what of a file is the slide."""
+    text = "plane of a z-stack, from 0, or max or mean over all"
+    args.add_argument("--z", type=z_of, help=text)
+    args.add_argument("--t", type=int, help="frame of a time series, from 0")
+    args.add_argument("--scene", help="name or 0-based index of one of several images")
+    text = "table with the names of the channels, such as MCMICRO's markers.csv"
+    args.add_argument("--markers", type=Path, help=text)
+
+
+def selection_of(o: argparse.Namespace) -> Selection:
+    """Return what these options say."""
+    names = read_markers(o.markers) if o.markers else None
+    return Selection(o.z, o.t, o.scene, o.channels_axis, names)
 
 
 def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--sample", required=True, help="name of the sample")
-    args.add_argument("--image", type=Path, required=True, help="OME-TIFF")
-    args.add_argument("--nuclear", required=True, help="nuclear channel, name or 0-based index")
+    args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
+    text = "nuclear channels, names or 0-based indices, separated by ';'"
+    args.add_argument("--nuclear", required=True, help=text)
     args.add_argument("--membrane", default="", help="membrane channels, separated by ';'")
     args.add_argument(
         "--image_mpp", type=float, help="pixel size in um; from the file if not given"
     )
+    add_selection(args)
     add_settings(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the two")
     o = args.parse_args()
     request = ingest.Request(
-        o.sample, o.image, o.nuclear, o.membrane, o.image_mpp, o.membrane_combine, o.z, o.t
+        o.sample,
+        o.image,
+        o.nuclear,
+        o.membrane,
+        o.image_mpp,
+        o.membrane_combine,
+        o.nuclear_combine,
+        selection_of(o),
+        o.markers and o.markers.name,
     )
     o.outdir.mkdir(parents=True, exist_ok=True)
     facts = ingest.ingest(request, o.outdir / "normalised.zip")

@@ -27,7 +27,7 @@ def limits_given(o: argparse.Namespace) -> dict[str, float]:
 
 def main() -> None:
     args = cli.parser(__doc__)
-    args.add_argument("--image", type=Path, required=True, help="the slide")
+    args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     args.add_argument("--provenance", type=Path, required=True, help="of STITCH")
     args.add_argument("--uncertified", type=Path, required=True, help="of STITCH")

@@ -36,7 +36,7 @@ def slides(tissue_image, tmp_path_factory) -> list[dict]:
         path = write_slide(folder / f"{sample}.ome.tif", field, 0.4 + 0.1 * k)
         channels = {"nuclear": "nuclear", "membrane": "membrane"}
         own = {"compartment": compartment, "columns": {"donor": k}}
-        rows.append({"sample": sample, "files": [str(path)], **channels, **own})
+        rows.append({"sample": sample, "images": [str(path)], **channels, **own})
     return rows
 
 
@@ -79,7 +79,7 @@ def stepwise(repo, networks, slide: dict, folder: Path) -> dict[str, bytes]:
         script(repo, name, *options, folder=work)
 
     channels = ["--nuclear", slide["nuclear"], "--membrane", slide["membrane"]]
-    image, pixelcnn = slide["files"][0], ["--segmenter", "pixelcnn"]
+    image, pixelcnn = slide["images"][0], ["--segmenter", "pixelcnn"]
     step("ingest", "--sample", sample, "--image", image, *channels, "--outdir", own)
     (own / "normalised.zip").rename(work / "normalised.zip")
     facts = ["--facts", own / "sample.json"]
@@ -167,8 +167,8 @@ def test_the_path_that_a_slide_is_staged_at_is_not_shown(repo, networks, slides,
     where = tmp_path / "staged"
     image = where / "_slides" / "1" / "pair.ome.tif"
     image.parent.mkdir(parents=True)
-    image.symlink_to(slides[0]["files"][0])
-    wrong = slides[0] | {"files": ["_slides/1/pair.ome.tif"], "nuclear": "HH3"}
+    image.symlink_to(slides[0]["images"][0])
+    wrong = slides[0] | {"images": ["_slides/1/pair.ome.tif"], "nuclear": "HH3"}
     given = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt"]
     said = script(repo, "chain", *given, folder=where, given=json.dumps([wrong]), code=65)
     assert "ERROR: pair.ome.tif: no nuclear channel 'HH3'; give --nuclear" in said
@@ -212,7 +212,7 @@ def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
     monkeypatch.setattr("cellquilt.networks.tile_network.select_device", lambda *_: "cpu")
     runner = segmenters.load("pixelcnn", segmenters.Settings(networks, "cpu", 2))
     failing, refused = Failing(runner, error), []
-    rows = [Slide(**slide | {"files": [Path(slide["files"][0])]}) for slide in slides]
+    rows = [Slide(**slide | {"images": [Path(slide["images"][0])]}) for slide in slides]
     limits = {name.removeprefix("--"): float(n) for name, n in batched(LIMITS, 2, strict=True)}
     settings = Settings("pixelcnn", limits=limits)
     left = chain(rows, settings, lambda: failing, Path(), lambda *found: refused.append(found))
@@ -229,7 +229,7 @@ def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), DataError("the model")])
 def test_an_error_of_the_run_ends_it(networks, slides, tmp_path, monkeypatch, error):
     monkeypatch.chdir(tmp_path)
-    rows = [Slide(**slide | {"files": [Path(slide["files"][0])]}) for slide in slides]
+    rows = [Slide(**slide | {"images": [Path(slide["images"][0])]}) for slide in slides]
 
     def load():
         raise error
@@ -245,7 +245,7 @@ def test_mesmer_gives_a_slide_of_a_bundle_what_it_gives_alone(
     for name, size in {"a": 300, "b": 210}.items():
         path = write_slide(tmp_path / f"{name}.ome.tif", codex_image[200:][:size, :size], 0.5)
         channels = {"nuclear": "nuclear", "membrane": "membrane"}
-        rows.append({"sample": name, "files": [str(path)], **channels})
+        rows.append({"sample": name, "images": [str(path)], **channels})
     found = {}
     for name, given in {"both": rows, "alone": rows[1:]}.items():
         (tmp_path / name).mkdir()

@@ -23,6 +23,7 @@ from cellquilt.errors import DataError
 from cellquilt.images.label_image import LabelReader, write_label_image
 from cellquilt.slides.ingest import Request, ingest
 from cellquilt.slides.readers import open_slide, reopen_slide
+from cellquilt.slides.selection import Selection
 
 SHAPES = {
     "area_px": "area",
@@ -320,7 +321,7 @@ def test_channels_that_are_measured_only_are_looked_at_too(tmp_path):
         write_label_image(tmp_path / "cell.ome.tif", cells, 0.5, "cell")
         objects = open_objects(files, {"cell": tmp_path / "cell.ome.tif"}, None, None)
         facts = {"sample": "s", "image": {"name": "a.tif", "height": 60, "width": 80}}
-        facts |= {"image_mpp": 0.5, "nuclear": {"index": 0}, "membrane": [{"index": 1}]}
+        facts |= {"image_mpp": 0.5, "nuclear": [{"index": 0}], "membrane": [{"index": 1}]}
         quantify(image, objects, facts, "mesmer", [], table)
     assert [(code, re.findall(r"\d \('\w+'\)", text)) for code, text in notices_of(table)] == [
         ("constant_channel", ["2 ('blank')"]),
@@ -404,7 +405,7 @@ def test_the_plane_that_was_segmented_is_measured(repo, tmp_path):
     stack = np.stack([np.full((2, *SQUARES.shape), value, np.uint16) for value in (3, 70)])
     slide, metadata = tmp_path / "s.ome.tif", {"axes": "ZCYX", "PhysicalSizeX": 0.5}
     tifffile.imwrite(slide, stack, ome=True, photometric="minisblack", metadata=metadata)
-    facts = ingest(Request("s", slide, "0", z=1), tmp_path / "normalised.zip")
+    facts = ingest(Request("s", slide, "0", selection=Selection(z=1)), tmp_path / "normalised.zip")
     assert (facts["image"]["z"], facts["image"]["t"]) == (1, 0)
     masks, matches = repaired(tmp_path / "masks", SQUARES, SQUARES)
     rows = cell_table.read(quantify_script(tmp_path, repo, slide, facts, masks, matches))

@@ -23,6 +23,7 @@ from cellquilt.slides import ome_xml
 from cellquilt.slides.channel_choice import resolve_channel
 from cellquilt.slides.pixel_size import resolve_image_mpp
 from cellquilt.slides.readers import open_slide
+from cellquilt.slides.selection import Selection
 from cellquilt.slides.slide import check_finite
 from cellquilt.tiling.pixel_grid import Grid
 
@@ -69,7 +70,7 @@ def _strips(height: int, width: int) -> list[tuple[int, int]]:
 
 def read_slide(path: Path) -> None:
     """Open a slide as INGEST does, and read some of four of its channels."""
-    with open_slide(path, z=0, t=0) as slide:
+    with open_slide(path, Selection(z=0, t=0)) as slide:
         resolve_channel(slide, "0", "nuclear")
         with suppress(DataError):
             resolve_image_mpp(slide, None)

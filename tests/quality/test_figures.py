@@ -45,7 +45,7 @@ def test_the_area_of_nuclei_is_that_before_they_were_trimmed():
 
 
 def test_where_each_channel_is_brighter():
-    facts = {"nuclear": {"index": 3}, "membrane": [{"index": 0}, {"index": 1}]}
+    facts = {"nuclear": [{"index": 3}], "membrane": [{"index": 0}, {"index": 1}]}
     channels = [{"index": k, "column": f"m{k}"} for k in range(4)]
     means = figures.means_of(facts, channels)
     assert means["nuclear"] == ["nucleus_mean_m3", "cytoplasm_mean_m3"]

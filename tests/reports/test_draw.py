@@ -258,7 +258,7 @@ def test_what_was_drawn_before_in_a_process_does_not_change_a_sample(draw, repo,
 def test_dollar_signs_in_a_name_start_no_formula(script, stores_by_kind, tmp_path):
     with stores.read(stores_by_kind["small"]) as source:
         facts = dict(source.attrs["facts"])
-        facts["nuclear"] = {"index": 0, "name": r"$\frac$"}
+        facts["nuclear"] = [{"index": 0, "name": r"$\frac$"}]
         with stores.create(tmp_path / "odd.zip", {"facts": facts}) as copy:
             blocks = [f"blocks/{k}/{name}" for k in "01" for name in source[f"blocks/{k}"]]
             for name in ("codes", "lut", *blocks):

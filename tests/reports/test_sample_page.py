@@ -38,7 +38,7 @@ def test_ranks_are_by_contrast_and_know_what_was_used():
         {"name": name, "nuclear_contrast": nuclear, "membrane_contrast": membrane}
         for name, (nuclear, membrane) in contrasts.items()
     ]
-    facts = {"nuclear": {"index": 3}, "membrane": [{"index": 0}]}
+    facts = {"nuclear": [{"index": 3}], "membrane": [{"index": 0}]}
     found = described(markers, facts)
     assert [marker["nuclear_rank"] for marker in found] == [2, 1, None, 3]
     assert [marker["role"] for marker in found] == ["membrane", None, None, "nuclear"]
@@ -51,7 +51,7 @@ def test_a_long_list_names_the_likeliest_and_what_was_used():
     markers = [
         {"name": f"M{k}", "nuclear_contrast": -k / 40, "membrane_contrast": 0.0} for k in range(40)
     ]
-    found = described(markers, {"nuclear": {"index": 30}, "membrane": []})
+    found = described(markers, {"nuclear": [{"index": 30}], "membrane": []})
     nuclear, membrane = rankings(found)
     assert [marker["name"] for marker in nuclear.listed] == ["M0", "M1", "M2", "M3", "M4", "M30"]
     assert (membrane.better, len(membrane.listed)) == (None, 5)
@@ -101,7 +101,7 @@ def test_forty_channels_stay_small_and_within_a_narrow_window(samples, tissue, t
     image = [tissue.image[k % 6] for k in range(40)]
     labels = {"cell": tissue.cell_truth, "nucleus": tissue.nucleus_truth}
     found = markers_of(image, names, labels, 0.5)
-    facts = {"nuclear": {"index": 0}, "membrane": [{"index": 1}, {"index": 20}]}
+    facts = {"nuclear": [{"index": 0}], "membrane": [{"index": 1}, {"index": 20}]}
     sample = samples["both"] | {"markers": described(found, facts)}
     assert len(json.dumps(sample)) < 700_000
     path = tmp_path / "report.html"

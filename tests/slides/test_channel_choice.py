@@ -78,8 +78,8 @@ def test_no_channel_given(panel):
 
 def test_nuclear_channel_among_the_membrane_ones(panel):
     nuclear, other = panel.channels[:2]
-    refuse_shared_channel(panel, nuclear, [other])
+    refuse_shared_channel(panel, [nuclear], [other])
     with pytest.raises(
         DataError, match=r"channel 0 \('DAPI'\) is given as nuclear and as membrane"
     ):
-        refuse_shared_channel(panel, nuclear, [other, nuclear])
+        refuse_shared_channel(panel, [nuclear], [other, nuclear])

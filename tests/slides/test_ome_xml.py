@@ -6,6 +6,7 @@ import tifffile
 from support.slides import ROOT, ome_xml, pixels, refused, write
 
 from cellquilt.slides.readers import open_slide
+from cellquilt.slides.selection import Selection
 
 UUID = "urn:uuid:00000000-0000-4000-8000-00000000000{}"
 
@@ -89,7 +90,7 @@ def test_a_tiffdata_for_each_plane(path):
     xml = ome_xml(2, (30, 20), inside=inside)
     write(path, data, xml.replace('SizeZ="1" SizeT="1"', 'SizeZ="3" SizeT="4"'))
     for (c, z, t), page in zip(planes, pages, strict=True):
-        with open_slide(path, z=z, t=t) as slide:
+        with open_slide(path, Selection(z=z, t=t)) as slide:
             np.testing.assert_array_equal(slide.read(c, 0, 20), data[page])
 
 

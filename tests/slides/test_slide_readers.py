@@ -12,7 +12,8 @@ from cellquilt.errors import DataError
 from cellquilt.handoff import stores
 from cellquilt.slides import readers
 from cellquilt.slides.ingest import Request, ingest
-from cellquilt.slides.slide import Slide, choose_plane
+from cellquilt.slides.selection import Selection, choose_planes
+from cellquilt.slides.slide import Slide
 
 # What no reader recognises
 
@@ -53,24 +54,26 @@ class FolderOfArrays(Slide):
     """A folder of ``pixels.npy`` (channels, z, height, width) and ``names.txt``."""
 
     @staticmethod
-    def recognises(path, head):
-        return not head and (path / "pixels.npy").is_file()
+    def recognises(paths, head):
+        return not head and (paths[0] / "pixels.npy").is_file()
 
     @classmethod
-    def open(cls, path, z, t):
+    def open(cls, paths, selection):
+        (path,) = paths
         pixels = np.load(path / "pixels.npy", mmap_mode="r")
-        z, t = choose_plane(path, {"Z": pixels.shape[1], "T": 1}, z, t)
+        zs, t = choose_planes(path, {"Z": pixels.shape[1], "T": 1}, selection)
         slide = cls(
             path,
+            selection,
             size_bytes=(path / "pixels.npy").stat().st_size,
             shape=pixels.shape[2:],
             dtype=pixels.dtype,
             names=(path / "names.txt").read_text().split(";"),
-            z=z,
+            zs=zs,
             t=t,
             image_mpp=0.5,
         )
-        slide.pixels = pixels[:, z]
+        slide.pixels = pixels
         return slide
 
     def close(self):
@@ -79,8 +82,8 @@ class FolderOfArrays(Slide):
     def release(self, channel):
         pass
 
-    def _read(self, channel, y0, y1, x0, x1):
-        return self.pixels[channel, y0:y1, x0:x1].astype(self.dtype)
+    def _read(self, channel, z, y0, y1, x0, x1):
+        return self.pixels[channel, z, y0:y1, x0:x1].astype("uint16")
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_a_reader_of_one_class_and_one_row_is_ingested_as_a_tiff_is(folder, tmp_
     found = {}
     for path, plane in ((folder, 1), (tiff, None)):
         store = tmp_path / f"{path.name}.zip"
-        facts = ingest(Request("s", path, "DAPI", "CD45", 0.5, z=plane), store)
+        facts = ingest(Request("s", path, "DAPI", "CD45", 0.5, selection=Selection(z=plane)), store)
         with stores.read(store) as group:
             found[path] = facts, group["codes"][:], group["lut"][:]
     (ours, *arrays), (theirs, *expected) = found.values()
@@ -113,19 +116,19 @@ def test_a_reader_of_one_class_and_one_row_is_ingested_as_a_tiff_is(folder, tmp_
 
 
 def test_what_all_readers_share_is_the_same_in_a_new_one(folder):
-    with readers.open_slide(folder, z=0) as slide:
+    with readers.open_slide(folder, Selection(z=0)) as slide:
         assert [channel.name for channel in slide.channels] == ["DAPI", "CD45"]
-        assert (slide.z, slide.t, slide.dtype) == (0, 0, np.dtype("uint16"))
+        assert (slide.selection.z, slide.selection.t, slide.dtype) == (0, 0, np.dtype("uint16"))
         assert slide.read(1, 20, 20).shape == (0, 110)
         assert slide.read(1, 20, 30).dtype.isnative
         with pytest.raises(ValueError, match="not in 150 x 110 px"):
             slide.read(0, 100, 151)
-    refused(folder, r"holds 2 planes along Z, .*--z \(0 to 1\)")
+    refused(folder, r"holds 2 planes along Z, .*--z \(0 to 1, or --z max or mean")
     refused(folder, "no plane 1 along T; --t may be 0 to 0", z=0, t=1)
 
 
 def test_the_slide_is_opened_again_at_the_plane_of_the_facts(folder, tmp_path):
-    facts = ingest(Request("s", folder, "DAPI", z=1), tmp_path / "store.zip")
+    facts = ingest(Request("s", folder, "DAPI", selection=Selection(z=1)), tmp_path / "store.zip")
     with readers.reopen_slide(folder, facts) as slide:
         expected = np.load(folder / "pixels.npy")[1, 1]
         np.testing.assert_array_equal(slide.read(1, 0, 150), expected)

@@ -11,6 +11,7 @@ from cellquilt.errors import DataError
 from cellquilt.slides.channel_choice import resolve_channel, resolve_channels
 from cellquilt.slides.pixel_size import resolve_image_mpp
 from cellquilt.slides.readers import open_slide
+from cellquilt.slides.selection import Selection
 from cellquilt.slides.slide import Channel, check_finite
 
 
@@ -94,14 +95,14 @@ def test_plane_of_z_and_t_in_any_dimension_order(path, order):
     sizes = {"C": 2, "Z": 3, "T": 4}
     data = pixels((*[sizes[axis] for axis in reversed(order)], 20, 24), "uint8")
     write(path, data, metadata={"axes": f"{order[::-1]}YX"})
-    with open_slide(path, z=1, t=3) as slide:
-        assert (slide.z, slide.t) == (1, 3)
+    with open_slide(path, Selection(z=1, t=3)) as slide:
+        assert (slide.selection.z, slide.selection.t) == (1, 3)
         axes = order[::-1]
         for channel in range(2):
             where = {"C": channel, "Z": 1, "T": 3}
             expected = data[tuple(where[axis] for axis in axes)]
             np.testing.assert_array_equal(slide.read(channel, 0, 20), expected)
-    refused(path, r"holds 3 planes along Z, .*--z \(0 to 2\)", t=3)
+    refused(path, r"holds 3 planes along Z, .*--z \(0 to 2, or --z max or mean", t=3)
     refused(path, r"holds 4 planes along T, .*--t \(0 to 3\)", z=0)
     refused(path, r"no plane 3 along Z; --z may be 0 to 2", z=3, t=0)
     refused(path, r"no plane -1 along T; --t may be 0 to 3", z=0, t=-1)
@@ -110,8 +111,8 @@ def test_plane_of_z_and_t_in_any_dimension_order(path, order):
 def test_a_plane_may_be_chosen_where_there_is_one(path):
     write(path, pixels())
     for given in ({}, {"z": 0, "t": 0}):
-        with open_slide(path, **given) as slide:
-            assert (slide.z, slide.t) == (0, 0)
+        with open_slide(path, Selection(**given)) as slide:
+            assert (slide.selection.z, slide.selection.t) == (0, 0)
     refused(path, "no plane 1 along Z", z=1)
 
 
@@ -123,7 +124,7 @@ def test_strips_from_the_top_decode_each_tile_once(path, layout):
     with open_slide(path) as slide:
         decoded = []
         for channel in (0, 1):
-            page = slide._planes[channel].page
+            page = slide._planes[channel, 0].page
             decode = page.decode
 
             def counted(segment, index, _decode=decode, _channel=channel, **tables):
@@ -137,7 +138,7 @@ def test_strips_from_the_top_decode_each_tile_once(path, layout):
                 np.testing.assert_array_equal(
                     slide.read(channel, top, bottom), data[channel, top:bottom]
                 )
-        per_page = len(slide._planes[0].page.dataoffsets)
+        per_page = len(slide._planes[0, 0].page.dataoffsets)
         assert sorted(decoded) == [(c, i) for c in (0, 1) for i in range(per_page)]
         decoded.clear()
         if layout == "zlib-tiles":
@@ -175,11 +176,11 @@ def test_imagej_hyperstack(tmp_path):
     labels = [f"{name}\nacquired" for _ in range(2) for name in ("DAPI", "CD45", "PanCK")]
     metadata = {"axes": "ZCYX", "Labels": labels}
     tifffile.imwrite(path, data, imagej=True, byteorder=">", metadata=metadata)
-    with open_slide(path, z=1) as slide:
+    with open_slide(path, Selection(z=1)) as slide:
         assert [channel.name for channel in slide.channels] == ["DAPI", "CD45", "PanCK"]
         assert slide.image_mpp is None
         np.testing.assert_array_equal(slide.read(2, 5, 35), data[1, 2, 5:35])
-    refused(path, r"--z \(0 to 1\)")
+    refused(path, r"--z \(0 to 1, or --z max or mean over all\)")
 
 
 def test_imagej_hyperstack_of_one_page(tmp_path):
@@ -282,26 +283,91 @@ def stack(path, labels, axes="ZYX"):
 )
 def test_channels_along_z_are_suspected_by_their_names(tmp_path, labels, like):
     path = stack(tmp_path / "a.tif", labels)
-    suggestion = (
-        r"as their names suggest \(HH3.tif, ECAD.tif, CD45.tif, ...\), make them so in Fiji"
-    )
-    plain = rf"if they are channels, make them so in Fiji: .* Channels \(c\) {len(labels)}"
-    refused(path, rf"planes along Z, .*--z \(0 to .*{suggestion if like else plain}")
-    with open_slide(path, z=1) as slide:
+    named = r"as their names suggest \(HH3.tif, ECAD.tif, CD45.tif, ...\), add --channels_axis Z"
+    plain = "if they are channels, add --channels_axis Z"
+    refused(path, rf"planes along Z, .*--z \(0 to .*{named if like else plain}")
+    with open_slide(path, Selection(z=1)) as slide:
         assert slide.channels == (Channel(0, "Channel 0"),)
         assert codes_of(slide) == (["planes_look_like_channels"] if like else [])
 
 
-@pytest.mark.parametrize("name", ["channels_as_slices.tif", "channels_as_time.ome.tif"])
-def test_reported_channels_along_z_or_t(shared_data, name):
-    refused(shared_data / "reported" / name, r"as their names suggest .* in Fiji: Image > Prop")
+@pytest.mark.parametrize(
+    ("name", "axis"), [("channels_as_slices.tif", "Z"), ("channels_as_time.ome.tif", "T")]
+)
+def test_reported_channels_along_z_or_t(shared_data, name, axis):
+    path = shared_data / "reported" / name
+    refused(path, rf"as their names suggest .*, add --channels_axis {axis}")
+    with tifffile.TiffFile(path) as tif:
+        planes = [page.asarray() for page in tif.pages]
+    with open_slide(path, Selection(channels_axis=axis)) as slide:
+        assert len(slide.channels) == len(planes) > 1
+        assert not any(channel.name.startswith("Channel") for channel in slide.channels)
+        for channel, plane in zip(slide.channels, planes, strict=True):
+            np.testing.assert_array_equal(slide.read(channel.index, 0, slide.height), plane)
+    refused(path, "no plane 1 along", channels_axis=axis, **{axis.lower(): 1})
+
+
+def test_channels_axis_of_a_file_that_has_channels_too(path):
+    write(path, pixels((2, 3, 20, 24), "uint8"), metadata={"axes": "ZCYX"})
+    refused(path, "holds 3 planes along C and 2 along Z; .*may hold one along C", channels_axis="Z")
+    with open_slide(path, Selection(z=1, channels_axis="T")) as slide:
+        assert len(slide.channels) == 3
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+def test_projections_are_those_of_numpy(path, layout, dtype):
+    data = pixels((5, 2, 150, 110), dtype)
+    write(path, data, metadata={"axes": "ZCYX"}, **LAYOUTS[layout])
+    exact = data.astype(np.float64)
+    means = (exact[0] + exact[1] + exact[2] + exact[3] + exact[4]) / 5
+    for z, expected in (("max", data.max(axis=0)), ("mean", means)):
+        with open_slide(path, Selection(z=z)) as slide:
+            assert slide.selection.z == z
+            for channel in range(2):
+                rows = [slide.read(channel, y, min(y + 41, 150)) for y in range(0, 150, 41)]
+                found = np.concatenate(rows)
+                assert found.dtype == slide.dtype
+                np.testing.assert_array_equal(found, expected[channel].astype(slide.dtype))
+            slide.release(1)
+    assert slide.dtype == (np.float64 if dtype == "uint32" else np.float32)
+
+
+def test_a_projection_of_one_plane_is_that_plane(path):
+    write(path, pixels())
+    with open_slide(path, Selection(z="mean")) as slide:
+        assert (slide.selection.z, slide.dtype) == (0, np.uint16)
+
+
+# Scenes
+
+
+def test_scenes_by_name_and_index(path):
+    scenes = {"left": pixels((2, 50, 60)), "right lobe": pixels((3, 50, 60), seed=1)}
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for name, data in scenes.items():
+            metadata = {"axes": "CYX", "Name": name}
+            tif.write(data, photometric="minisblack", metadata=metadata)
+    refused(path, r"choose one with --scene: 0 \(left\): 50 x 60 px, 1 \(right lobe\): 50 x 60 px")
+    for scene, data in {"0": scenes["left"], "Right Lobe": scenes["right lobe"]}.items():
+        with open_slide(path, Selection(scene=scene)) as slide:
+            assert len(slide.channels) == len(data)
+            np.testing.assert_array_equal(slide.read(1, 0, 50), data[1])
+    refused(path, r"no scene '2'; --scene may be 0 \(left\)", scene="2")
+
+
+def test_scene_that_is_colour(path):
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        tif.write(pixels((2, 50, 60)), photometric="minisblack", metadata={"axes": "CYX"})
+        tif.write(np.zeros((50, 60, 3), "uint8"), photometric="rgb", metadata={"axes": "YXS"})
+    refused(path, "3 samples per pixel", scene="1")
 
 
 def test_no_channel_is_named_after_a_slice(tmp_path):
     labels = [f"c:{c}/3 z:{z}/2 - slide.czi" for z in (1, 2) for c in (1, 2, 3)]
     other = [f"{c}-{z}" for z in (1, 2) for c in "abc"]
     for given in (labels, other):
-        with open_slide(stack(tmp_path / "a.tif", given, "ZCYX"), z=0) as slide:
+        with open_slide(stack(tmp_path / "a.tif", given, "ZCYX"), Selection(z=0)) as slide:
             assert [channel.name for channel in slide.channels] == [
                 "Channel 0",
                 "Channel 1",

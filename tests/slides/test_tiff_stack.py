@@ -123,8 +123,8 @@ def test_several_images_of_like_size(path):
             tif.write(pixels((2, height, 110)), photometric="minisblack", metadata={"axes": "CYX"})
     refused(
         path,
-        r"several images \(150 x 110, 140 x 110 px\) and none is clearly the slide;"
-        " write each to a separate file",
+        r"several images and none is clearly the slide; choose one with --scene:"
+        r" 0 \(Image0\): 150 x 110 px, 1 \(Image1\): 140 x 110 px",
     )
 
 

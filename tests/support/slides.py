@@ -8,6 +8,7 @@ import tifffile
 
 from cellquilt.errors import DataError
 from cellquilt.slides.readers import open_slide
+from cellquilt.slides.selection import Selection
 
 ROOT = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
 LAYOUTS = {
@@ -58,10 +59,10 @@ def names(*given):
     return {"Channel": {"Name": list(given)}}
 
 
-def refused(path, match, **options):
+def refused(path, match, **selected):
     """Assert that opening `path` fails with a short message that names it and has `match`."""
     with pytest.raises(DataError) as caught:
-        open_slide(path, **options).close()
+        open_slide(path, Selection(**selected)).close()
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert re.search(match, message), message

@@ -23,7 +23,9 @@ from ..labelling.slide_masks import write_masks
 from ..reports.draw import draw
 from ..segmenters import Runner
 from ..slides.ingest import Request, ingest
+from ..slides.markers import read_markers
 from ..slides.readers import open_slide
+from ..slides.selection import Selection
 from ..tiling.tasks import Cut, plan_tasks
 
 log = logging.getLogger("cellquilt")
@@ -46,23 +48,39 @@ class Slide:
     Attributes
     ----------
     sample : str
-    files : list of Path
-        The image, and for a generated one ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
+    images : list of Path
+        See `slides.readers.open_slide`.
     nuclear, membrane : str
     image_mpp : float, optional
         All three as in `slides.ingest.Request`.
     compartment : {'whole-cell', 'nuclear', 'both'}
     columns : dict
         The user's, see `cells.cell_table.read_columns`.
+    z, t, scene
+        As in `slides.selection.Selection`.
+    markers : Path, optional
+        See `slides.markers.read_markers`.
+    truth : list of Path
+        Of a generated one, ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
     """
 
     sample: str
-    files: Sequence[Path]
+    images: Sequence[Path]
     nuclear: str
     membrane: str = ""
     image_mpp: float | None = None
     compartment: str = "both"
     columns: Mapping[str, str | float | None] = field(default_factory=dict)
+    z: int | str | None = None
+    t: int | None = None
+    scene: str | None = None
+    markers: Path | None = None
+    truth: Sequence[Path] = ()
+
+    def selection(self, channels_axis: str) -> Selection:
+        """Return what of its files is the slide."""
+        names = read_markers(self.markers) if self.markers else None
+        return Selection(self.z, self.t, self.scene, channels_axis, names)
 
 
 @dataclass(frozen=True)
@@ -72,8 +90,8 @@ class Settings:
     Attributes
     ----------
     segmenter : str
-    membrane_combine : {'max', 'mean'}
-    z, t : int, optional
+    nuclear_combine, membrane_combine : {'max', 'mean'}
+    channels_axis : {'C', 'Z', 'T'}
     cut : Cut
     thresholds : dict
         As of `labelling.label.Wanted`.
@@ -88,9 +106,9 @@ class Settings:
     """
 
     segmenter: str
+    nuclear_combine: str = "max"
     membrane_combine: str = "max"
-    z: int | None = None
-    t: int | None = None
+    channels_axis: str = "C"
     cut: Cut = Cut()
     thresholds: Mapping[str, dict] = field(default_factory=dict)
     export_pickle: bool = False
@@ -177,7 +195,10 @@ def chain(
 
 
 def _is_small(slide: Slide, settings: Settings) -> bool:
-    with _during("INGEST"), open_slide(slide.files[0], settings.z, settings.t) as opened:
+    with (
+        _during("INGEST"),
+        open_slide(slide.images, slide.selection(settings.channels_axis)) as opened,
+    ):
         return opened.height * opened.width <= settings.max_pixels
 
 
@@ -191,18 +212,18 @@ def _chain_one(
 ) -> None:
     """Do the steps of a slide; what they hand to each other goes to `work`."""
     store = work / "normalised.zip"
-    image, *truth = slide.files
-    request = Request(
-        slide.sample,
-        image,
-        slide.nuclear,
-        slide.membrane,
-        slide.image_mpp,
-        settings.membrane_combine,
-        settings.z,
-        settings.t,
-    )
     with _during("INGEST"):
+        request = Request(
+            slide.sample,
+            slide.images,
+            slide.nuclear,
+            slide.membrane,
+            slide.image_mpp,
+            settings.membrane_combine,
+            settings.nuclear_combine,
+            slide.selection(settings.channels_axis),
+            slide.markers and slide.markers.name,
+        )
         outputs.write_json(folder / "sample.json", ingest(request, store))
     outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
 
@@ -243,7 +264,7 @@ def _chain_one(
     patches_of = folder / "patches_metadata.csv"
     with _during("QUANTIFY"):
         table = write_table(
-            image,
+            slide.images,
             folder / "sample.json",
             provenance,
             doubtful,
@@ -256,6 +277,6 @@ def _chain_one(
             folder,
         )
     with _during("DRAW"):
-        draw(store, table, patches_of, provenance, counts, images, truth, folder)
+        draw(store, table, patches_of, provenance, counts, images, slide.truth, folder)
     report.mkdir(parents=True)
     (folder / "report.json").rename(report / "report.json")

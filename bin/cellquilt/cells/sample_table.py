@@ -21,7 +21,7 @@ log = logging.getLogger("cellquilt")
 
 
 def write_table(
-    image: Path,
+    image: Path | Sequence[Path],
     facts: Path,
     provenance: Path,
     uncertified: Path,
@@ -38,7 +38,7 @@ def write_table(
 
     Parameters
     ----------
-    image : Path
+    image : Path or sequence of Path
         The slide.
     facts : Path
         sample.json of INGEST.

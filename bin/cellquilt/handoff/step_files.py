@@ -92,6 +92,8 @@ def check_facts(facts: object, path: Path, of: str, needs_image: bool) -> dict:
         problem = "it lacks name, height or width of its image"
     elif needs_image and (axis := _not_a_plane(image)):
         problem = f"its image's {axis} {image[axis]!r:.99} is no plane, a whole number from 0"
+    elif needs_image and not _is_selection(image):
+        problem = "the scene or the channels_axis of its image is none"
     if problem:
         raise DataError(f"{path}: {problem}; give the file that {of} writes.")
     return known
@@ -109,9 +111,17 @@ def _not_a_plane(image: dict) -> str | None:
     """Return the axis, z or t, along which an image has a plane that cannot be."""
     for axis in ("z", "t"):
         value = image.get(axis)
-        if value is not None and not (type(value) is int and 0 <= value <= _MAX_PLANE):
+        known = (None, "max", "mean") if axis == "z" else (None,)
+        if value not in known and not (type(value) is int and 0 <= value <= _MAX_PLANE):
             return axis
     return None
+
+
+def _is_selection(image: dict) -> bool:
+    scene = image.get("scene")
+    return image.get("channels_axis", "C") in list("CZT") and (
+        scene is None or isinstance(scene, str)
+    )
 
 
 def _is_side(value: object) -> bool:

@@ -85,7 +85,7 @@ def means_of(facts: Mapping, channels: Sequence[Mapping]) -> dict[str, list[str]
         Of the table of cells, each with ``index`` and ``column``.
     """
     names = {channel["index"]: channel["column"] for channel in channels}
-    roles = {"nuclear": [facts["nuclear"]], "membrane": facts["membrane"]}
+    roles = {role: facts[role] for role in ("nuclear", "membrane")}
     return {
         role: [
             cell_table.intensity_column(compartment, names[channel["index"]])

@@ -50,8 +50,7 @@ def described(markers: Sequence[dict], facts: dict) -> list[dict]:
         Each also with ``role``, what it was segmented as or None, and ``nuclear_rank`` and
         ``membrane_rank``, from 1 for the largest contrast; None without a contrast.
     """
-    roles = {channel["index"]: "membrane" for channel in facts["membrane"]}
-    roles[facts["nuclear"]["index"]] = "nuclear"
+    roles = {channel["index"]: role for role in ROLES for channel in facts[role]}
     found = [marker | {"role": roles.get(k)} for k, marker in enumerate(markers)]
     for role in ROLES:
         contrast = f"{role}_contrast"

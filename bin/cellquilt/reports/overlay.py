@@ -199,8 +199,8 @@ class _Page:
     def legend(self, facts: dict, kinds: list[str]) -> None:
         """Say what the colours of the signal and of the outlines are."""
         channels = {
-            "nuclear": facts["nuclear"]["name"],
-            "membrane": " + ".join(channel["name"] for channel in facts["membrane"]),
+            role: " + ".join(channel["name"] for channel in facts[role])
+            for role in ("nuclear", "membrane")
         }
         entries = [
             (

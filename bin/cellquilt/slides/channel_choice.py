@@ -40,8 +40,7 @@ def resolve_channel(slide: Slide, spec: str, role: str) -> Channel:
     if len(there) > _MAX_LISTED:
         there = f"{there[:_MAX_LISTED]} ... ({len(slide.channels)} channels)"
     # As in a shell or another program; a channel whose name has a comma has been found above
-    several = role == "membrane" and "," in spec
-    hint = " (channels are separated by ';', not by commas)" if several else ""
+    hint = " (channels are separated by ';', not by commas)" if "," in spec else ""
     raise DataError(
         f"{slide.path}: no {role} channel '{spec}'{hint}; give --{role} a name or index of {there}"
     )
@@ -50,12 +49,16 @@ def resolve_channel(slide: Slide, spec: str, role: str) -> Channel:
 def resolve_channels(slide: Slide, spec: str, role: str) -> tuple[Channel, ...]:
     """Return the channels of a semicolon-separated `spec` such as 'CD45;PanCK', in its order.
 
+    A channel that has the whole of it as its name is the only one.
+
     Raises
     ------
     DataError
         No such channel, a name that several have, a channel given twice, or none at all.
     """
-    channels = tuple(resolve_channel(slide, part, role) for part in spec.split(";") if part.strip())
+    is_name = any(channel.name == spec.strip() for channel in slide.channels)
+    parts = [spec] if is_name else [part for part in spec.split(";") if part.strip()]
+    channels = tuple(resolve_channel(slide, part, role) for part in parts)
     if not channels:
         raise DataError(f"{slide.path}: no {role} channel given; name it with --{role}")
     for channel in channels:
@@ -67,10 +70,12 @@ def resolve_channels(slide: Slide, spec: str, role: str) -> tuple[Channel, ...]:
     return channels
 
 
-def refuse_shared_channel(slide: Slide, nuclear: Channel, membrane: Iterable[Channel]) -> None:
-    """Raise `DataError` if a membrane channel is the nuclear one."""
-    if nuclear in membrane:
+def refuse_shared_channel(
+    slide: Slide, nuclear: Iterable[Channel], membrane: Iterable[Channel]
+) -> None:
+    """Raise `DataError` if a membrane channel is a nuclear one."""
+    for channel in set(nuclear) & set(membrane):
         raise DataError(
-            f"{slide.path}: channel {nuclear.index} ('{nuclear.name:.99}') is given as nuclear and"
-            " as membrane; leave it out of --membrane"
+            f"{slide.path}: channel {channel.index} ('{channel.name:.99}') is given as nuclear and"
+            " as membrane; leave it out of one of them"
         )

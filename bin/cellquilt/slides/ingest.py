@@ -16,11 +16,12 @@ from ..tiling.lattice import plan
 from ..tiling.patches import block_statistics
 from ..tiling.pixel_grid import MODEL_MPP, Grid
 from . import normalise
-from .channel_choice import refuse_shared_channel, resolve_channel, resolve_channels
+from .channel_choice import refuse_shared_channel, resolve_channels
 from .channel_content import ChannelContent, notices_of
 from .notice import Notice
 from .pixel_size import resolve_image_mpp
 from .readers import open_slide
+from .selection import Selection
 from .slide import Channel, Slide, check_finite
 
 log = logging.getLogger("cellquilt")
@@ -30,37 +31,66 @@ MIN_MODEL_SIDE = 2
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of one slide."""
+    """What a user asks of one slide.
+
+    Attributes
+    ----------
+    sample : str
+    image : Path or sequence of Path
+        See `readers.open_slide`.
+    nuclear, membrane : str
+        Channels, see `channel_choice.resolve_channels`.
+    image_mpp : float, optional
+        Pixel size (um/px), in place of the file's own.
+    nuclear_combine, combine : {'max', 'mean'}
+        How several nuclear and several membrane channels become one.
+    selection : Selection
+    named_by : str, optional
+        File that the names of `selection` are from.
+    """
 
     sample: str
-    image: Path
+    image: Path | Sequence[Path]
     nuclear: str
     membrane: str = ""
     image_mpp: float | None = None
     combine: str = "max"
-    z: int | None = None
-    t: int | None = None
+    nuclear_combine: str = "max"
+    selection: Selection = Selection()
+    named_by: str | None = None
+
+
+@dataclass
+class _Image:
+    """Channels that become one of the two images of Mesmer's input."""
+
+    role: str
+    channels: tuple[Channel, ...]
+    combine: str
+    scales: list[float | None] = field(default_factory=list)
+
+    @property
+    def is_combined(self) -> bool:
+        return len(self.channels) > 1
 
 
 @dataclass
 class _Source:
-    """The two images of Mesmer's input as rows of the slide, before normalisation."""
+    """The images of Mesmer's input as rows of the slide, before normalisation."""
 
     slide: Slide
-    nuclear: Channel
-    membrane: list[Channel]
-    combine: str
-    scales: list[float | None] = field(default_factory=list)
+    images: list[_Image]
     contents: dict[int, ChannelContent] = field(default_factory=dict)
 
     @property
-    def n_channels(self) -> int:
-        return 2 if self.membrane else 1
+    def has_membrane(self) -> bool:
+        return len(self.images) == 2
 
     @property
     def dtype(self) -> np.dtype:
-        """The file's own dtype; float32 where several membrane channels are combined."""
-        return self.slide.dtype if len(self.membrane) < 2 else np.dtype(np.float32)
+        """The file's own dtype; float32 where several channels are combined."""
+        combined = any(image.is_combined for image in self.images)
+        return np.dtype(np.float32) if combined else self.slide.dtype
 
     def strips(self) -> Iterator[tuple[int, int]]:
         """Yield (y0, y1) of strips of the slide."""
@@ -68,19 +98,18 @@ class _Source:
 
     def read(self, index: int, y0: int, y1: int) -> np.ndarray:
         """Return input rows [y0, y1) of the nuclear (0) or membrane (1) image."""
-        if index == 0:
-            return self._pixels(self.nuclear, y0, y1).astype(self.dtype, copy=False)
-        if len(self.membrane) == 1:
-            return self._pixels(self.membrane[0], y0, y1)
+        image = self.images[index]
+        if not image.is_combined:
+            return self._pixels(image.channels[0], y0, y1).astype(self.dtype, copy=False)
         scaled = [
             self._pixels(channel, y0, y1).astype(np.float32) / np.float32(scale)
-            for channel, scale in zip(self.membrane, self.scales, strict=True)
+            for channel, scale in zip(image.channels, image.scales, strict=True)
             if scale is not None
         ]
         if not scaled:
             return np.zeros((y1 - y0, self.slide.width), np.float32)
         stack = np.stack(scaled)
-        return stack.max(axis=0) if self.combine == "max" else stack.mean(axis=0)
+        return stack.max(axis=0) if image.combine == "max" else stack.mean(axis=0)
 
     def _pixels(self, channel: Channel, y0: int, y1: int) -> np.ndarray:
         rows = self.slide.read(channel.index, y0, y1)
@@ -92,19 +121,18 @@ class _Source:
     def ceiling(self, index: int) -> float | None:
         """Return where the pixels of an image were cut off, after all of them were read.
 
-        None where they were not, and of several membrane channels, which are combined.
+        None where they were not, and of several channels, which are combined.
         """
-        channel = self.nuclear if index == 0 else self.membrane[0]
-        combined = index == 1 and len(self.membrane) > 1
-        found = None if combined else self.contents[channel.index].ceiling()
+        image = self.images[index]
+        found = None if image.is_combined else self.contents[image.channels[0].index].ceiling()
         return found and found[0]
 
     def notices(self, statistics: Sequence[normalise.Channel]) -> Iterator[Notice]:
         """Yield what is to be known of the channels, after all of them were read."""
-        for channel in [self.nuclear, *self.membrane]:
-            role = "nuclear" if channel == self.nuclear else "membrane"
-            blank = statistics[role == "membrane"].constant
-            yield from notices_of(self.contents[channel.index], self.slide, channel, role, blank)
+        for image, found in zip(self.images, statistics, strict=True):
+            for channel in image.channels:
+                content, blank = self.contents[channel.index], found.constant
+                yield from notices_of(content, self.slide, channel, image.role, blank)
 
 
 def ingest(request: Request, store: Path) -> dict:
@@ -128,10 +156,11 @@ def ingest(request: Request, store: Path) -> dict:
     DataError
         If the slide, a channel or the pixel size cannot be used.
     """
-    with open_slide(request.image, z=request.z, t=request.t) as slide:
-        nuclear = resolve_channel(slide, request.nuclear, "nuclear")
-        membrane = resolve_channels(slide, request.membrane, "membrane") if request.membrane else []
-        refuse_shared_channel(slide, nuclear, membrane)
+    with open_slide(request.image, request.selection) as slide:
+        images = [_image_of(slide, request.nuclear, "nuclear", request.nuclear_combine)]
+        if request.membrane:
+            images.append(_image_of(slide, request.membrane, "membrane", request.combine))
+            refuse_shared_channel(slide, images[0].channels, images[1].channels)
         image_mpp, mpp_source = resolve_image_mpp(slide, request.image_mpp)
         grid = Grid(slide.height, slide.width, image_mpp)
         if min(grid.model_shape) < MIN_MODEL_SIDE:
@@ -139,27 +168,25 @@ def ingest(request: Request, store: Path) -> dict:
                 f"{slide.path.name}: {slide.height} x {slide.width} px at {image_mpp} um/px is "
                 f"too small to be segmented at {MODEL_MPP} um/px; check the pixel size."
             )
-        if not membrane:
+        source = _Source(slide, images)
+        if not source.has_membrane:
             text = f"{slide.path.name}: no membrane channel is given: nuclei alone are segmented."
             slide.notices.append(Notice("no_membrane_channel", text))
-        source = _Source(slide, nuclear, membrane, request.combine)
         facts = {
             "sample": request.sample,
             "image": {
-                "name": request.image.name,
+                "name": slide.path.name,
                 "size_bytes": slide.size_bytes,
                 "height": slide.height,
                 "width": slide.width,
                 "dtype": str(slide.dtype),
                 "channels": [channel.name for channel in slide.channels],
-                "z": slide.z,
-                "t": slide.t,
+                **slide.selection.facts(),
+                "named_by": request.named_by,
             },
             "image_mpp": image_mpp,
             "image_mpp_source": mpp_source,
-            "nuclear": asdict(nuclear),
-            "membrane": [asdict(channel) for channel in membrane],
-            "membrane_combine": request.combine if len(membrane) > 1 else None,
+            **_facts_of(images),
             "model_mpp": MODEL_MPP,
             "model_height": grid.model_shape[0],
             "model_width": grid.model_shape[1],
@@ -167,11 +194,12 @@ def ingest(request: Request, store: Path) -> dict:
                 provenance.of_step(
                     "INGEST",
                     nuclear=request.nuclear,
+                    nuclear_combine=request.nuclear_combine,
                     membrane=request.membrane,
                     membrane_combine=request.combine,
                     image_mpp=request.image_mpp,
-                    z=request.z,
-                    t=request.t,
+                    **request.selection.facts(),
+                    markers=request.named_by,
                 )
             ],
         }
@@ -179,12 +207,27 @@ def ingest(request: Request, store: Path) -> dict:
     return facts
 
 
+def _image_of(slide: Slide, spec: str, role: str, combine: str) -> _Image:
+    return _Image(role, resolve_channels(slide, spec, role), combine)
+
+
+def _facts_of(images: Sequence[_Image]) -> dict:
+    """Return the channels of each image, and how they are combined where they are."""
+    found = {}
+    for role in ("nuclear", "membrane"):
+        image = next((image for image in images if image.role == role), None)
+        found[role] = [asdict(channel) for channel in image.channels] if image else []
+        found[f"{role}_combine"] = image.combine if image and image.is_combined else None
+    return found
+
+
 def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
     """Run the passes over the slide and fill the store; return the statistics of both channels."""
     height, width = grid.model_shape
-    source.scales = _membrane_scales(source)
+    for image in source.images:
+        image.scales = _scales(source, image)
     limits = _limits(source) if grid.resized else None
-    raw = [Scratch(store.parent, grid.model_shape, source.dtype) for _ in range(source.n_channels)]
+    raw = [Scratch(store.parent, grid.model_shape, source.dtype) for _ in source.images]
     channels = [_copy_channel(source, i, grid, limits, image) for i, image in enumerate(raw)]
     source.slide.notices += source.notices(channels)
     for notice in source.slide.notices:
@@ -207,15 +250,16 @@ def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
                 array = f"blocks/{index}/{name}"
                 stores.new_array(group, array, values.shape, "float64", values.shape)[:] = values
         stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
-    return {"channels": statistics, "membrane_scales": source.scales}
+    scales = {f"{image.role}_scales": image.scales for image in source.images}
+    return {"channels": statistics, "nuclear_scales": [], "membrane_scales": [], **scales}
 
 
-def _membrane_scales(source: _Source) -> list[float | None]:
-    """Return the slide-wide percentile by which each of several membrane channels is divided."""
-    if len(source.membrane) < 2:
+def _scales(source: _Source, image: _Image) -> list[float | None]:
+    """Return the slide-wide percentile by which each of several channels is divided."""
+    if not image.is_combined:
         return []
     scales = []
-    for channel in source.membrane:
+    for channel in image.channels:
         top = normalise.TopValues(source.slide.height * source.slide.width)
         for y0, y1 in source.strips():
             top.add(source._pixels(channel, y0, y1))
@@ -228,8 +272,8 @@ def _limits(source: _Source) -> tuple[float, float]:
 
     A membrane image that is not there counts as zeros, since deepcell takes it so.
     """
-    low, high = (np.inf, -np.inf) if source.membrane else (0, 0)
-    for index in range(source.n_channels):
+    low, high = (np.inf, -np.inf) if source.has_membrane else (0, 0)
+    for index in range(len(source.images)):
         for y0, y1 in source.strips():
             rows = source.read(index, y0, y1)
             low, high = min(low, rows.min()), max(high, rows.max())
@@ -246,7 +290,7 @@ def _copy_channel(
     """Copy one image to the model's grid in `raw` and gather its slide-wide statistics."""
     top = normalise.TopValues(raw.shape[0] * raw.shape[1])
     low, high = np.inf, -np.inf
-    progress = Progress(f"ingest: read {('nuclear', 'membrane')[index]}, rows", raw.shape[0])
+    progress = Progress(f"ingest: read {source.images[index].role}, rows", raw.shape[0])
     for y0, y1 in _strips(raw.shape):
         rows = grid.to_model(lambda a, b: source.read(index, a, b), y0, y1, limits)
         raw[y0:y1] = rows

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import ome_types
 from lxml import etree
-from ome_types.model import OME, Pixels, TiffData, UnitsLength
+from ome_types.model import OME, Image, Pixels, TiffData, UnitsLength
 from pydantic import ValidationError
 
 from ..errors import DataError, reason
@@ -26,7 +26,7 @@ _KEPT_ELEMENTS = {
 _KEPT_ATTRIBUTES = {
     "OME": {"UUID"},
     "BinaryOnly": {"MetadataFile", "UUID"},
-    "Image": {"ID"},
+    "Image": {"ID", "Name"},
     "Pixels": {"ID", "DimensionOrder", "Type", "SizeX", "SizeY", "SizeC", "SizeZ", "SizeT"}
     | {f"PhysicalSize{axis}{suffix}" for axis in "XY" for suffix in ("", "Unit")},
     "Channel": {"ID", "Name", "SamplesPerPixel"},
@@ -58,6 +58,7 @@ class OmeImage:
         Page (IFD) of the plane (c, z, t).
     mpp, mpp_problem : (float or None), (str or None)
         Pixel size (um/px), and why it cannot be used; see `pixel_size.square`.
+    name : str or None
     """
 
     height: int
@@ -67,6 +68,7 @@ class OmeImage:
     pages: dict[tuple[int, int, int], int]
     mpp: float | None
     mpp_problem: str | None
+    name: str | None = None
 
 
 def is_ome_xml(text: str) -> bool:
@@ -93,7 +95,7 @@ def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
     if not ome.images:
         raise DataError(f"{path}: its OME-XML describes no image; export the slide again")
     _refuse_other_files(ome, path)
-    return [_image(image.pixels, path, n_pages) for image in ome.images]
+    return [_image(image, path, n_pages) for image in ome.images]
 
 
 def _from_xml(xml: str, path: Path) -> OME:
@@ -189,7 +191,8 @@ def _refuse_other_files(ome: OME, path: Path) -> None:
             )
 
 
-def _image(pixels: Pixels, path: Path, n_pages: int) -> OmeImage:
+def _image(image: Image, path: Path, n_pages: int) -> OmeImage:
+    pixels = image.pixels
     samples = pixels.channels[0].samples_per_pixel or 1 if pixels.channels else 1
     sizes = {"C": pixels.size_c // samples, "Z": pixels.size_z, "T": pixels.size_t}
     if math.prod(sizes.values()) > n_pages:
@@ -210,6 +213,7 @@ def _image(pixels: Pixels, path: Path, n_pages: int) -> OmeImage:
         pages=_pages(pixels, sizes, path, n_pages),
         mpp=mpp,
         mpp_problem=mpp_problem,
+        name=image.name,
     )
 
 

@@ -7,10 +7,12 @@ reader imports heavy libraries in its `open`, so that no format waits for the li
 import errno
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
 from ..images.strict_tifffile import DAMAGED
+from .selection import AS_IT_IS, Selection
 from .slide import Slide
 from .tiff_slide import TiffSlide
 
@@ -20,35 +22,36 @@ READERS: tuple[type[Slide], ...] = (TiffSlide,)
 _HEAD_BYTES = 4096
 
 
-def open_slide(path: str | Path, z: int | None = None, t: int | None = None) -> Slide:
+def open_slide(path: str | Path | Sequence[Path], selection: Selection = AS_IT_IS) -> Slide:
     """Open a slide and check all that can be checked without decoding pixels.
 
     Parameters
     ----------
-    path : str or Path
-        OME-TIFF, ImageJ hyperstack, QPTIFF, or TIFF with one page per channel.
-    z, t : int, optional
-        0-based plane along Z and T; needed where there is more than one.
+    path : str or Path, or sequence of Path
+        OME-TIFF, ImageJ hyperstack, QPTIFF, or TIFF with one page per channel. Of a slide in
+        several files, all of them.
+    selection : Selection
+        Planes and scene; needed where there is more than one.
 
     Raises
     ------
     DataError
         Not a slide that can be read whole and without guessing; the message says what to do.
     """
-    path = Path(path)
-    head = _head(path)
+    paths = [Path(path)] if isinstance(path, str | Path) else list(path)
+    head = _head(paths[0])
     for reader in READERS:
-        if reader.recognises(path, head):
-            return reader.open(path, z, t)
-    raise _unknown(path, head)
+        if reader.recognises(paths, head):
+            return reader.open(paths, selection)
+    raise _unknown(paths[0], head)
 
 
-def reopen_slide(path: str | Path, facts: dict) -> Slide:
-    """Open a slide that INGEST has read, at the same plane.
+def reopen_slide(path: str | Path | Sequence[Path], facts: dict) -> Slide:
+    """Open a slide that INGEST has read, with the same selection.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Path, or sequence of Path
     facts : dict
         INGEST's facts of the slide, see `step_files.read_facts`.
 
@@ -58,7 +61,7 @@ def reopen_slide(path: str | Path, facts: dict) -> Slide:
         As `open_slide`, and if size or channels are not those of the facts.
     """
     image = facts["image"]
-    slide = open_slide(path, image.get("z"), image.get("t"))
+    slide = open_slide(path, Selection.of_facts(image))
     size = image["height"], image["width"]
     if (slide.height, slide.width) == size and (
         [channel.name for channel in slide.channels] == image["channels"]

@@ -1,9 +1,8 @@
 """A slide of any format as the pipeline sees it: channels, pixel size, windows of pixels."""
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..errors import DataError
 from .notice import Notice
+from .selection import Selection, listed, one_line
 
 _LARGEST = 1e37  # of a float, whose sums and differences are finite in 32 bits
 
@@ -32,6 +32,8 @@ class Slide(ABC):
     Parameters
     ----------
     path : Path
+    selection : Selection
+        As the reader was given it.
     size_bytes : int
         Size of the file, or of all files of the slide.
     shape : (int, int)
@@ -40,8 +42,8 @@ class Slide(ABC):
         Type of pixel, in any byte order.
     names : iterable of (str or None)
         Names of the channels in order, as they are in the file; None where there is none.
-    z, t : int
-        0-based plane that is read, see `choose_plane`.
+    zs, t : list of int, int
+        0-based planes that are read, see `selection.choose_planes`.
     image_mpp, image_mpp_problem, image_mpp_source
         See the attributes.
     notices : iterable of Notice
@@ -54,10 +56,11 @@ class Slide(ABC):
     height, width : int
         Size of level 0 (px).
     dtype : numpy.dtype
-        Type of pixel, in native byte order.
+        Type of pixel of what is read, in native byte order: that of the file, and a float for
+        the mean of several planes.
     channels : tuple of Channel
-    z, t : int
-        0-based plane that is read; 0 along an axis with one plane only.
+    selection : Selection
+        With the planes that are read: `z` is 0 along an axis with one plane only.
     image_mpp, image_mpp_problem : (float or None), (str or None)
         Pixel size in the file (um/px), and why it cannot be used; see `pixel_size.square`.
     image_mpp_source : str
@@ -69,12 +72,13 @@ class Slide(ABC):
     def __init__(
         self,
         path: Path,
+        selection: Selection,
         *,
         size_bytes: int,
         shape: tuple[int, int],
         dtype: np.dtype,
         names: Iterable[str | None],
-        z: int,
+        zs: Sequence[int],
         t: int,
         image_mpp: float | None = None,
         image_mpp_problem: str | None = None,
@@ -83,32 +87,34 @@ class Slide(ABC):
     ):
         self.path, self.size_bytes = path, size_bytes
         self.height, self.width = shape
-        self.dtype = np.dtype(dtype).newbyteorder("=")
-        given = [_one_line(name) for name in names]
+        self._zs, self._stored = list(zs), np.dtype(dtype).newbyteorder("=")
+        self.selection = replace(selection, z=zs[0] if len(zs) == 1 else selection.z, t=t)
+        is_mean = len(zs) > 1 and selection.z == "mean"
+        self.dtype = _dtype_of_mean(self._stored) if is_mean else self._stored
+        given = [one_line(name) for name in _names(path, list(names), selection)]
         self.channels = tuple(
             Channel(index, name or f"Channel {index}") for index, name in enumerate(given)
         )
         self.notices = [*notices, *_notices_of_names(path, given)]
-        self.z, self.t = z, t
         self.image_mpp, self.image_mpp_problem = image_mpp, image_mpp_problem
         self.image_mpp_source = image_mpp_source
 
     @staticmethod
     @abstractmethod
-    def recognises(path: Path, head: bytes) -> bool:
-        """Return whether a path is a slide of this format, damaged or not.
+    def recognises(paths: Sequence[Path], head: bytes) -> bool:
+        """Return whether files are a slide of this format, damaged or not.
 
         Parameters
         ----------
-        path : Path
-            A file or folder that is there.
+        paths : sequence of Path
+            A file or folder that is there, or the files of a slide that has several.
         head : bytes
-            The first 4,096 bytes of a file; empty for a folder.
+            The first 4,096 bytes of the first file; empty for a folder.
         """
 
     @classmethod
     @abstractmethod
-    def open(cls, path: Path, z: int | None, t: int | None) -> "Slide":
+    def open(cls, paths: Sequence[Path], selection: Selection) -> "Slide":
         """Open a slide that `recognises` accepts; see `readers.open_slide`."""
 
     @abstractmethod
@@ -120,8 +126,11 @@ class Slide(ABC):
         """Free what is kept of a channel (its index) that will not be read again."""
 
     @abstractmethod
-    def _read(self, channel: int, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
-        """Return a window as `read` does; it has pixels and lies within the slide."""
+    def _read(self, channel: int, z: int, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
+        """Return a window of a plane along Z, of the type of the file.
+
+        It has pixels and lies within the slide.
+        """
 
     def __enter__(self) -> Self:
         """Return the slide itself."""
@@ -149,7 +158,7 @@ class Slide(ABC):
         Returns
         -------
         ndarray
-            (y1 - y0, x1 - x0), of the slide's `dtype`.
+            (y1 - y0, x1 - x0), of the slide's `dtype`: of several planes along Z their projection.
 
         Raises
         ------
@@ -163,12 +172,35 @@ class Slide(ABC):
             raise ValueError(f"window {y0}:{y1}, {x0}:{x1} not in {self.height} x {self.width} px")
         if y0 == y1 or x0 == x1:
             return np.zeros((y1 - y0, x1 - x0), self.dtype)
-        return self._read(channel, y0, y1, x0, x1)
+        first, *others = self._zs
+        pixels = self._read(channel, first, y0, y1, x0, x1)
+        if not others:
+            return pixels
+        if self.selection.z == "max":
+            for z in others:
+                np.maximum(pixels, self._read(channel, z, y0, y1, x0, x1), out=pixels)
+            return pixels
+        total = pixels.astype(np.float64)
+        for z in others:
+            total += self._read(channel, z, y0, y1, x0, x1)
+        return (total / len(self._zs)).astype(self.dtype)
 
 
-def _one_line(name: str | None) -> str:
-    """Return a name without line breaks and control characters, for tables and messages."""
-    return " ".join(re.split(r"[\s\x00-\x1f\x7f-\x9f]+", name or "")).strip()
+def _dtype_of_mean(stored: np.dtype) -> np.dtype:
+    """Return the float that holds the mean of planes; 32 bits hold what 16 bits can average."""
+    return np.dtype(np.float32 if stored.itemsize <= 2 or stored == np.float32 else np.float64)
+
+
+def _names(path: Path, own: list[str | None], selection: Selection) -> Sequence[str | None]:
+    """Return the names of the channels: the user's, or else the file's own."""
+    if selection.names is None:
+        return own
+    if len(selection.names) != len(own):
+        raise DataError(
+            f"{path}: has {len(own)} channel{'s' * (len(own) > 1)}, and --markers names"
+            f" {len(selection.names)}; correct one of them"
+        )
+    return selection.names
 
 
 def _notices_of_names(path: Path, given: Sequence[str]) -> Iterator[Notice]:
@@ -192,74 +224,6 @@ def _notices_of_names(path: Path, given: Sequence[str]) -> Iterator[Notice]:
             f" {listed([f"'{name:.99}' ({', '.join(n[:9])})" for name, n in shared.items()])}."
             " In tables the second and later ones get a number; check which is which.",
         )
-
-
-def listed(items: Sequence[str], most: int = 3) -> str:
-    """Return the first `most` items for a message, with an ellipsis where there are more."""
-    return ", ".join([*items[:most], *["..."] * (len(items) > most)])
-
-
-def choose_plane(
-    path: Path,
-    sizes: Mapping[str, int],
-    z: int | None,
-    t: int | None,
-    names: Sequence[str] = (),
-) -> tuple[int, int]:
-    """Return the 0-based plane along Z and T that is to be read.
-
-    Parameters
-    ----------
-    path : Path
-        The slide, for the message.
-    sizes : dict of str to int
-        Number of planes along Z and T.
-    z, t : int or None
-        As a user gives them.
-    names : sequence of str
-        Of the planes, where they look like names of channels, see `channel_like`.
-
-    Raises
-    ------
-    DataError
-        No such plane, or none given where there are several.
-    """
-    given = {"Z": z, "T": t}
-    return tuple(_index_along(axis, given[axis], sizes, path, names) for axis in "ZT")
-
-
-def _index_along(
-    axis: str, index: int | None, sizes: Mapping[str, int], path: Path, names: Sequence[str]
-) -> int:
-    size, option = sizes[axis], axis.lower()
-    if index is None and size == 1:
-        return 0
-    if index is None:
-        raise DataError(
-            f"{path}: holds {size} planes along {axis}, Cellquilt segments one:"
-            f" choose it with --{option} (0 to {size - 1})"
-            + (f"; {as_channels(size, names)}" if sizes.get("C") == 1 else "")
-        )
-    if not 0 <= index < size:
-        raise DataError(f"{path}: no plane {index} along {axis}; --{option} may be 0 to {size - 1}")
-    return index
-
-
-def as_channels(size: int, names: Sequence[str]) -> str:
-    """Return how to correct a file whose channels lie along Z or T, for a message."""
-    suggest = f", as their names suggest ({listed([f'{name:.30}' for name in names])})"
-    return (
-        f"if they are channels{suggest if names else ''}, make them so in Fiji: Image > Properties,"
-        f" Channels (c) {size}, Slices (z) 1, Frames (t) 1; save as TIFF"
-    )
-
-
-def channel_like(names: Sequence[str | None]) -> bool:
-    """Return whether planes along Z or T have names as channels do: no two alike, not numbered."""
-    given = [_one_line(name) for name in names]
-    if len(given) < 2 or not all(given) or len(set(given)) < len(given):
-        return False
-    return len({re.sub(r"\d+", "", name) for name in given}) > 1
 
 
 def check_finite(strip: np.ndarray, slide: Slide, channel: Channel, y0: int) -> None:

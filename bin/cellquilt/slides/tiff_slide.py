@@ -13,10 +13,11 @@ import tifffile
 from ..images.strict_tifffile import strict_tifffile
 from ..images.tiff_limits import check_claim
 from .notice import Notice
-from .slide import Slide, as_channels, choose_plane
+from .selection import Selection, as_channels, choose_planes
+from .slide import Slide
 
 if TYPE_CHECKING:
-    from .tiff_stack import Plane, Stack
+    from .tiff_stack import Stack
 
 _DECODED_BYTES = 1 << 30  # decoded tiles kept for the next read, over all channels
 
@@ -25,49 +26,57 @@ class TiffSlide(Slide):
     """A TIFF whose pages are the channels, at one plane of z and t."""
 
     def __init__(
-        self, path: Path, size: int, tif: tifffile.TiffFile, stack: "Stack", z: int, t: int
+        self, path: Path, selection: Selection, tif: tifffile.TiffFile, stack: "Stack", size: int
     ):
-        self._tif = tif
-        self._planes = [stack.planes[index, z, t] for index in range(len(stack.names))]
-        self._decoders = ThreadPoolExecutor(min(os.process_cpu_count() or 1, 8))
-        self._decoded: dict[int, dict[int, np.ndarray | None]] = {}
+        planes = stack.plane_names
+        zs, t = choose_planes(path, stack.sizes, selection, planes)
         super().__init__(
             path,
+            selection,
             size_bytes=size,
             shape=(stack.height, stack.width),
-            dtype=self._planes[0].page.dtype,
+            dtype=stack.dtype,
             names=stack.names,
-            z=z,
+            zs=zs,
             t=t,
             image_mpp=stack.mpp,
             image_mpp_problem=stack.mpp_problem,
             image_mpp_source=stack.mpp_source,
             notices=stack.notices,
         )
+        self._tif = tif
+        self._planes = {
+            (channel.index, z): stack.planes[channel.index, z, t]
+            for channel in self.channels
+            for z in zs
+        }
+        self._decoders = ThreadPoolExecutor(min(os.process_cpu_count() or 1, 8))
+        self._decoded: dict[tuple[int, int], dict[int, np.ndarray | None]] = {}
+        if planes:
+            axis = "Z" if stack.sizes["Z"] > 1 else "T"
+            what = f"the {selection.z} of all planes" if len(zs) > 1 else f"plane {max(*zs, t)}"
+            text = f"{path.name}: {what} of {len(planes)} alone is segmented; "
+            text += f"{as_channels(axis, planes)}."
+            self.notices.append(Notice("planes_look_like_channels", text))
 
     @staticmethod
-    def recognises(path: Path, head: bytes) -> bool:
+    def recognises(paths: Sequence[Path], head: bytes) -> bool:
         """Return whether a file begins as TIFF or BigTIFF of either byte order."""
-        return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+        return len(paths) == 1 and head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
     @classmethod
-    def open(cls, path: Path, z: int | None, t: int | None) -> Self:
+    def open(cls, paths: Sequence[Path], selection: Selection) -> Self:
         """Open a TIFF and check its pages and metadata, see `readers.open_slide`."""
         from .tiff_stack import find_stack  # with ome-types, which takes a second to import
 
+        (path,) = paths
         size = path.stat().st_size
         with ExitStack() as on_error:
             with strict_tifffile(path):
                 tif = on_error.enter_context(tifffile.TiffFile(path))
-                stack = find_stack(tif, path, size)
-            z, t = choose_plane(path, stack.sizes, z, t, stack.plane_names)
+                stack = find_stack(tif, path, size, selection)
+            slide = cls(path, selection, tif, stack, size)
             on_error.pop_all()
-        slide = cls(path, size, tif, stack, z, t)
-        if stack.plane_names:
-            n = len(stack.plane_names)
-            text = f"{path.name}: plane {max(z, t)} of {n} alone is segmented; "
-            text += f"{as_channels(n, stack.plane_names)}."
-            slide.notices.append(Notice("planes_look_like_channels", text))
         return slide
 
     def close(self) -> None:
@@ -76,13 +85,15 @@ class TiffSlide(Slide):
         self._decoded.clear()
         self._tif.close()
 
-    def _read(self, channel: int, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
-        page, offset = plane = self._planes[channel]
+    def _read(self, channel: int, z: int, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
+        page, offset = self._planes[channel, z]
+        native = page.dtype.newbyteorder("=")
         if offset is not None:
-            stored = page.dtype.newbyteorder(self._tif.byteorder)
-            pixels = np.memmap(self.path, stored, "r", offset, (self.height, self.width))
-            return np.array(pixels[y0:y1, x0:x1], self.dtype)
-        window = np.zeros((y1 - y0, x1 - x0), self.dtype)
+            stored = page.dtype.newbyteorder(page.parent.byteorder)
+            path = page.parent.filehandle.path
+            pixels = np.memmap(path, stored, "r", offset, (self.height, self.width))
+            return np.array(pixels[y0:y1, x0:x1], native)
+        window = np.zeros((y1 - y0, x1 - x0), native)
         height, width = page.chunks
         across = page.chunked[1]
         wanted = [
@@ -90,7 +101,7 @@ class TiffSlide(Slide):
             for row in range(y0 // height, (y1 - 1) // height + 1)
             for column in range(x0 // width, (x1 - 1) // width + 1)
         ]
-        for index, tile in self._tiles(channel, plane, wanted).items():
+        for index, tile in self._tiles((channel, z), wanted).items():
             y, x = index // across * height, index % across * width
             top, left = max(y, y0), max(x, x0)
             bottom, right = min(y + height, y1), min(x + width, x1)
@@ -101,14 +112,16 @@ class TiffSlide(Slide):
 
     def release(self, channel: int) -> None:
         """Free what is kept of a channel that will not be read again."""
-        self._decoded.pop(channel, None)
+        for plane in [plane for plane in self._decoded if plane[0] == channel]:
+            del self._decoded[plane]
 
-    def _tiles(
-        self, channel: int, plane: "Plane", wanted: Sequence[int]
-    ) -> dict[int, np.ndarray | None]:
-        """Return the decoded tiles or strips of the numbers `wanted`; None for unwritten ones."""
-        page = plane.page
-        kept = self._decoded.pop(channel, {})
+    def _tiles(self, plane: tuple[int, int], wanted: Sequence[int]) -> dict[int, np.ndarray | None]:
+        """Return the tiles or strips of the numbers `wanted` of a channel at a plane along Z.
+
+        None stands for those that were never written.
+        """
+        page = self._planes[plane].page
+        kept = self._decoded.pop(plane, {})
         tiles = {index: kept[index] for index in wanted if index in kept}
         missing = [index for index in wanted if index not in kept]
         del kept
@@ -120,7 +133,7 @@ class TiffSlide(Slide):
             return segment[1], None if pixels is None else pixels[0, :, :, 0]
 
         with strict_tifffile(self.path):
-            for batch in self._tif.filehandle.read_segments(
+            for batch in page.parent.filehandle.read_segments(
                 [int(page.dataoffsets[index]) for index in missing],
                 [int(page.databytecounts[index]) for index in missing],
                 indices=missing,
@@ -128,9 +141,9 @@ class TiffSlide(Slide):
                 flat=False,
             ):
                 tiles.update(self._decoders.map(decode, batch))
-        self._decoded[channel] = tiles
+        self._decoded[plane] = tiles
         if sum(map(_bytes_of, self._decoded.values())) > _DECODED_BYTES:
-            self._decoded = {channel: tiles}
+            self._decoded = {plane: tiles}
         return tiles
 
 

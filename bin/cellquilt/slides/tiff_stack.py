@@ -22,9 +22,8 @@ from ..images.strict_tifffile import DAMAGED
 from . import ome_xml
 from .notice import Notice
 from .pixel_size import MPP_RANGE, square
-from .slide import channel_like
+from .selection import Selection, channel_like, choose_scene, scenes_listed
 
-_NAMED_IMAGES = 5
 # Of the tag ResolutionUnit; 1 is none.
 _UNIT_OF_RESOLUTION = {2: "in", 3: "cm", 4: "mm", 5: "µm"}
 # What Bio-Formats' importer labels a slice with in ImageJ: "c:1/3 z:1/2 - slide.czi"
@@ -43,7 +42,7 @@ class Plane(NamedTuple):
 class Stack:
     """An image of a TIFF: planes (c, z, t) of one size, its channels' names, its pixel size.
 
-    `plane_names` are those of its planes along Z or T, where they look like names of channels.
+    `labels` are those of its planes, by the same key, where the file has some; `name` is its own.
     """
 
     height: int
@@ -51,11 +50,29 @@ class Stack:
     sizes: dict[str, int]
     names: tuple[str | None, ...]
     planes: dict[tuple[int, int, int], Plane]
+    labels: dict[tuple[int, int, int], str | None]
     mpp: float | None = None
     mpp_problem: str | None = None
     mpp_source: str = "ome-xml"
-    plane_names: tuple[str, ...] = ()
+    name: str | None = None
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def size(self) -> str:
+        """Height and width, for a message."""
+        return f"{self.height} x {self.width}"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of pixel, of all planes."""
+        return next(iter(self.planes.values())).page.dtype
+
+    @property
+    def plane_names(self) -> tuple[str, ...]:
+        """Labels of planes along Z or T, of one channel, that look like names of channels."""
+        names = tuple(self.labels[at] for at in sorted(self.labels))
+        one_axis = self.sizes["C"] == 1 and min(self.sizes["Z"], self.sizes["T"]) == 1
+        return names if one_axis and channel_like(names) else ()
 
     @property
     def samples(self) -> int:
@@ -63,14 +80,14 @@ class Stack:
         return next(iter(self.planes.values())).page.samplesperpixel
 
 
-def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
+def find_stack(tif: tifffile.TiffFile, path: Path, size: int, selection: Selection) -> Stack:
     """Return the slide among the images of `tif`: level 0, without thumbnails and labels.
 
     Raises
     ------
     DataError
         File of `size` bytes truncated, pages missing, colour images only, or several images
-        of which none is clearly the slide.
+        of which none is clearly the slide and none is selected.
     """
     tiff_limits.check_pages(tif, path)
     pages = list(tif.pages)
@@ -85,24 +102,57 @@ def find_stack(tif: tifffile.TiffFile, path: Path, size: int) -> Stack:
         stacks = [_ome_stack(image, pages) for image in images]
     else:
         stacks = [_plain_stack(series.levels[0], tif, pages, path) for series in tif.series]
-    grey = [stack for stack in stacks if stack.samples == 1]
+    stack = along_c(_slide_among(stacks, path, selection, pages[0]), path, selection)
+    unwritten = _check_planes(stack, path, size)
+    return replace(stack, notices=(*stack.notices, *unwritten))
+
+
+def _slide_among(
+    stacks: list[Stack], path: Path, selection: Selection, page: tifffile.TiffPage
+) -> Stack:
+    """Return the selected scene, or the only image that can be the slide."""
+    if selection.scene is not None:
+        scenes = [(stack.name, stack.size) for stack in stacks]
+        chosen = [stacks[choose_scene(path, scenes, selection.scene)]] if stacks else []
+    else:
+        chosen = stacks
+    grey = [stack for stack in chosen if stack.samples == 1]
     if not grey:
+        samples = chosen[0].samples if chosen else page.samplesperpixel
         raise DataError(
-            f"{path}: {pages[0].samplesperpixel} samples per pixel (RGB brightfield, or channels"
+            f"{path}: {samples} samples per pixel (RGB brightfield, or channels"
             f" interleaved in a page); {_ONE_PAGE_A_CHANNEL}"
         )
     largest, *others = sorted(grey, key=lambda stack: -stack.height * stack.width)
     # A level of a pyramid or a thumbnail has at most half the side, rounded up.
-    rivals = [o for o in others if 3 * o.height * o.width > largest.height * largest.width]
-    if rivals:
-        sizes = [f"{s.height} x {s.width}" for s in [largest, *rivals]]
-        sides = ", ".join([*sizes[:_NAMED_IMAGES], *["..."] * (len(sizes) > _NAMED_IMAGES)])
+    if any(3 * o.height * o.width > largest.height * largest.width for o in others):
+        scenes = scenes_listed([(stack.name, stack.size) for stack in stacks])
         raise DataError(
-            f"{path}: holds several images ({sides} px) and none is clearly the slide;"
-            " write each to a separate file, for example by bfconvert -series"
+            f"{path}: holds several images and none is clearly the slide; choose one with"
+            f" --scene: {scenes}"
         )
-    unwritten = _check_planes(largest, path, size)
-    return replace(largest, notices=(*largest.notices, *unwritten))
+    return largest
+
+
+def along_c(stack: Stack, path: Path, selection: Selection) -> Stack:
+    """Return a stack whose channels lie along Z or T, as `selection` says, along C."""
+    axis = selection.channels_axis
+    if axis == "C" or stack.sizes[axis] == 1:
+        return stack
+    if stack.sizes["C"] > 1:
+        raise DataError(
+            f"{path}: holds {stack.sizes['C']} planes along C and {stack.sizes[axis]} along {axis};"
+            f" with --channels_axis {axis} it may hold one along C. Leave that out"
+        )
+    swap = (1, 0, 2) if axis == "Z" else (2, 1, 0)
+
+    def turned(by_plane: Mapping[tuple[int, int, int], object]) -> dict:
+        return {tuple(at[k] for k in swap): value for at, value in by_plane.items()}
+
+    labels, sizes = turned(stack.labels), stack.sizes | {"C": stack.sizes[axis], axis: 1}
+    names = tuple(_channel_name(labels, channel) for channel in range(sizes["C"]))
+    planes = turned(stack.planes)
+    return replace(stack, sizes=sizes, planes=planes, labels=labels, names=names)
 
 
 def _check_complete(page: tifffile.TiffPage, index: int, path: Path, size: int) -> None:
@@ -192,9 +242,8 @@ def _ome_stack(image: ome_xml.OmeImage, pages: list[tifffile.TiffPage]) -> Stack
         planes={where: _plane(pages[index]) for where, index in image.pages.items()},
         mpp=image.mpp,
         mpp_problem=image.mpp_problem,
-        plane_names=_names_along(
-            image.sizes, {at: _page_name(pages[index]) for at, index in image.pages.items()}
-        ),
+        labels={at: _page_name(pages[index]) for at, index in image.pages.items()},
+        name=image.name,
     )
 
 
@@ -241,7 +290,8 @@ def _plain_stack(
         mpp=mpp,
         mpp_problem=problem,
         mpp_source=source,
-        plane_names=_names_along(sizes, labels),
+        labels=labels,
+        name=series.name or None,
         notices=tuple(notices),
     )
 
@@ -250,15 +300,6 @@ def _channel_name(labels: Mapping[tuple[int, int, int], str | None], channel: in
     """Return what the labels of all planes of a channel agree on; others name slices."""
     found = {label for (c, _, _), label in labels.items() if c == channel and label}
     return found.pop() if len(found) == 1 else None
-
-
-def _names_along(
-    sizes: Mapping[str, int], labels: Mapping[tuple[int, int, int], str | None]
-) -> tuple[str, ...]:
-    """Return the labels of planes along Z or T, of one channel, that look like its channels."""
-    names = tuple(labels[at] for at in sorted(labels))
-    one_axis = sizes["C"] == 1 and min(sizes["Z"], sizes["T"]) == 1
-    return names if one_axis and channel_like(names) else ()
 
 
 def _labels(
