@@ -108,6 +108,13 @@ def image_files(shared_data, tmp_path_factory) -> Path:
         (top / name).parent.mkdir(exist_ok=True)
         (top / name).touch()
     (top / "channels" / "c3.tif").mkdir()
+    (top / "linked").symlink_to("set")
+    (top / "many.zarr").mkdir()
+    for n in range(10_001):
+        (top / "many.zarr" / str(n)).touch()
+    (top / "circle").mkdir()
+    (top / "circle" / "again").symlink_to(".")
+    (top / "circle" / "c1.tif").symlink_to(top / "set" / "set_C1.ome.tif")
     return top
 
 
@@ -124,6 +131,9 @@ def results(look, image_files) -> dict[str, dict]:
     for kind, images in {"images": IMAGES, "wrong images": WRONG_IMAGES}.items():
         rows = [f"s{n},{image},0\n" for n, image in enumerate(images)]
         sheet(kind, SEGMENT, SHEET + "".join(rows))
+    folders = "".join(f"{name},{name},0\n" for name in ("linked", "many.zarr", "circle"))
+    sheet("folders", SEGMENT, SHEET + folders)
+    sheet("large folders", SEGMENT | {"bundle_max_mb": "0"}, SHEET + folders)
     for image in NAMED_AFTER:
         sets[f"image: {image}"] = SEGMENT | {"image": f"{image_files}/{image}", "nuclear": "0"}
     examples = "sample,image,labels,nuclear\n"
@@ -155,6 +165,14 @@ def test_a_wrong_image_is_refused_before_the_start(results):
     for number, (image, text) in enumerate(WRONG_IMAGES.items()):
         said = refused[number]
         assert said.startswith(f"wrong images.csv, row {number + 2}: image {image} {text}"), said
+
+
+def test_folders_are_counted_until_they_are_large(results, image_files):
+    sizes = [path.stat().st_size for path in sorted((image_files / "set").iterdir())]
+    found = [row["bytes"] for row in results["folders"]["options"]["rows"]]
+    assert found == [sum(sizes), None, sizes[1]]
+    found = [row["bytes"] for row in results["large folders"]["options"]["rows"]]
+    assert found == [None] * 3
 
 
 def test_labels_are_a_single_file(results):
