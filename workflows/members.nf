@@ -13,7 +13,7 @@ def membersOf(path) {
     def named = attributesOf(is_whole ? own.text : omeXmlOf(path.resolveSibling(companions[0])).text, 'UUID', 'FileName')
     // A TIFF that was renamed names itself as it was called
     def is_alone = own.is_tiff && named*.value.toSet().size() == 1
-    def own_id = attributesOf(own.text, 'OME', 'UUID').collect { root -> root.value.trim() }
+    def own_id = attributesOf(own.text, 'OME', 'UUID').collect { root -> root.value.trim().toLowerCase() }
     def others = is_alone ? [] : named.findAll { member -> !own.is_tiff || !(member.content in own_id) }*.value
     def names = (companions + others as LinkedHashSet).findAll { name -> name != path.name }
     problem = memberProblem(names, path)
@@ -23,14 +23,14 @@ def membersOf(path) {
 def memberProblem(names, path) {
     def elsewhere = names.find { name -> name =~ /[\/\\\p{Cntrl}]/ || name in ['.', '..'] }
     if (elsewhere) {
-        return "is one file of an OME-TIFF of several, and names '${elsewhere.take(200)}' as another; all of them must lie in one folder, and be named without it."
+        return "is one file of an OME-TIFF of several, and names '${elsewhere.take(200)}' as another of its files; all of them must lie in one folder, and be named without it."
     }
     def missing = names.findAll { name -> !isBeside(name, path) }
     if (!missing) {
         return null
     }
-    def listed = missing.take(3)*.take(200).join(', ') + (missing.size() > 3 ? " and ${missing.size() - 3} more" : '')
-    return "is one file of an OME-TIFF of several, and beside it there is no ${listed}; put all of them into one folder."
+    def listed = missing.take(3).collect { name -> "'${name.take(200)}'" }.join(', ') + (missing.size() > 3 ? " and ${missing.size() - 3} more" : '')
+    return "is one file of an OME-TIFF of several, and ${path.parent.toUriString()} has no ${listed}; put all of its files into one folder."
 }
 
 def isBeside(name, path) {
@@ -53,7 +53,7 @@ def attributesOf(xml, element, attribute) {
         .replaceAll(/(?s)<!--.*?(?:-->|\z)/, '')
         .findAll("<(?:\\w+:)?${element}\\s([^<>]*)>([^<]*)") { _all, attributes, content ->
             def found = valued.matcher(attributes)
-            found.find() ? [value: unescaped(found.group(1) ?: found.group(2)), content: content.trim()] : null
+            found.find() ? [value: unescaped(found.group(1) ?: found.group(2)), content: content.trim().toLowerCase()] : null
         }
         .findAll { found -> found }
 }
