@@ -15,9 +15,10 @@ from ..images.strict_tifffile import DAMAGED
 from .selection import AS_IT_IS, Selection
 from .slide import Slide
 from .tiff_slide import TiffSlide
+from .zarr_slide import ZarrSlide
 
 # The first that recognises a path opens it.
-READERS: tuple[type[Slide], ...] = (TiffSlide,)
+READERS: tuple[type[Slide], ...] = (TiffSlide, ZarrSlide)
 
 _HEAD_BYTES = 4096
 

@@ -1,0 +1,308 @@
+"""The array of a Zarr, opened for zarr only after all that it asks for was checked.
+
+Arrays of Zarr 2 are described to zarr as ones of Zarr 3, so that there is one list of codecs. Those
+that decompress are imagecodecs', which give no more bytes than a chunk has, whatever they claim.
+"""
+
+import asyncio
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import imagecodecs
+import numpy as np
+import zarr
+from zarr.abc.codec import BytesBytesCodec, Codec
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, TransposeCodec
+from zarr.codecs.numcodecs import Delta, Shuffle
+from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import StorePath
+
+from ..errors import DataError, reason
+from ..images import tiff_limits
+from .slide import check_type
+from .zarr_files import ZarrFiles
+from .zarr_metadata import ZarrImage
+
+_DECOMPRESS: dict[str, Callable[..., bytes]] = {
+    "blosc": imagecodecs.blosc_decode,
+    "zstd": imagecodecs.zstd_decode,
+    "gzip": imagecodecs.gzip_decode,
+    "zlib": imagecodecs.zlib_decode,
+    "lz4": lambda data, out: imagecodecs.lz4_decode(data, out=out, header=True),
+    "bz2": imagecodecs.bz2_decode,
+    "lzma": imagecodecs.lzma_decode,
+}
+_SLACK_BYTES = 64  # of a checksum within
+_READ_TOGETHER = 1 << 25  # bytes of neighbouring chunks of a shard, beside one
+_MAX_CHUNKS_PER_SHARD = 1 << 20
+_MAX_PLANES = 1 << 16
+_MIN_CHUNK_PIXELS = 1 << 12  # where there are so many chunks a plane; a file each takes for ever
+_REWRITE = "write it again, for example by ome-zarr-py or bioformats2raw, in chunks of 1024 x 1024"
+
+
+@dataclass(frozen=True)
+class _Decompress(BytesBytesCodec):
+    """A compression, for reading alone."""
+
+    is_fixed_size = False
+    name: str
+
+    async def _decode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
+        most = math.prod(chunk_spec.shape) * chunk_spec.dtype.item_size + _SLACK_BYTES
+        decode, encoded = _DECOMPRESS[self.name], chunk_data.to_bytes()
+        decoded = await asyncio.to_thread(decode, encoded, out=most)
+        return chunk_spec.prototype.buffer.from_bytes(decoded)
+
+    async def _encode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
+        raise NotImplementedError
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Self:
+        raise NotImplementedError
+
+
+class _Store(Store):
+    """The files of a Zarr for zarr, which reads them alone.
+
+    Parameters
+    ----------
+    files : ZarrFiles
+    most_whole, most : int
+        Bytes that a file may have which is read whole, and a part of one.
+    """
+
+    supports_writes = supports_deletes = supports_listing = False
+
+    def __init__(self, files: ZarrFiles, most_whole: int, most: int):
+        super().__init__(read_only=True)
+        self._files, self._most_whole, self._most = files, most_whole, most
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        where = (self._most, 0, None)
+        if byte_range is None:
+            where = (self._most_whole, 0, None)
+        elif isinstance(byte_range, RangeByteRequest):
+            where = (self._most, byte_range.start, byte_range.end)
+        elif isinstance(byte_range, SuffixByteRequest):
+            where = (self._most, -byte_range.suffix, None)
+        content = await asyncio.to_thread(self._files.read, key, *where)
+        return None if content is None else prototype.buffer.from_bytes(content)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def _not_here(self, *_: Any) -> Any:
+        raise NotImplementedError
+
+    exists = get_partial_values = set = delete = list = list_prefix = list_dir = _not_here
+
+
+@dataclass(frozen=True)
+class OpenArray:
+    """An array that can be read.
+
+    Attributes
+    ----------
+    pixels : zarr.Array
+    dtype : numpy.dtype
+    stored : tuple of int
+        Shape of what is a file: a chunk, or a shard of several.
+    encoding : (str, str)
+        What the keys of files begin with, and the separator of their numbers.
+    concurrency : int
+        Chunks to be decoded at a time.
+    """
+
+    pixels: zarr.Array
+    dtype: np.dtype
+    stored: tuple[int, ...]
+    key_form: tuple[str, str]
+    concurrency: int
+
+
+def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int, concurrency: int) -> OpenArray:
+    """Open the array of an image.
+
+    Parameters
+    ----------
+    files : ZarrFiles
+    image : ZarrImage
+    n_bytes : int
+        Of all its files, or as many as were counted.
+    concurrency : int
+        Chunks to be decoded at a time, if memory has room for them.
+
+    Raises
+    ------
+    DataError
+        An array that zarr cannot read, or that asks for more memory or time than any slide does.
+    """
+    try:
+        array = _as_version_3(image.array)
+        dtype = _dtype(array.get("data_type"))
+        check_type(dtype, files.path)
+        stored = _shape(array["chunk_grid"]["configuration"]["chunk_shape"], image.shape)
+        _check_size(files, image, dtype, n_bytes)
+        codecs = _codecs(array["codecs"], dtype, stored)
+        inner = next((c.chunk_shape for c in codecs if isinstance(c, ShardingCodec)), stored)
+        _check_chunks(files, image, dtype, _shape(inner, image.shape), stored)
+        metadata = ArrayV3Metadata.from_dict(array | {"codecs": codecs})
+        chunk = math.prod(inner) * dtype.itemsize
+        store = _Store(
+            files,
+            min(2 * math.prod(stored) * dtype.itemsize, tiff_limits.MAX_ROW_BYTES) + _READ_TOGETHER,
+            2 * chunk + _READ_TOGETHER,
+        )
+        config = {"sharding_coalesce_max_gap_bytes": 0}  # nothing that is not needed
+        pixels = zarr.Array(zarr.AsyncArray(metadata, StorePath(store, image.key), config))
+        name = array["chunk_key_encoding"]["name"]
+        form = array["chunk_key_encoding"].get("configuration") or {}
+        separator = form.get("separator", "/" if name == "default" else ".")
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # zarr raises anything of metadata that are wrong
+        raise DataError(
+            f"{files.path}: its array {image.key:.99} cannot be read ({reason(error)}); {_REWRITE}"
+        ) from error
+    return OpenArray(
+        pixels,
+        dtype,
+        stored,
+        (f"c{separator}" if name == "default" else "", separator),
+        max(1, min(concurrency, _READ_TOGETHER * 8 // chunk)),
+    )
+
+
+def _as_version_3(array: dict) -> dict:
+    """Return the metadata of an array as those of Zarr 3, without what is not needed."""
+    if "zarr_format" not in array or array["zarr_format"] == 3:
+        left_out = ("attributes", "dimension_names")
+        return {key: value for key, value in array.items() if key not in left_out}
+    stored = array["dtype"]
+    if not isinstance(stored, str) or not re.fullmatch(r"[<>|=][A-Za-z]\d{0,3}", stored):
+        stored = f"|V{len(str(stored)):.1}"
+    dtype = np.dtype(stored)
+    codecs = [
+        {"name": "bytes", "configuration": {"endian": "big" if stored[0] == ">" else "little"}}
+    ]
+    if array.get("order") == "F":
+        order = {"order": [*reversed(range(len(array["shape"])))]}
+        codecs.insert(0, {"name": "transpose", "configuration": order})
+    for given in [*(array.get("filters") or []), array.get("compressor")]:
+        if given is not None:
+            at = len(codecs) - 1 if given["id"] == "delta" else len(codecs)
+            codecs.insert(at, {"name": f"numcodecs.{given['id']}", "configuration": given})
+    fill = array.get("fill_value")
+    separator = array.get("dimension_separator", ".")
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": array["shape"],
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": array["chunks"]}},
+        "chunk_key_encoding": {"name": "v2", "configuration": {"separator": separator}},
+        "fill_value": 0 if fill is None else fill,
+        "codecs": codecs,
+    }
+
+
+def _dtype(name: Any) -> np.dtype | str:
+    """Return a type of pixel of Zarr 3; a str if numpy has none of it."""
+    known = isinstance(name, str) and re.fullmatch(r"(u?int|float|complex)\d{1,3}|bool", name)
+    try:
+        return np.dtype(name) if known else str(name)
+    except TypeError:
+        return str(name)
+
+
+def _shape(given: Any, of: tuple[int, ...]) -> tuple[int, ...]:
+    shape = tuple(given)
+    if len(shape) != len(of) or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(f"chunks of {shape!s:.99}")
+    return shape
+
+
+def _codecs(
+    given: list, dtype: np.dtype, shape: tuple[int, ...], within: bool = False
+) -> list[Codec]:
+    """Return the codecs of a chunk or shard of a shape; ValueError for any that is not known."""
+    found: list[Codec] = []
+    for each in given:
+        name, configuration = each["name"], each.get("configuration") or {}
+        plain = name.removeprefix("numcodecs.")
+        if plain in _DECOMPRESS:
+            found.append(_Decompress(plain))
+        elif name in ("bytes", "endian"):
+            found.append(BytesCodec(endian=configuration.get("endian", "little")))
+        elif name == "crc32c":
+            found.append(Crc32cCodec())
+        elif name == "transpose":
+            found.append(TransposeCodec(order=configuration["order"]))
+        elif plain == "shuffle":
+            found.append(Shuffle(elementsize=min(int(configuration.get("elementsize", 4)), 8)))
+        elif plain == "delta" and {
+            configuration.get(k, dtype.str)[1:] for k in ("dtype", "astype")
+        } == {dtype.str[1:]}:
+            found.append(Delta(dtype=dtype.str))
+        elif name == "sharding_indexed" and len(given) == 1 and not within:
+            found.append(_sharding(configuration, dtype, shape))
+        else:
+            raise ValueError(f"codec {name:.99}")
+    return found
+
+
+def _sharding(configuration: dict, dtype: np.dtype, shape: tuple[int, ...]) -> ShardingCodec:
+    inner = _shape(configuration["chunk_shape"], shape)
+    if math.prod(-(-a // b) for a, b in zip(shape, inner, strict=True)) > _MAX_CHUNKS_PER_SHARD:
+        raise ValueError(f"shards of more than {_MAX_CHUNKS_PER_SHARD:,} chunks")
+    index = configuration.get("index_codecs", [{"name": "bytes"}, {"name": "crc32c"}])
+    if [each["name"] for each in index] not in (["bytes"], ["bytes", "crc32c"]):
+        raise ValueError("codecs of an index of shards")
+    return ShardingCodec(
+        chunk_shape=inner,
+        codecs=_codecs(configuration["codecs"], dtype, inner, within=True),
+        index_codecs=_codecs(index, dtype, inner),
+        index_location=configuration.get("index_location", "end"),
+    )
+
+
+def _check_size(files: ZarrFiles, image: ZarrImage, dtype: np.dtype, n_bytes: int) -> None:
+    """Refuse a slide that is larger than any, or than its files can hold."""
+    n_planes = math.prod(image.shape[:-2])
+    tiff_limits.check_plausible(
+        image.height, image.width, dtype.itemsize, n_planes, files.path, n_bytes
+    )
+    if n_planes > _MAX_PLANES:
+        raise DataError(
+            f"{files.path}: has {n_planes:,} planes, more than the {_MAX_PLANES:,} that are read;"
+            " write those that are needed to a separate file"
+        )
+
+
+def _check_chunks(
+    files: ZarrFiles,
+    image: ZarrImage,
+    dtype: np.dtype,
+    chunk: tuple[int, ...],
+    stored: tuple[int, ...],
+) -> None:
+    """Refuse chunks that need too much memory, or so many that reading them does not end."""
+    height, width = chunk[-2:]
+    across, down = -(-image.width // width), -(-image.height // height)
+    n_bytes = max(math.prod(chunk), height * across * width) * dtype.itemsize
+    if n_bytes > tiff_limits.MAX_ROW_BYTES:
+        problem = f"too large: {n_bytes:,} bytes are decoded at a time"
+    elif height * width < _MIN_CHUNK_PIXELS < across * down:
+        problem = f"too small: {across * down:,} chunks a plane"
+    else:
+        return
+    raise DataError(
+        f"{files.path}: its chunks of {' x '.join(map(str, chunk))} are {problem}; {_REWRITE}"
+    )
