@@ -34,8 +34,8 @@ class Slide(ABC):
     path : Path
     selection : Selection
         As the reader was given it.
-    size_bytes : int
-        Size of the file, or of all files of the slide.
+    size_bytes : int or None
+        Size of the file, or of all files of the slide; None where they are too many to be counted.
     shape : (int, int)
         Height and width of level 0 (px).
     dtype : numpy.dtype
@@ -52,7 +52,7 @@ class Slide(ABC):
     Attributes
     ----------
     path : Path
-    size_bytes : int
+    size_bytes : int or None
     height, width : int
         Size of level 0 (px).
     dtype : numpy.dtype
@@ -74,7 +74,7 @@ class Slide(ABC):
         path: Path,
         selection: Selection,
         *,
-        size_bytes: int,
+        size_bytes: int | None,
         shape: tuple[int, int],
         dtype: np.dtype,
         names: Iterable[str | None],

@@ -6,8 +6,10 @@ that decompress are imagecodecs', which give no more bytes than a chunk has, wha
 
 import asyncio
 import math
+import os
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -38,6 +40,7 @@ _DECOMPRESS: dict[str, Callable[..., bytes]] = {
 }
 _SLACK_BYTES = 64  # of a checksum within
 _READ_TOGETHER = 1 << 25  # bytes of neighbouring chunks of a shard, beside one
+_DECODED_TOGETHER = 1 << 28  # bytes of chunks
 _MAX_CHUNKS_PER_SHARD = 1 << 20
 _MAX_PLANES = 1 << 16
 _MIN_CHUNK_PIXELS = 1 << 12  # where there are so many chunks a plane; a file each takes for ever
@@ -113,9 +116,9 @@ class OpenArray:
     pixels : zarr.Array
     dtype : numpy.dtype
     stored : tuple of int
-        Shape of what is a file: a chunk, or a shard of several.
-    encoding : (str, str)
-        What the keys of files begin with, and the separator of their numbers.
+        Shape of what has a file of its own: a chunk, or a shard of several.
+    keys : str
+        Regular expression of the files' keys, with a group for the number along each axis.
     concurrency : int
         Chunks to be decoded at a time.
     """
@@ -123,11 +126,26 @@ class OpenArray:
     pixels: zarr.Array
     dtype: np.dtype
     stored: tuple[int, ...]
-    key_form: tuple[str, str]
+    keys: str
     concurrency: int
 
+    @property
+    def files_a_plane(self) -> int:
+        """Number of files along Y and X."""
+        sides = zip(self.pixels.shape[-2:], self.stored[-2:], strict=True)
+        return math.prod(-(-length // side) for length, side in sides)
 
-def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int, concurrency: int) -> OpenArray:
+    def chunks_of(self, plane: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the numbers that the files of a plane have along all axes but the last two."""
+        return tuple(n // side for n, side in zip(plane, self.stored[:-2], strict=True))
+
+    def written(self, keys: Iterable[str]) -> Counter[tuple[int, ...]]:
+        """Return how many files there are by `chunks_of`, of the keys within the array."""
+        found = (re.fullmatch(self.keys, key) for key in keys)
+        return Counter(tuple(map(int, each.groups()[:-2])) for each in found if each)
+
+
+def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
     """Open the array of an image.
 
     Parameters
@@ -136,8 +154,6 @@ def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int, concurrency: in
     image : ZarrImage
     n_bytes : int
         Of all its files, or as many as were counted.
-    concurrency : int
-        Chunks to be decoded at a time, if memory has room for them.
 
     Raises
     ------
@@ -145,53 +161,53 @@ def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int, concurrency: in
         An array that zarr cannot read, or that asks for more memory or time than any slide does.
     """
     try:
-        array = _as_version_3(image.array)
-        dtype = _dtype(array.get("data_type"))
-        check_type(dtype, files.path)
-        stored = _shape(array["chunk_grid"]["configuration"]["chunk_shape"], image.shape)
-        _check_size(files, image, dtype, n_bytes)
-        codecs = _codecs(array["codecs"], dtype, stored)
-        inner = next((c.chunk_shape for c in codecs if isinstance(c, ShardingCodec)), stored)
-        _check_chunks(files, image, dtype, _shape(inner, image.shape), stored)
-        metadata = ArrayV3Metadata.from_dict(array | {"codecs": codecs})
-        chunk = math.prod(inner) * dtype.itemsize
-        store = _Store(
-            files,
-            min(2 * math.prod(stored) * dtype.itemsize, tiff_limits.MAX_ROW_BYTES) + _READ_TOGETHER,
-            2 * chunk + _READ_TOGETHER,
-        )
-        config = {"sharding_coalesce_max_gap_bytes": 0}  # nothing that is not needed
-        pixels = zarr.Array(zarr.AsyncArray(metadata, StorePath(store, image.key), config))
-        name = array["chunk_key_encoding"]["name"]
-        form = array["chunk_key_encoding"].get("configuration") or {}
-        separator = form.get("separator", "/" if name == "default" else ".")
+        return _opened(files, image, n_bytes)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # zarr raises anything of metadata that are wrong
         raise DataError(
             f"{files.path}: its array {image.key:.99} cannot be read ({reason(error)}); {_REWRITE}"
         ) from error
+
+
+def _opened(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
+    array = _as_version_3(image.array)
+    dtype = _dtype(array["data_type"])
+    check_type(dtype, files.path)
+    _check_size(files, image, dtype, n_bytes)
+    if array["chunk_grid"]["name"] != "regular":
+        raise ValueError("chunks of several sizes")
+    stored = _shape(array["chunk_grid"]["configuration"]["chunk_shape"], image.shape)
+    codecs = _codecs(array["codecs"], dtype, stored)
+    chunk = codecs[0].chunk_shape if isinstance(codecs[0], ShardingCodec) else stored
+    _check_chunks(files, image, dtype, chunk)
+    n_chunk, n_stored = (math.prod(shape) * dtype.itemsize for shape in (chunk, stored))
+    store = _Store(
+        files,
+        min(2 * n_stored, tiff_limits.MAX_ROW_BYTES) + _READ_TOGETHER,
+        2 * n_chunk + _READ_TOGETHER,
+    )
+    metadata = ArrayV3Metadata.from_dict(array | {"codecs": codecs})
+    # Of a shard, what is between the chunks that are needed is not read
+    config = {"sharding_coalesce_max_gap_bytes": 0}
+    cpus = os.process_cpu_count() or 1
     return OpenArray(
-        pixels,
-        dtype,
-        stored,
-        (f"c{separator}" if name == "default" else "", separator),
-        max(1, min(concurrency, _READ_TOGETHER * 8 // chunk)),
+        pixels=zarr.Array(zarr.AsyncArray(metadata, StorePath(store, image.key), config)),
+        dtype=dtype,
+        stored=stored,
+        keys=re.sub(r"\b0\b", r"(\\d+)", re.escape(metadata.encode_chunk_key((0,) * len(stored)))),
+        concurrency=max(1, min(cpus, _DECODED_TOGETHER // n_chunk)),
     )
 
 
 def _as_version_3(array: dict) -> dict:
     """Return the metadata of an array as those of Zarr 3, without what is not needed."""
-    if "zarr_format" not in array or array["zarr_format"] == 3:
+    if array.get("zarr_format") != 2:
         left_out = ("attributes", "dimension_names")
         return {key: value for key, value in array.items() if key not in left_out}
-    stored = array["dtype"]
-    if not isinstance(stored, str) or not re.fullmatch(r"[<>|=][A-Za-z]\d{0,3}", stored):
-        stored = f"|V{len(str(stored)):.1}"
-    dtype = np.dtype(stored)
-    codecs = [
-        {"name": "bytes", "configuration": {"endian": "big" if stored[0] == ">" else "little"}}
-    ]
+    dtype = str(array["dtype"])
+    endian = "big" if dtype.startswith(">") else "little"
+    codecs = [{"name": "bytes", "configuration": {"endian": endian}}]
     if array.get("order") == "F":
         order = {"order": [*reversed(range(len(array["shape"])))]}
         codecs.insert(0, {"name": "transpose", "configuration": order})
@@ -200,12 +216,16 @@ def _as_version_3(array: dict) -> dict:
             at = len(codecs) - 1 if given["id"] == "delta" else len(codecs)
             codecs.insert(at, {"name": f"numcodecs.{given['id']}", "configuration": given})
     fill = array.get("fill_value")
+    if isinstance(fill, float) and fill.is_integer():
+        fill = int(fill)  # which some write for integers, too
     separator = array.get("dimension_separator", ".")
     return {
         "zarr_format": 3,
         "node_type": "array",
         "shape": array["shape"],
-        "data_type": dtype.name,
+        "data_type": np.dtype(dtype).name
+        if re.fullmatch(r"[<>|][a-zA-Z]\d{0,3}", dtype)
+        else dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": array["chunks"]}},
         "chunk_key_encoding": {"name": "v2", "configuration": {"separator": separator}},
         "fill_value": 0 if fill is None else fill,
@@ -224,7 +244,7 @@ def _dtype(name: Any) -> np.dtype | str:
 
 def _shape(given: Any, of: tuple[int, ...]) -> tuple[int, ...]:
     shape = tuple(given)
-    if len(shape) != len(of) or not all(type(n) is int and n > 0 for n in shape):
+    if len(shape) != len(of) or not all(type(n) is int and 0 < n < 1 << 63 for n in shape):
         raise ValueError(f"chunks of {shape!s:.99}")
     return shape
 
@@ -234,6 +254,7 @@ def _codecs(
 ) -> list[Codec]:
     """Return the codecs of a chunk or shard of a shape; ValueError for any that is not known."""
     found: list[Codec] = []
+    own_type = {None, dtype.name, *(f"{order}{dtype.str[1:]}" for order in ("<", ">", "|", ""))}
     for each in given:
         name, configuration = each["name"], each.get("configuration") or {}
         plain = name.removeprefix("numcodecs.")
@@ -246,10 +267,9 @@ def _codecs(
         elif name == "transpose":
             found.append(TransposeCodec(order=configuration["order"]))
         elif plain == "shuffle":
-            found.append(Shuffle(elementsize=min(int(configuration.get("elementsize", 4)), 8)))
-        elif plain == "delta" and {
-            configuration.get(k, dtype.str)[1:] for k in ("dtype", "astype")
-        } == {dtype.str[1:]}:
+            (size,) = _shape([configuration.get("elementsize", dtype.itemsize)], (1,))
+            found.append(Shuffle(elementsize=min(size, 8)))
+        elif plain == "delta" and {configuration["dtype"], configuration.get("astype")} <= own_type:
             found.append(Delta(dtype=dtype.str))
         elif name == "sharding_indexed" and len(given) == 1 and not within:
             found.append(_sharding(configuration, dtype, shape))
@@ -287,11 +307,7 @@ def _check_size(files: ZarrFiles, image: ZarrImage, dtype: np.dtype, n_bytes: in
 
 
 def _check_chunks(
-    files: ZarrFiles,
-    image: ZarrImage,
-    dtype: np.dtype,
-    chunk: tuple[int, ...],
-    stored: tuple[int, ...],
+    files: ZarrFiles, image: ZarrImage, dtype: np.dtype, chunk: tuple[int, ...]
 ) -> None:
     """Refuse chunks that need too much memory, or so many that reading them does not end."""
     height, width = chunk[-2:]

@@ -142,7 +142,7 @@ class ZarrFiles:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         rest.append(entry.path)
-                    else:
+                    elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
                         size = entry.stat(follow_symlinks=False).st_size
                         yield entry.path[len(top) :].lstrip(os.sep), size
 

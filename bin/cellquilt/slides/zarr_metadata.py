@@ -171,7 +171,7 @@ def _image(files: ZarrFiles, group: str, name: str | None) -> ZarrImage:
     if array is None:
         raise files.damaged(f"there is no array {key}, its full resolution")
     shape = tuple(_items(array.get("shape")))
-    if not all(type(n) is int and n > 0 for n in shape):
+    if not all(type(n) is int and 0 < n < 1 << 63 for n in shape):
         raise DataError(f"{path}: is an array of {shape!s:.99}, without pixels; export it again")
     axes = _items(multiscale.get("axes", list(_AXES_BEFORE_0_3)))
     letters = "".join(_letter(axis) for axis in axes)

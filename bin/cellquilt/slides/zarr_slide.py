@@ -1,9 +1,7 @@
 """The reader of OME-Zarr 0.4 and 0.5, in a folder or in a zip."""
 
 import itertools
-import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -38,24 +36,23 @@ class ZarrSlide(Slide):
         path, axes = files.path, file_axes(files.path, image.sizes, selection)
         sizes = {axis: image.sizes[own] for axis, own in zip(AXES, axes, strict=True)}
         zs, t = choose_planes(path, sizes, selection)
-        counted = list(itertools.islice(files.sizes(image.key), _MAX_COUNTED + 1))
-        n_bytes = sum(size for _, size in counted)
-        self._array = open_array(files, image, n_bytes, os.process_cpu_count() or 1)
-        self._files = files
+        counted = dict(itertools.islice(files.sizes(image.key), _MAX_COUNTED + 1))
+        is_whole = len(counted) <= _MAX_COUNTED
+        n_bytes = path.stat().st_size if path.is_file() else sum(counted.values())
+        self._files, self._array = files, open_array(files, image, n_bytes)
         # Where a channel's plane along Z is: the axes of the file but the last two
         self._planes = {
             (c, z): tuple(dict(zip(axes, (c, z, t), strict=True))[axis] for axis in image.axes[:-2])
             for c in range(sizes["C"])
             for z in zs
         }
-        is_whole = len(counted) <= _MAX_COUNTED
         super().__init__(
             path,
             selection,
-            size_bytes=path.stat().st_size if path.is_file() else n_bytes if is_whole else None,
+            size_bytes=n_bytes if is_whole or path.is_file() else None,
             shape=(image.height, image.width),
             dtype=self._array.dtype,
-            names=_names(image, sizes["C"], axes, path),
+            names=_names(files, image if axes == AXES else None, selection, sizes["C"]),
             zs=zs,
             t=t,
             image_mpp=image.mpp,
@@ -64,14 +61,15 @@ class ZarrSlide(Slide):
         )
         self._kept: dict[tuple[int, int], _Block] = {}
         if is_whole:
-            self.notices += self._unwritten([key for key, _ in counted])
+            self.notices += self._unwritten(counted)
 
     @staticmethod
     def recognises(paths: Sequence[Path], head: bytes) -> bool:
         """Return whether a folder has metadata of Zarr, or a file begins as a zip."""
-        if len(paths) != 1 or head:
-            return len(paths) == 1 and head[:4] in {b"PK\3\4", b"PK\5\6"}
-        return any((paths[0] / name).is_file() for name in METADATA)
+        if len(paths) > 1:
+            return False
+        is_zip = head[:4] in {b"PK\3\4", b"PK\5\6"}
+        return is_zip or any((paths[0] / name).is_file() for name in METADATA)
 
     @classmethod
     def open(cls, paths: Sequence[Path], selection: Selection) -> Self:
@@ -139,45 +137,32 @@ class ZarrSlide(Slide):
                 raise error from None
             raise self._files.damaged(f"{what}: {reason(error)}") from error
 
-    def _unwritten(self, keys: Sequence[str]) -> Iterator[Notice]:
+    def _unwritten(self, keys: Iterable[str]) -> Iterator[Notice]:
         """Yield a notice of chunks that are not there; refuse a slide that has none."""
-        begin, separator = self._array.key_form
-        stored = self._array.stored
-        grid = [-(-n // side) for n, side in zip(self._array.pixels.shape, stored, strict=True)]
-        wanted = {
-            tuple(i // n for i, n in zip(at, stored, strict=False)): c
-            for (c, _), at in self._planes.items()
-        }
-        there = dict.fromkeys(wanted, 0)
-        for key in keys:
-            numbers = key.removeprefix(begin).split(separator)
-            if (
-                key.startswith(begin)
-                and len(numbers) == len(grid)
-                and all(map(str.isdecimal, numbers))
-            ):
-                at = tuple(map(int, numbers))
-                if at[:-2] in there and all(i < n for i, n in zip(at, grid, strict=True)):
-                    there[at[:-2]] += 1
-        expected = math.prod(grid[-2:])
-        if not any(there.values()):
+        of_channel: dict[int, set[tuple[int, ...]]] = {}
+        for (channel, _), plane in self._planes.items():
+            of_channel.setdefault(channel, set()).add(self._array.chunks_of(plane))
+        written = self._array.written(keys)
+        planes = set().union(*of_channel.values())
+        missing = len(planes) * self._array.files_a_plane - sum(written[plane] for plane in planes)
+        empty = [str(c) for c, own in of_channel.items() if not any(written[at] for at in own)]
+        if len(empty) == len(self.channels):
             raise self._files.damaged("it has no chunk of its pixels")
-        missing = sum(expected - n for n in there.values())
         if missing:
-            none = [f"channel {wanted[at]}" for at, n in there.items() if not n]
-            whole = f", among them all of {listed(none)}" if none else ""
+            whole = f", among them all of channel {listed(empty)}" if empty else ""
             text = f"{missing} chunks were never written and are read as their fill value{whole}"
-            yield Notice(
-                "unwritten_tiles", f"{self.path.name}: {text}; copy or export it again if wrong."
-            )
+            text = f"{self.path.name}: {text}; copy or export it again if that is wrong."
+            yield Notice("unwritten_tiles", text)
 
 
-def _names(image: ZarrImage, n: int, axes: str, path: Path) -> list[str | None]:
-    """Return a name for each channel, None where there is none."""
-    names = image.names if axes == AXES else ()
+def _names(
+    files: ZarrFiles, image: ZarrImage | None, selection: Selection, n: int
+) -> list[str | None]:
+    """Return a name for each of n channels, None where the image has none or they are not asked."""
+    names = image.names if image and selection.names is None else ()
     if len(names) > n:
         raise DataError(
-            f"{path}: its metadata (omero) name {len(names)} channels, and the image has {n};"
-            " correct them, or export the slide again"
+            f"{files.path}: its metadata (omero) name {len(names)} channels, and the image has {n};"
+            " correct them, or name the channels with --markers"
         )
     return [*names, *[None] * (n - len(names))]
