@@ -48,11 +48,10 @@ for _id in ("pickle", "json2", "msgpack2", "vlen-utf8", "categorize", "none", "a
         array_case(f"codec {_name:.20}", UNREAD, "0.5", codecs=[{"name": "bytes"}, {"name": _name}])
 for _codecs in (3, [], [3], [{"name": "bytes"}] * 2, [{"name": "zstd"}], {"name": "bytes"}):
     array_case(f"codecs {_codecs!s:.30}", UNREAD, "0.5", codecs=_codecs)
-for _key in ("chunk_grid", "chunk_key_encoding", "codecs", "data_type", "fill_value"):
+for _key in ("chunk_grid", "chunk_key_encoding", "codecs", "data_type"):
     array_case(f"without {_key}", UNREAD, "0.5", **{_key: None})
-    array_case(
-        f"a number as {_key}", UNREAD.replace("its", "its|pixels are of type"), "0.5", **{_key: 7}
-    )
+    array_case(f"a number as {_key}", f"{UNREAD}|pixels are of type 7", "0.5", **{_key: 7})
+array_case("without fill value", UNREAD, "0.5", fill_value=None)
 array_case("objects", "pixels are of type object", dtype="|O", filters=[{"id": "pickle"}])
 array_case("fields", "pixels are of type", dtype=[["a", "<u2"], ["b", "<f4"]])
 array_case("text", "pixels are of type", dtype="<U999")

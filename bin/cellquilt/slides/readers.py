@@ -30,8 +30,8 @@ def open_slide(path: str | Path | Sequence[Path], selection: Selection = AS_IT_I
     Parameters
     ----------
     path : str or Path, or sequence of Path
-        OME-TIFF, ImageJ hyperstack, QPTIFF, or TIFF with one page per channel. Of a slide in
-        several files, all of them.
+        OME-TIFF, ImageJ hyperstack, QPTIFF, TIFF with one page per channel, or OME-Zarr. Of a
+        slide in several files, all of them.
     selection : Selection
         Planes and scene; needed where there is more than one.
 

@@ -231,8 +231,8 @@ def check_type(dtype: np.dtype | str, path: Path) -> None:
     kind = "" if isinstance(dtype, str) else dtype.kind
     if not kind or kind not in "uif" or (kind in "ui" and dtype.itemsize > 4):
         raise DataError(
-            f"{path}: pixels are of type {dtype!s:.99}; Cellquilt reads integers of 8 to 32 bits"
-            " and floats: convert the slide"
+            f"{path}: pixels are of type {one_line(str(dtype)):.99}; Cellquilt reads integers of 8"
+            " to 32 bits and floats: convert the slide"
         )
 
 

@@ -19,6 +19,7 @@ VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 _AXES_BEFORE_0_3 = "tczyx"
 _MAX_SCENES = 1000
 _MAX_XML_BYTES = 1 << 24
+_WELL = ("well", "images", "0")
 _EXPORT = "write it again as OME-Zarr 0.4 or 0.5"
 
 
@@ -104,17 +105,12 @@ def find_image(files: ZarrFiles, selection: Selection) -> ZarrImage:
 
 
 def _first_field(attributes: dict) -> str:
-    """Return the place of a field of a plate or well."""
-    is_plate = "plate" in attributes
-    parts = (
-        _items(_dict(attributes.get("plate")).get("wells"))
-        if is_plate
-        else (_items(_dict(attributes["well"]).get("images")))
-    )
-    first = _text(_dict(parts[0]).get("path")) if parts else None
-    if not first or not _is_inside(first) or len(first) > 20:
-        first = "A/1" if is_plate else "0"
-    return f"{first}/0" if is_plate else first
+    """Return the place of a field of a plate or well, for a message."""
+    kind, parts, default = ("plate", "wells", "A/1") if "plate" in attributes else _WELL
+    named = _items(_dict(attributes[kind]).get(parts))
+    first = _text(_dict(named[0]).get("path")) if named else None
+    place = first if first and _is_inside(first) and len(first) < 20 else default
+    return f"{place}/0" if kind == "plate" else place
 
 
 def _attributes(files: ZarrFiles, group: str) -> dict:

@@ -1,6 +1,7 @@
 """The reader of OME-Zarr 0.4 and 0.5, in a folder or in a zip."""
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,7 @@ class ZarrSlide(Slide):
         if len(paths) > 1:
             return False
         is_zip = head[:4] in {b"PK\3\4", b"PK\5\6"}
-        return is_zip or any((paths[0] / name).is_file() for name in METADATA)
+        return is_zip or any(os.path.isfile(paths[0] / name) for name in METADATA)
 
     @classmethod
     def open(cls, paths: Sequence[Path], selection: Selection) -> Self:
