@@ -478,3 +478,27 @@ def test_metadata_that_are_cut(path):
     refused(path, r"truncated or damaged \(0/.zarray: .*\); copy")
     (path / "0" / ".zarray").unlink()
     refused(path, r"truncated or damaged \(there is no array 0, its full resolution\)")
+
+
+# Files of other writers
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_ome_zarr_py_writes(path, version):
+    from ome_zarr import writer
+    from ome_zarr.format import format_from_version
+    from ome_zarr_models.common.omero import Omero
+
+    data = pixels((3, 300, 200))
+    fmt = format_from_version(version)
+    group = zarr.create_group(path, zarr_format=fmt.zarr_format)
+    size = {"c": 1.0, "y": 0.65, "x": 0.65}
+    units = {"y": "micrometer", "x": "micrometer"}
+    window = {"min": 0, "max": 1, "start": 0, "end": 1}
+    channels = [{"label": name, "color": "ffffff", "window": window} for name in ("DAPI", "a", "b")]
+    omero = Omero(channels=channels)
+    writer.write_image(data, group, fmt=fmt, axes="cyx", scale=size, axes_units=units, omero=omero)
+    assert reads_as(path, data) == []
+    with open_slide(path) as slide:
+        assert [channel.name for channel in slide.channels] == ["DAPI", "a", "b"]
+        assert resolve_image_mpp(slide, None) == (0.65, "ome-zarr")

@@ -6,12 +6,11 @@ that decompress are imagecodecs', which give no more bytes than a chunk has, wha
 
 import asyncio
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -40,7 +39,8 @@ _DECOMPRESS: dict[str, Callable[..., bytes]] = {
 }
 _SLACK_BYTES = 64  # of a checksum within
 _READ_TOGETHER = 1 << 25  # bytes of neighbouring chunks of a shard, beside one
-_DECODED_TOGETHER = 1 << 28  # bytes of chunks
+_CONCURRENCY = 8  # chunks read and decoded at a time,
+_DECODED_TOGETHER = 1 << 28  # of so many bytes at most, or one
 _MAX_CHUNKS_PER_SHARD = 1 << 20
 _MAX_PLANES = 1 << 16
 _MIN_CHUNK_PIXELS = 1 << 12  # where there are so many chunks a plane; a file each takes for ever
@@ -56,7 +56,7 @@ class _Decompress(BytesBytesCodec):
 
     async def _decode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
         most = math.prod(chunk_spec.shape) * chunk_spec.dtype.item_size + _SLACK_BYTES
-        decode, encoded = _DECOMPRESS[self.name], chunk_data.to_bytes()
+        decode, encoded = _DECOMPRESS[self.name], chunk_data.as_numpy_array()
         decoded = await asyncio.to_thread(decode, encoded, out=most)
         return chunk_spec.prototype.buffer.from_bytes(decoded)
 
@@ -64,10 +64,6 @@ class _Decompress(BytesBytesCodec):
         raise NotImplementedError
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
-        raise NotImplementedError
-
-    @classmethod
-    def from_dict(cls, data: dict) -> Self:
         raise NotImplementedError
 
 
@@ -190,13 +186,12 @@ def _opened(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
     metadata = ArrayV3Metadata.from_dict(array | {"codecs": codecs})
     # Of a shard, what is between the chunks that are needed is not read
     config = {"sharding_coalesce_max_gap_bytes": 0}
-    cpus = os.process_cpu_count() or 1
     return OpenArray(
         pixels=zarr.Array(zarr.AsyncArray(metadata, StorePath(store, image.key), config)),
         dtype=dtype,
         stored=stored,
         keys=re.sub(r"\b0\b", r"(\\d+)", re.escape(metadata.encode_chunk_key((0,) * len(stored)))),
-        concurrency=max(1, min(cpus, _DECODED_TOGETHER // n_chunk)),
+        concurrency=max(1, min(_CONCURRENCY, _DECODED_TOGETHER // n_chunk)),
     )
 
 
