@@ -171,7 +171,7 @@ bomb_case(
 @case("zarr: a zip whose chunk inflates to gigabytes", DAMAGED, "slide.zip")
 def _(folder):
     path = noise(folder, compressors=None)
-    os.truncate(path / "0" / "0.0.0", 3 << 30)
+    os.truncate(path / "0" / "0.0.0", 1 << 29)
     return ingest(folder, zipped(path, folder / "slide.zip", compression=zipfile.ZIP_DEFLATED))
 
 
@@ -239,7 +239,7 @@ for _place in ("../../../etc", "/etc", "..", "", "a\0b", 3, None, "x" * 9000, "0
 
 for _what, _text in {
     "nested 100,000 deep": "[" * 100_000,
-    "of 17 MB": json.dumps({"a": "x" * (17 << 20)}),
+    "of 40 MB": json.dumps({"a": "x" * (40 << 20)}),
     "in words": "multiscales",
     "in a list": "[]",
     "with a number of 5,000 digits": '{"a": ' + "9" * 5000 + "}",

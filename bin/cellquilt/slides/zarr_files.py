@@ -7,7 +7,7 @@ import struct
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ from ..errors import DataError, reason
 from ..images.strict_tifffile import DAMAGED
 
 METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
-_MAX_METADATA_BYTES = 1 << 24
+_MAX_METADATA_BYTES = 1 << 25  # of all together
 _MAX_INDEX_BYTES = 10**8  # of a zip, which Python keeps as 1 to 2 GB; a million chunks have 80 MB
 # What a file is to blame for, and not the machine
 _OF_THE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
@@ -37,6 +37,7 @@ class ZarrFiles:
 
     def __init__(self, path: Path):
         self.path, self._root = path, os.path.realpath(path)
+        self._metadata_left = _MAX_METADATA_BYTES
         self._zip = None if path.is_dir() else _open_zip(path)
         self._lock = threading.Lock() if self._zip else nullcontext()
         self._folder = ""  # of the zip, in which the Zarr is
@@ -68,29 +69,33 @@ class ZarrFiles:
         DataError
             More bytes than that, a link that leads out of the Zarr, or a file that cannot be read.
         """
-        with self._lock:
-            try:
-                return self._read(key, most, start, stop)
-            except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-                raise self.damaged(f"{key}: {reason(error)}") from error
-            except OSError as error:
-                if error.errno not in _OF_THE_FILE:
-                    raise
-                raise self.damaged(f"{key}: {error.strerror}") from error
+        with self._lock, self._readable(key):
+            found = self._open(key)
+            if found is None:
+                return None
+            file, size = found
+            with file:
+                start = max(size + start, 0) if start < 0 else min(start, size)
+                stop = size if stop is None else min(stop, size)
+                if stop - start > most:
+                    raise self.damaged(f"{key}: {stop - start:,} bytes, more than {most:,}")
+                if start:
+                    file.seek(start)
+                return file.read(max(stop - start, 0))
 
-    def _read(self, key: str, most: int, start: int, stop: int | None) -> bytes | None:
-        found = self._open(key)
-        if found is None:
-            return None
-        file, size = found
-        with file:
-            start = max(size + start, 0) if start < 0 else min(start, size)
-            stop = size if stop is None else min(stop, size)
-            if stop - start > most:
-                raise self.damaged(f"{key}: {stop - start:,} bytes, more than {most:,}")
-            if start:
-                file.seek(start)
-            return file.read(max(stop - start, 0))
+    @contextmanager
+    def _readable(self, key: str) -> Iterator[None]:
+        """Turn into `DataError` what a file is to blame for."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _OF_THE_FILE:
+                raise
+            raise self.damaged(f"{key}: {error.strerror}") from error
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # zipfile and what it decompresses with raise anything
+            raise self.damaged(f"{key}: {reason(error)}") from error
 
     def _open(self, key: str) -> tuple[BinaryIO, int] | None:
         """Return an open file and its size."""
@@ -113,9 +118,10 @@ class ZarrFiles:
 
     def json(self, key: str) -> dict | None:
         """Return a metadata file, None if there is none."""
-        content = self.read(key, _MAX_METADATA_BYTES)
+        content = self.read(key, self._metadata_left)
         if content is None:
             return None
+        self._metadata_left -= len(content)
         try:
             document = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -127,7 +133,7 @@ class ZarrFiles:
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """Yield the files below a folder, by their path from there, with their bytes.
 
-        Links to folders are not followed.
+        And folders, whose paths end in a slash; links to some are not followed.
         """
         if self._zip:
             begin = f"{self._folder}{folder}/" if folder else self._folder
@@ -138,13 +144,14 @@ class ZarrFiles:
         top = os.path.join(self._root, folder)
         rest = [top]
         while rest:
-            with os.scandir(rest.pop()) as entries:
+            with self._readable(folder), os.scandir(rest.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         rest.append(entry.path)
+                        yield f"{entry.path[len(top) + 1 :]}/", 0
                     elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
                         size = entry.stat(follow_symlinks=False).st_size
-                        yield entry.path[len(top) :].lstrip(os.sep), size
+                        yield entry.path[len(top) + 1 :], size
 
     def damaged(self, problem: str) -> DataError:
         """Return the error for a Zarr with this problem."""
