@@ -71,7 +71,7 @@ def reads_as(path, data, **selected):
                 np.testing.assert_array_equal(rows, plane[top:bottom])
             for y0, y1, x0, x1 in [
                 (0, height, 0, width),
-                (63, 65, 47, 49),
+                (height // 2 - 1, height // 2 + 1, width // 2 - 1, width // 2 + 1),
                 (height - 1, height, 3, 9),
             ]:
                 window = slide.read(channel, y0, y1, x0, x1)
@@ -438,7 +438,7 @@ def test_chunks_are_counted_up_to_a_bound(path, monkeypatch):
         assert slide.size_bytes is None
 
 
-@pytest.mark.parametrize("kind", [kind for kind in V2 if kind != "raw"])
+@pytest.mark.parametrize("kind", ["zlib", "gzip", "bz2", "lzma"])  # others have no checksum
 def test_flipped_bytes_are_found_when_they_are_read(path, kind):
     zarr_of(path, pixels(), "0.4", kind)
     file = chunk(path, "1/1/0")
