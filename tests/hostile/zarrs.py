@@ -287,6 +287,13 @@ for _what in GARBAGE:
     garbage_case("coordinateTransformations", _what, None, "multiscales", 0, "datasets", 0)
 
 
+@case("zarr: a version of many lines", "is OME-Zarr 9 9, which is not read", NAME)
+def _(folder):
+    path = noise(folder)
+    change(path / ".zattrs", "multiscales", 0, "version", value="9\n\x1b9")
+    return ingest(folder, path)
+
+
 @case("zarr: 2,000 images", "holds more than 1,000 images; give one of them", NAME)
 def _(folder):
     path = folder / NAME

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import DataError
 from .pixel_size import square
-from .selection import AXES, Selection, choose_scene, slide_among
+from .selection import AXES, Selection, choose_scene, one_line, slide_among
 from .zarr_files import ZarrFiles
 
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
@@ -154,7 +154,7 @@ def _image(files: ZarrFiles, group: str, name: str | None) -> ZarrImage:
     path, attributes = files.path / group, _attributes(files, group)
     multiscales = _items(attributes.get("multiscales"))
     multiscale = _dict(multiscales[0]) if multiscales else {}
-    version = _text(attributes.get("version") or multiscale.get("version"))
+    version = one_line(_text(attributes.get("version") or multiscale.get("version")))
     if version and version[:3] not in VERSIONS:
         raise DataError(f"{path}: is OME-Zarr {version:.20}, which is not read; {_EXPORT}")
     datasets = _items(multiscale.get("datasets"))
@@ -198,7 +198,7 @@ def _image(files: ZarrFiles, group: str, name: str | None) -> ZarrImage:
 def _letter(axis: Any) -> str:
     """Return the letter of an axis; until 0.3 it is a name alone."""
     name = _text(_dict(axis).get("name", axis)) or "?"
-    return name.upper() if len(name) == 1 else "?"
+    return name.upper() if len(name) == 1 and name.isalpha() else "?"
 
 
 def _pixel_sizes(
