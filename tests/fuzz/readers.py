@@ -193,9 +193,11 @@ CSV = text_mutator(
 )
 TIFF = tiff_mutator(XML)
 JSON_MEMBERS = {".json": json_mutator}
+ZARR_MEMBERS = JSON_MEMBERS | {".zattrs": json_mutator, ".zarray": json_mutator}
 
 READERS = {
     "slide": Reader(read_slide, seeds.slides, TIFF, "slide.ome.tif"),
+    "zarr": Reader(read_slide, seeds.zarrs, zip_mutator(ZARR_MEMBERS), "slide.zip"),
     "labels": Reader(read_labels, seeds.label_images, TIFF, "cell.ome.tif"),
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),

@@ -7,13 +7,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tifffile
+import zarr
 from hostile import networks, tables
 from hostile.masks import FACTS, labels
 from support.slides import names, ome_xml, pixels, write
+from support.zarrs import write_zarr, zipped
 
 from cellquilt.cells import cell_table
 from cellquilt.compartments import MEASURED
@@ -98,6 +101,27 @@ def slides() -> list[bytes]:
     found.append(_made(lambda path: tifffile.imwrite(path, stack, imagej=True, metadata=labelled)))
     found.append(_made(_pyramid))
     found.append(_made(_qptiff))
+    return found
+
+
+def zarrs() -> list[bytes]:
+    """Return zipped OME-Zarr of both versions, in chunks of several codecs and in shards."""
+    layouts = [
+        {"compressors": numcodecs.Blosc()},
+        {"compressors": numcodecs.Zlib(), "order": "F"},
+        {"compressors": numcodecs.BZ2(), "filters": [numcodecs.Shuffle(2)]},
+        {"compressors": numcodecs.LZ4(), "chunks": (2, 32, 40)},
+        {"version": "0.5"},
+        {"version": "0.5", "compressors": zarr.codecs.GzipCodec(), "chunks": (3, 20, 20)},
+        {"version": "0.5", "chunks": (1, 16, 16), "shards": (3, 32, 48)},
+    ]
+    given = {"chunks": (1, 16, 16), "names": ["a", "b", "c"]}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, layout in enumerate(layouts):
+            path = Path(folder) / f"{number}.zarr"
+            write_zarr(path, pixels(SHAPE), **given | layout)
+            found.append(zipped(path, path.with_suffix(".zip")).read_bytes())
     return found
 
 

@@ -98,6 +98,17 @@ def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
     return [_image(image, path, n_pages) for image in ome.images]
 
 
+def image_names(xml: str, path: Path) -> list[str | None]:
+    """Return the names of the images that OME-XML describes.
+
+    Raises
+    ------
+    DataError
+        XML malformed or against the OME schema.
+    """
+    return [image.name for image in _from_xml(xml, path).images]
+
+
 def _from_xml(xml: str, path: Path) -> OME:
     """Return `xml` as ome-types' objects, after dropping all that is not needed.
 

@@ -16,9 +16,10 @@ from .other_formats import hint_of
 from .selection import AS_IT_IS, Selection
 from .slide import Slide
 from .tiff_slide import TiffSlide
+from .zarr_slide import ZarrSlide
 
 # The first that recognises a path opens it.
-READERS: tuple[type[Slide], ...] = (TiffSlide,)
+READERS: tuple[type[Slide], ...] = (TiffSlide, ZarrSlide)
 
 _HEAD_BYTES = 4096
 
@@ -29,8 +30,8 @@ def open_slide(path: str | Path | Sequence[Path], selection: Selection = AS_IT_I
     Parameters
     ----------
     path : str or Path, or sequence of Path
-        OME-TIFF, ImageJ hyperstack, QPTIFF, or TIFF with one page per channel. Of a slide in
-        several files, all of them.
+        OME-TIFF, ImageJ hyperstack, QPTIFF, TIFF with one page per channel, or OME-Zarr. Of a
+        slide in several files, all of them.
     selection : Selection
         Planes and scene; needed where there is more than one.
 

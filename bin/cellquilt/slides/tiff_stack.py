@@ -22,7 +22,8 @@ from ..images.strict_tifffile import DAMAGED
 from . import ome_xml
 from .notice import Notice
 from .pixel_size import MPP_RANGE, square
-from .selection import Selection, channel_like, choose_scene, scenes_listed
+from .selection import AXES, Selection, channel_like, choose_scene, file_axes, slide_among
+from .slide import check_type
 
 # Of the tag ResolutionUnit; 1 is none.
 _UNIT_OF_RESOLUTION = {2: "in", 3: "cm", 4: "mm", 5: "µm"}
@@ -123,33 +124,20 @@ def _slide_among(
             f"{path}: {samples} samples per pixel (RGB brightfield, or channels"
             f" interleaved in a page); {_ONE_PAGE_A_CHANNEL}"
         )
-    largest, *others = sorted(grey, key=lambda stack: -stack.height * stack.width)
-    # A level of a pyramid or a thumbnail has at most half the side, rounded up.
-    if any(3 * o.height * o.width > largest.height * largest.width for o in others):
-        scenes = scenes_listed([(stack.name, stack.size) for stack in stacks])
-        raise DataError(
-            f"{path}: holds several images and none is clearly the slide; choose one with"
-            f" --scene: {scenes}"
-        )
-    return largest
+    return slide_among(path, grey, stacks)
 
 
 def along_c(stack: Stack, path: Path, selection: Selection) -> Stack:
     """Return a stack whose channels lie along Z or T, as `selection` says, along C."""
-    axis = selection.channels_axis
-    if axis == "C" or stack.sizes[axis] == 1:
+    axes = file_axes(path, stack.sizes, selection)
+    if axes == AXES:
         return stack
-    if stack.sizes["C"] > 1:
-        raise DataError(
-            f"{path}: holds {stack.sizes['C']} planes along C and {stack.sizes[axis]} along {axis};"
-            f" with --channels_axis {axis} it may hold one along C. Leave that out"
-        )
-    swap = (1, 0, 2) if axis == "Z" else (2, 1, 0)
 
     def turned(by_plane: Mapping[tuple[int, int, int], object]) -> dict:
-        return {tuple(at[k] for k in swap): value for at, value in by_plane.items()}
+        return {tuple(at[AXES.index(a)] for a in axes): value for at, value in by_plane.items()}
 
-    labels, sizes = turned(stack.labels), stack.sizes | {"C": stack.sizes[axis], axis: 1}
+    labels = turned(stack.labels)
+    sizes = {axis: stack.sizes[own] for axis, own in zip(AXES, axes, strict=True)}
     names = tuple(_channel_name(labels, channel) for channel in range(sizes["C"]))
     planes = turned(stack.planes)
     return replace(stack, sizes=sizes, planes=planes, labels=labels, names=names)
@@ -211,12 +199,7 @@ def _check_planes(stack: Stack, path: Path, size: int) -> list[Notice]:
 
 
 def _check_type(page: tifffile.TiffPage, path: Path) -> None:
-    kind, bits = page.dtype.kind if page.dtype else "", page.bitspersample
-    if not kind or kind not in "uif" or (kind in "ui" and bits > 32):
-        raise DataError(
-            f"{path}: pixels are of type {page.dtype or f'{bits} bits'}; Cellquilt reads integers"
-            " of 8 to 32 bits and floats: convert the slide"
-        )
+    check_type(page.dtype or f"{page.bitspersample} bits", path)
     try:
         tiff_limits.check_compression(page)
         page.decode(None, 0)  # makes the decoder without reading
