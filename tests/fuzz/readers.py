@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import zarr
 
@@ -91,9 +92,10 @@ def read_labels(path: Path) -> None:
 
 def read_ome_xml(path: Path) -> None:
     """Read the text that a TIFF of 3 pages may have as its description, as `find_stack` does."""
+    three_pages = SimpleNamespace(pages=[None] * 3)
     text = path.read_text("utf-8", "replace")
     ome_xml.is_ome_xml(text)
-    ome_xml.parse(text, path, n_pages=3)
+    ome_xml.images(ome_xml.parse(text, path), path, lambda _: three_pages)
 
 
 def read_card(path: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ZARR = (".zgroup", ".zattrs", "zarr.json")
 # What programs leave beside images, but for hidden files
 _NOT_IMAGES = {".csv", ".tsv", ".txt", ".xml", ".json", ".db", ".ini"}
-_MAX_FILES = 1000  # channels of a slide; a panel has a hundred
+_MAX_FILES = 5000  # a panel has a hundred channels, a stack fewer planes
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|btf|tf[28]|qptiff)$", re.IGNORECASE)
 
 
@@ -41,16 +41,10 @@ class ChannelSet(TiffSlide):
         from .tiff_stack import find_stack
 
         images = _images_of(paths)
-        named = paths[0] if paths[0] in images else images[0]
-        # The text with the metadata of an OME-TIFF, of which its TIFFs need not know
-        first = next((image for image in images if image.suffix.lower() == ".ome"), named)
-        if is_part(files.open(first)):
-            return find_stack(files, first, selection, images)
-        if len(images) > _MAX_FILES:
-            raise DataError(
-                f"{paths[0]}: {len(images):,} files are more than the {_MAX_FILES:,} channels of a"
-                " slide; give each slide a folder"
-            )
+        # The text with the metadata of an OME-TIFF first, of which its TIFFs need not know
+        for image in sorted(images, key=lambda p: (p.suffix.lower() != ".ome", p != paths[0])):
+            if is_part(files.open(image)):
+                return find_stack(files, image, selection, images)
         return _joined(images, [find_stack(files, image, selection) for image in images])
 
 
@@ -76,6 +70,11 @@ def _images_of(paths: Sequence[Path]) -> list[Path]:
         names = listed(sorted(path.name for path in folders))
         remedy = f"give one of its folders ({names})" if names else "give the folder that has them"
         raise DataError(f"{paths[0]}: holds no images of a channel each; {remedy}")
+    if len(images) > _MAX_FILES:
+        raise DataError(
+            f"{paths[0]}: {len(images):,} files are more than the {_MAX_FILES:,} that a slide may"
+            " have; give each slide a folder"
+        )
     for path in images:
         head = head_of(path)
         if not (is_tiff(head) or is_companion(head)):

@@ -24,7 +24,7 @@ from .file_head import head_of, is_companion, is_tiff, not_a_tiff
 
 ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
 _MAX_OPEN = 32  # of the 256 or more that a process may have
-_MAX_XML = 50_000_000  # bytes of a companion; a thousand planes are 0.3 MB
+_MAX_XML = 20_000_000  # bytes of a companion; a thousand planes are 0.3 MB
 _ROOT_UUID = re.compile(r"<(?:\w+:)?OME\s[^<>]*?\bUUID\s*=\s*[\"']([^\"'<>]*)")
 
 

@@ -165,13 +165,15 @@ def along_c(stack: Stack, path: Path, selection: Selection) -> Stack:
 def _check_planes(stack: Stack, files: TiffFiles, path: Path) -> list[Notice]:
     """Refuse pages whose pixels cannot be had, or cannot be intensities; notice missing tiles."""
     planes = stack.planes.values()
-    dtypes = {str(plane.page.dtype) for plane in planes}
-    if len(dtypes) > 1:
-        raise DataError(
-            f"{path}: channels differ in the type of pixel ({', '.join(sorted(dtypes))});"
-            " convert them to one type"
-        )
-    itemsize = max(plane.page.dtype.itemsize if plane.page.dtype else 1 for plane in planes)
+    first = next(iter(planes)).page
+    for page, _ in planes:
+        if page.dtype != first.dtype:
+            both = ", ".join(sorted([str(page.dtype), str(first.dtype)]))
+            raise DataError(
+                f"{files.of(page).path}: channels differ in the type of pixel ({both});"
+                " convert them to one type"
+            )
+    itemsize = first.dtype.itemsize if first.dtype else 1
     size = sum(source.size for source in {files.of(plane.page) for plane in planes})
     tiff_limits.check_plausible(stack.height, stack.width, itemsize, len(planes), path, size)
     empty = 0
