@@ -69,7 +69,12 @@ def _strips(height: int, width: int) -> list[tuple[int, int]]:
     return [*pairs, (max(height - 1, 0), height)]
 
 
-def read_slide(path: Path) -> None:
+def read_channel_set(path: Path) -> None:
+    """Read a file of one channel with another one."""
+    read_slide([path.with_name(seeds.CHANNEL), path])
+
+
+def read_slide(path: Path | list[Path]) -> None:
     """Open a slide as INGEST does, and read some of four of its channels."""
     with open_slide(path, Selection(z=0, t=0)) as slide:
         resolve_channel(slide, "0", "nuclear")
@@ -198,6 +203,13 @@ JSON_MEMBERS = {".json": json_mutator}
 
 READERS = {
     "slide": Reader(read_slide, seeds.slides, TIFF, "slide.ome.tif"),
+    "channel-set": Reader(
+        read_channel_set, seeds.one_channel_files, TIFF, "b.tif", seeds.write_channel
+    ),
+    "member": Reader(read_slide, seeds.members, TIFF, "set_C0.ome.tif", seeds.write_members),
+    "companion": Reader(
+        read_slide, seeds.companions, XML, "set.companion.ome", seeds.write_members
+    ),
     "labels": Reader(read_labels, seeds.label_images, TIFF, "cell.ome.tif"),
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),

@@ -384,3 +384,22 @@ def test_files_are_closed_where_opening_fails(members):
     with pytest.raises(DataError, match="damaged"):
         open_slide(members[0], Selection(z=0))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_companion_that_is_called_xml(tmp_path):
+    """Beside TIFFs that know nothing of it, and of TIFFs that name it."""
+    members = write_set(tmp_path / "set", pixels(), companion=True)
+    companion = members[3].rename(tmp_path / "set" / "set.ome.xml")
+    (tmp_path / "set" / "empty.csv").touch()
+    for path, binary in zip(members, (True, False, False), strict=False):
+        xml = binary_only(path.name, companion.name) if binary else None
+        write(path, tifffile.imread(path, is_ome=False)[None], xml)
+    is_whole(companion, pixels())
+    is_whole([companion, *members[:3]], pixels())
+
+
+def test_files_that_are_given_may_have_others_beside(members):
+    for name in ("a.csv", "b.txt", "c.ome.xml", ".hidden"):
+        (members[0].parent / name).touch()
+    is_whole(members[0].parent, pixels())
+    is_whole(sorted(members[0].parent.iterdir()), pixels())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from .file_head import head_of, is_companion, is_tiff, not_a_tiff
+from .file_head import head_of, is_companion, is_tiff, may_be_image, not_a_tiff
 from .pixel_size import differ
 from .selection import Selection, listed
 from .tiff_slide import TiffSlide
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from .tiff_stack import Stack
 
 _ZARR = (".zgroup", ".zattrs", "zarr.json")
-# What programs leave beside images, but for hidden files
-_NOT_IMAGES = {".csv", ".tsv", ".txt", ".xml", ".json", ".db", ".ini"}
+_TEXTS = {".ome", ".xml"}  # of an OME-TIFF's metadata
 _MAX_FILES = 5000  # a panel has a hundred channels, a stack fewer planes
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|btf|tf[28]|qptiff)$", re.IGNORECASE)
 
@@ -26,7 +25,7 @@ _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|btf|tf[28]|qptiff)$", re.IGNORECASE)
 class ChannelSet(TiffSlide):
     """Files in a folder or list: each a channel, named after the file, in natural order of names.
 
-    Where the first of them is one of the files of an OME-TIFF, they are these.
+    Where one of them says that it is part of an OME-TIFF, they are the files of that.
     """
 
     @staticmethod
@@ -40,39 +39,45 @@ class ChannelSet(TiffSlide):
         from .members import is_part
         from .tiff_stack import find_stack
 
-        images = _images_of(paths)
-        # The text with the metadata of an OME-TIFF first, of which its TIFFs need not know
-        for image in sorted(images, key=lambda p: (p.suffix.lower() != ".ome", p != paths[0])):
+        found = _found(paths)
+        images = _images_among(found, paths[0])
+        # The text with the metadata first, of which the TIFFs need not know
+        for image in sorted(images, key=lambda p: (p.suffix not in _TEXTS, p != paths[0])):
             if is_part(files.open(image)):
-                return find_stack(files, image, selection, images)
+                return find_stack(files, image, selection, found)
         return _joined(images, [find_stack(files, image, selection) for image in images])
 
 
-def _images_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of a folder or a list that are images, in the natural order of their names.
+def _found(paths: Sequence[Path]) -> list[Path]:
+    """Return what is in a folder or a list, but for hidden files."""
+    try:
+        found = list(paths[0].iterdir()) if len(paths) == 1 else paths
+    except OSError as error:
+        raise DataError(f"{paths[0]}: cannot be read ({error.strerror})") from error
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def _images_among(found: Sequence[Path], named: Path) -> list[Path]:
+    """Return the files that are images, in the natural order of their names.
 
     Raises
     ------
     DataError
         None, or a file that is neither an image nor what usually lies beside images.
     """
-    is_folder = len(paths) == 1
-    try:
-        found = list(paths[0].iterdir()) if is_folder else list(paths)
-    except OSError as error:
-        raise DataError(f"{paths[0]}: cannot be read ({error.strerror})") from error
-    found = [path for path in found if not path.name.startswith(".")]
     folders = {path for path in found if path.is_dir()}
-    images = [p for p in found if p.suffix.lower() not in _NOT_IMAGES and p not in folders]
-    if folders and not is_folder:
+    images = [path for path in found if may_be_image(path) and path not in folders]
+    if named in found and named.suffix.lower() == ".xml" and is_companion(head_of(named)):
+        images.append(named)
+    if named in found and folders:
         raise DataError(f"{min(folders)}: is a folder among the files of a slide; leave it out")
     if not images:
         names = listed(sorted(path.name for path in folders))
         remedy = f"give one of its folders ({names})" if names else "give the folder that has them"
-        raise DataError(f"{paths[0]}: holds no images of a channel each; {remedy}")
+        raise DataError(f"{named}: holds no images of a channel each; {remedy}")
     if len(images) > _MAX_FILES:
         raise DataError(
-            f"{paths[0]}: {len(images):,} files are more than the {_MAX_FILES:,} that a slide may"
+            f"{named}: {len(images):,} files are more than the {_MAX_FILES:,} that a slide may"
             " have; give each slide a folder"
         )
     for path in images:

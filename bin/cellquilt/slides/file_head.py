@@ -7,6 +7,8 @@ from ..errors import DataError
 from ..images.strict_tifffile import DAMAGED
 
 _HEAD_BYTES = 4096
+# What programs leave beside images, but for hidden files
+_NO_IMAGES = {".csv", ".tsv", ".txt", ".xml", ".json", ".db", ".ini"}
 _TIFF = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 _OME_XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:.*<)?(\w+:)?OME[\s>]", re.DOTALL)
 
@@ -33,6 +35,11 @@ def head_of(path: Path) -> bytes:
     if not head:
         raise DataError(f"{path}: empty file; {DAMAGED}")
     return head
+
+
+def may_be_image(path: Path) -> bool:
+    """Return whether a file in a folder of images should be one, by its name."""
+    return path.suffix.lower() not in _NO_IMAGES
 
 
 def is_tiff(head: bytes) -> bool:

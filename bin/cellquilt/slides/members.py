@@ -15,6 +15,7 @@ from ome_types.model import OME, TiffData
 
 from ..errors import DataError
 from . import ome_xml
+from .file_head import may_be_image
 from .notice import Notice
 from .selection import listed, one_line
 from .tiff_files import Source, TiffFiles
@@ -28,10 +29,11 @@ def is_part(source: Source) -> bool:
     """Return whether a file says that it is one of several."""
     if source.ome is None:
         return False
-    return source.ome.binary_only is not None or not source.pages or len(_named_in(source.ome)) > 1
+    keys = _keys(source.ome)
+    return source.ome.binary_only is not None or not source.pages or not _is_one_file(keys)
 
 
-def _named_in(ome: OME) -> list[tuple[str, str]]:
+def _keys(ome: OME) -> list[tuple[str, str]]:
     """Return UUID and name of each file that OME-XML names, in its order."""
     blocks = [block for image in ome.images for block in image.pixels.tiff_data_blocks]
     return list(dict.fromkeys(_key(block.uuid) for block in blocks if block.uuid is not None))
@@ -39,6 +41,11 @@ def _named_in(ome: OME) -> list[tuple[str, str]]:
 
 def _key(uuid: TiffData.UUID) -> tuple[str, str]:
     return uuid.value.lower(), uuid.file_name or ""
+
+
+def _is_one_file(keys: Sequence[tuple[str, str]]) -> bool:
+    """Return whether UUIDs and names are those of one file, some of them left out."""
+    return len({uuid for uuid, _ in keys}) <= 1 and len({name for _, name in keys if name}) <= 1
 
 
 def _quoted(name: str) -> str:
@@ -70,11 +77,12 @@ class Members:
     def __init__(self, files: TiffFiles, named: Source, given: Sequence[Path]):
         self._files, self._named = files, named
         self._given = {path.name: path for path in given}
+        self._images = [path for path in given if may_be_image(path)]
         self._missing: list[str] = []
         self.notices: list[Notice] = []
         self._holder = self._holder_of_metadata()
         self._of = self._all_found()
-        self._refuse_others(given)
+        self._refuse_others()
 
     def images(self) -> list[ome_xml.OmeImage]:
         """Return the images that the metadata describe; a `ome_xml.File` is a `Source`."""
@@ -105,13 +113,12 @@ class Members:
 
     def _all_found(self) -> dict[tuple[str, str], Source]:
         """Return the file of each UUID and name in the metadata."""
-        holder, keys = self._holder, _named_in(self._holder.ome)
-        if len(keys) == 1 and holder.pages:
-            # It may have been renamed
-            ((uuid, name),) = keys
-            if holder.uuid in (None, uuid) or name == holder.path.name:
-                return {keys[0]: holder}
+        holder, keys = self._holder, _keys(self._holder.ome)
         names = {name for _, name in keys}
+        # One file that names itself may have been renamed
+        is_itself = holder.uuid in (None, *dict(keys)) or holder.path.name in names
+        if holder.pages and is_itself and _is_one_file(keys):
+            return dict.fromkeys(keys, holder)
         found = {}
         for uuid, name in keys:
             is_renamed = uuid == self._named.uuid and self._named.path.name not in names
@@ -142,7 +149,7 @@ class Members:
 
     def _with(self, uuid: str) -> Iterator[Source]:
         """Yield the files that have a UUID: of those given, or else of those beside."""
-        for path in self._given.values():
+        for path in self._images:
             if self._files.open(path).uuid == uuid:
                 yield self._files.open(path)
         if len(self._given) == 1 and uuid in self._beside:
@@ -151,8 +158,9 @@ class Members:
     @cached_property
     def _beside(self) -> dict[str | None, Path]:
         """The files beside the named one by their UUID."""
-        found = {}
-        beside = self._named.path.parent.iterdir()
+        found, beside = {}, []
+        with suppress(OSError):
+            beside = list(self._named.path.parent.iterdir())
         for path in sorted(p for p in beside if p.suffix.lower() in _SUFFIXES)[:_MAX_BESIDE]:
             with suppress(DataError, OSError), TiffFiles() as files:
                 found.setdefault(files.open(path).uuid, path)
@@ -166,10 +174,10 @@ class Members:
                 f" {self._named.path.parent} has no {names}; put all of its files into one folder"
             )
 
-    def _refuse_others(self, given: Sequence[Path]) -> None:
-        """Refuse a file that is given and not named, so that no part of a slide is left out."""
+    def _refuse_others(self) -> None:
+        """Refuse an image that is given and not named, so that no part of a slide is left out."""
         known = {source.path for source in (self._holder, *self._of.values())}
-        for path in given:
+        for path in self._images:
             if path not in known:
                 raise DataError(
                     f"{path}: is not among the files that {self._holder.path.name} names as those"

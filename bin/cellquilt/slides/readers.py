@@ -35,7 +35,7 @@ def open_slide(path: str | Path | Sequence[Path], selection: Selection = AS_IT_I
         Not a slide that can be read whole and without guessing; the message says what to do.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else list(path)
-    head = head_of(paths[0])
+    head = head_of(paths[0]) if len(paths) == 1 else b""
     for reader in READERS:
         if reader.recognises(paths, head):
             return reader.open(paths, selection)
