@@ -93,7 +93,7 @@ class TiffFiles:
         return sum(source.size for source in self._sources.values())
 
     def open(self, path: Path) -> Source:
-        """Return a file, opened and checked the first time.
+        """Return a file, open, and checked the first time.
 
         Raises
         ------
@@ -108,7 +108,10 @@ class TiffFiles:
                 self._sources[path] = _companion(path)
             else:
                 raise not_a_tiff(path, head)
-        return self._sources[path]
+        source = self._sources[path]
+        if source.tif is not None:
+            self._use(source.tif)
+        return source
 
     def _opened(self, path: Path) -> Source:
         size = path.stat().st_size
