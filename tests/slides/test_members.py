@@ -401,5 +401,6 @@ def test_a_companion_that_is_called_xml(tmp_path):
 def test_files_that_are_given_may_have_others_beside(members):
     for name in ("a.csv", "b.txt", "c.ome.xml", ".hidden"):
         (members[0].parent / name).touch()
-    is_whole(members[0].parent, pixels())
     is_whole(sorted(members[0].parent.iterdir()), pixels())
+    (members[0].parent / "folder").mkdir()
+    is_whole(members[0].parent, pixels())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ZARR = (".zgroup", ".zattrs", "zarr.json")
 _TEXTS = {".ome", ".xml"}  # of an OME-TIFF's metadata
+_NO_IMAGES = "holds no images of a channel each"
 _MAX_FILES = 5000  # a panel has a hundred channels, a stack fewer planes
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|btf|tf[28]|qptiff)$", re.IGNORECASE)
 
@@ -39,22 +40,37 @@ class ChannelSet(TiffSlide):
         from .members import is_part
         from .tiff_stack import find_stack
 
-        found = _found(paths)
+        found = _files_of(paths)
         images = _images_among(found, paths[0])
         # The text with the metadata first, of which the TIFFs need not know
         for image in sorted(images, key=lambda p: (p.suffix not in _TEXTS, p != paths[0])):
             if is_part(files.open(image)):
                 return find_stack(files, image, selection, found)
-        return _joined(images, [find_stack(files, image, selection) for image in images])
+        return _joined(images, [find_stack(files, image, selection, [image]) for image in images])
 
 
-def _found(paths: Sequence[Path]) -> list[Path]:
-    """Return what is in a folder or a list, but for hidden files."""
+def _files_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the files of a folder or a list, but for hidden ones.
+
+    Raises
+    ------
+    DataError
+        A folder with none but folders, or a list with a folder.
+    """
+    is_folder = len(paths) == 1
     try:
-        found = list(paths[0].iterdir()) if len(paths) == 1 else paths
+        found = list(paths[0].iterdir()) if is_folder else paths
     except OSError as error:
         raise DataError(f"{paths[0]}: cannot be read ({error.strerror})") from error
-    return [path for path in found if not path.name.startswith(".")]
+    found = [path for path in found if not path.name.startswith(".")]
+    folders = {path for path in found if path.is_dir()}
+    files = [path for path in found if path not in folders]
+    if folders and not is_folder:
+        raise DataError(f"{min(folders)}: is a folder among the files of a slide; leave it out")
+    if folders and not any(map(may_be_image, files)):
+        names = listed(sorted(path.name for path in folders))
+        raise DataError(f"{paths[0]}: {_NO_IMAGES}; give one of its folders ({names})")
+    return files
 
 
 def _images_among(found: Sequence[Path], named: Path) -> list[Path]:
@@ -65,16 +81,11 @@ def _images_among(found: Sequence[Path], named: Path) -> list[Path]:
     DataError
         None, or a file that is neither an image nor what usually lies beside images.
     """
-    folders = {path for path in found if path.is_dir()}
-    images = [path for path in found if may_be_image(path) and path not in folders]
+    images = [path for path in found if may_be_image(path)]
     if named in found and named.suffix.lower() == ".xml" and is_companion(head_of(named)):
         images.append(named)
-    if named in found and folders:
-        raise DataError(f"{min(folders)}: is a folder among the files of a slide; leave it out")
     if not images:
-        names = listed(sorted(path.name for path in folders))
-        remedy = f"give one of its folders ({names})" if names else "give the folder that has them"
-        raise DataError(f"{named}: holds no images of a channel each; {remedy}")
+        raise DataError(f"{named}: {_NO_IMAGES}; give the folder that has them")
     if len(images) > _MAX_FILES:
         raise DataError(
             f"{named}: {len(images):,} files are more than the {_MAX_FILES:,} that a slide may"

@@ -79,9 +79,7 @@ class Stack:
         return next(iter(self.planes.values())).page.samplesperpixel
 
 
-def find_stack(
-    files: TiffFiles, path: Path, selection: Selection, given: Sequence[Path] = ()
-) -> Stack:
+def find_stack(files: TiffFiles, path: Path, selection: Selection, given: Sequence[Path]) -> Stack:
     """Return the slide among the images of a TIFF: level 0, without thumbnails and labels.
 
     Parameters
@@ -92,7 +90,7 @@ def find_stack(
         TIFF, or the companion of several.
     selection : Selection
     given : sequence of Path
-        Of an OME-TIFF of several files those that are given, `path` among them; see `Members`.
+        `path`, and of an OME-TIFF of several files the others that are given; see `Members`.
 
     Raises
     ------
@@ -105,7 +103,7 @@ def find_stack(
         if source.pages and all(page.samplesperpixel > 1 for page in source.pages):
             stacks = []
         elif source.ome is not None:
-            members = Members(files, source, given or [path])
+            members = Members(files, source, given)
             stacks = [_ome_stack(image) for image in members.images()]
             notices = members.notices
         else:
