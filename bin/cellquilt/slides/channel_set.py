@@ -98,10 +98,10 @@ def _images_among(found: Sequence[Path], named: Path) -> list[Path]:
     return sorted(images, key=_order)
 
 
-def _order(path: Path) -> list[str | int]:
+def _order(path: Path) -> tuple[list[str | int], str]:
     """Return what sorts c2 before c10."""
     parts = re.split(r"([0-9]+)", name_of(path).casefold())
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
 def name_of(path: Path) -> str:
