@@ -190,7 +190,7 @@ def _notices(
     slide: Slide, contents: Sequence[ChannelContent], not_finite: list[str], facts: dict
 ) -> Iterator[Notice]:
     """Yield what is to be known of the channels, but for what INGEST said of its own."""
-    segmented = [facts.get("nuclear", {}), *facts.get("membrane", [])]
+    segmented = [*facts.get("nuclear", []), *facts.get("membrane", [])]
     said = {channel.get("index") for channel in segmented}
     counted = zip(slide.channels, contents, strict=True)
     others = [(channel, content) for channel, content in counted if channel.index not in said]

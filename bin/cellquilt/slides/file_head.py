@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..images.strict_tifffile import DAMAGED
+from .other_formats import hint_of
 
 _HEAD_BYTES = 4096
 # What programs leave beside images, but for hidden files
@@ -54,7 +55,7 @@ def is_companion(head: bytes) -> bool:
 
 def not_a_tiff(path: Path, head: bytes) -> DataError:
     """Return the error for a file that is none, with what it is instead."""
-    hint = "convert it to OME-TIFF, for example by bfconvert (Bio-Formats)"
+    hint = hint_of(path, head) or "convert it to OME-TIFF, for example by bfconvert (Bio-Formats)"
     if head.startswith(b"version https://git-lfs"):
         hint = "it is a Git LFS pointer: fetch the image itself by git lfs pull"
     elif re.match(rb"\s*<(!doctype\s+)?html", head, re.IGNORECASE):
