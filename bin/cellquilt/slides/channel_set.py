@@ -1,5 +1,6 @@
 """The reader of slides in several files: one channel each, or an OME-TIFF of several."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +34,8 @@ class ChannelSet(TiffSlide):
     def recognises(paths: Sequence[Path], head: bytes) -> bool:
         """Return whether these are several files, or a folder that is no Zarr."""
         (path, *others) = paths
-        return bool(others) or path.is_dir() and not any((path / name).exists() for name in _ZARR)
+        is_zarr = any(os.path.exists(path / name) for name in _ZARR)
+        return bool(others) or os.path.isdir(path) and not is_zarr
 
     @staticmethod
     def _stack_of(files: "TiffFiles", paths: Sequence[Path], selection: Selection) -> "Stack":
@@ -63,7 +65,7 @@ def _files_of(paths: Sequence[Path]) -> list[Path]:
     except OSError as error:
         raise DataError(f"{paths[0]}: cannot be read ({error.strerror})") from error
     found = [path for path in found if not path.name.startswith(".")]
-    folders = {path for path in found if path.is_dir()}
+    folders = {path for path in found if os.path.isdir(path)}
     files = [path for path in found if path not in folders]
     if folders and not is_folder:
         raise DataError(f"{min(folders)}: is a folder among the files of a slide; leave it out")

@@ -5,6 +5,7 @@ plane, and ``BinaryOnly`` the one with the metadata, which may be a text beside 
 companion).
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -134,7 +135,8 @@ class Members:
                 " them must lie in one folder, and be named without it"
             )
         path = self._given.get(name, self._named.path.parent / name)
-        by_name = self._files.open(path) if path.is_file() else None
+        # Path.is_file raises where a name is too long
+        by_name = self._files.open(path) if os.path.isfile(path) else None
         if by_name and by_name.uuid in (None, uuid):
             return by_name
         by_uuid = next(self._with(uuid), None)
