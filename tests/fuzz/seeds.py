@@ -15,7 +15,7 @@ import tifffile
 import zarr
 from hostile import networks, tables
 from hostile.masks import FACTS, labels
-from support.slides import names, ome_xml, pixels, write
+from support.slides import names, ome_xml, pixels, write, write_set
 from support.zarrs import write_zarr, zipped
 
 from cellquilt.cells import cell_table
@@ -123,6 +123,43 @@ def zarrs() -> list[bytes]:
             write_zarr(path, pixels(SHAPE), **given | layout)
             found.append(zipped(path, path.with_suffix(".zip")).read_bytes())
     return found
+
+
+CHANNEL = "a.tif"
+
+
+def write_channel(folder: Path) -> None:
+    """Write a file of one channel, for another one beside it."""
+    tifffile.imwrite(folder / CHANNEL, pixels(SHAPE)[0], metadata=None)
+
+
+def one_channel_files() -> list[bytes]:
+    """Return files of one channel, such as `write_channel` writes."""
+    plane, tiles = pixels(SHAPE)[:1], {"tile": (16, 16), "compression": "zlib"}
+    found = [_plain(plane), _plain(plane, **tiles, byteorder=">"), _plain(plane[:, :9])]
+    return [*found, _made(lambda path: write(path, plane, metadata=names("a"), **tiles))]
+
+
+def write_members(folder: Path) -> None:
+    """Write an OME-TIFF of three files and their companion."""
+    write_set(folder, pixels(SHAPE), companion=True, tile=(16, 16), compression="zlib")
+
+
+def members() -> list[bytes]:
+    """Return the first file of `write_members`, and the same with all of the metadata."""
+    return [_written(companion)[0] for companion in (True, False)]
+
+
+def companions() -> list[bytes]:
+    """Return the companion of `write_members`, and that of a stack."""
+    found = [_written(True, axis)[-1] for axis in "CZ"]
+    return [content.replace(b"set_Z", b"set_C") for content in found]
+
+
+def _written(companion: bool, axis: str = "C") -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_set(Path(folder), pixels(SHAPE), companion, axis)
+        return [path.read_bytes() for path in written]
 
 
 def _pyramid(path: Path) -> None:

@@ -30,6 +30,9 @@ sys.path[:1] = [str(REPO / "bin"), str(HERE.parent)]  # in the place of this fol
 INSTRUMENTED = {
     "slide": ("tifffile", "ome_types"),
     "zarr": ("zarr", "zipfile"),
+    "channel-set": ("tifffile",),
+    "member": ("tifffile", "ome_types"),
+    "companion": ("ome_types",),
     "labels": ("tifffile", "zarr"),
     "ome-xml": ("ome_types",),
     "card": ("zipfile",),

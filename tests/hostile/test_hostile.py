@@ -6,7 +6,7 @@ Each case of tests/hostile/ runs a real script in a separate process, within 2 G
 import pytest
 
 # They keep their cases
-from hostile import damaged, found, masks, metadata, pixels, tables, zarrs  # noqa: F401
+from hostile import damaged, found, masks, metadata, pixels, sets, tables, zarrs  # noqa: F401
 from hostile.corpus import CASES, Server, here, judge
 
 IMPORTED = (

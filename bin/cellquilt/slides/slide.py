@@ -109,7 +109,7 @@ class Slide(ABC):
         paths : sequence of Path
             A file or folder that is there, or the files of a slide that has several.
         head : bytes
-            The first 4,096 bytes of the first file; empty for a folder.
+            The first 4,096 bytes of the file; empty for a folder and for several files.
         """
 
     @classmethod
