@@ -2,8 +2,8 @@
 """Do all steps of small slides, one slide after the other, with the network loaded once.
 
 Standard input has the slides: a JSON list of objects with sample, images (all files of the slide),
-nuclear and, where they are given, membrane, image_mpp, compartment, columns, z, t, scene, markers
-and truth.
+nuclear and, where they are given, membrane, image_mpp, compartment, columns, z, t, scene, markers,
+roi and truth.
 """
 
 import json
@@ -28,9 +28,9 @@ EMPTY = (None, "")
 def files_of(row: dict) -> dict:
     """Return what a slide's object has as paths and as numbers."""
     paths = {key: [Path(name) for name in row.get(key, ())] for key in ("images", "truth")}
-    markers = {"markers": Path(row["markers"])} if "markers" in row else {}
+    tables = {key: Path(row[key]) for key in ("markers", "roi") if key in row}
     plane = {"z": z_of(str(row["z"]))} if "z" in row else {}
-    return paths | markers | plane
+    return paths | tables | plane
 
 
 def slides_of(text: str) -> list[Slide]:

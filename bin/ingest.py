@@ -46,6 +46,7 @@ def main() -> None:
         "--image_mpp", type=float, help="pixel size in um; from the file if not given"
     )
     add_selection(args)
+    args.add_argument("--roi", type=Path, help="regions of interest: GeoJSON or label image")
     add_settings(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the two")
     o = args.parse_args()
@@ -59,6 +60,7 @@ def main() -> None:
         o.nuclear_combine,
         selection_of(o),
         o.markers and o.markers.name,
+        o.roi,
     )
     o.outdir.mkdir(parents=True, exist_ok=True)
     facts = ingest.ingest(request, o.outdir / "normalised.zip")

@@ -34,6 +34,7 @@ def main() -> None:
     args.add_argument("--patches", type=Path, help="patches_metadata.csv of STITCH")
     args.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
     args.add_argument("--matches", type=Path, help="matches.csv, of both compartments")
+    args.add_argument("--regions", type=Path, help="regions.csv of STITCH")
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     args.add_argument("--columns", default="{}", help="the user's, a JSON object of the values")
     cli.add_cpus(args)
@@ -54,6 +55,7 @@ def main() -> None:
         limits_given(o),
         o.outdir,
         o.cpus,
+        o.regions,
     )
 
 

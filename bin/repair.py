@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cellquilt import cli, segmenters
 from cellquilt.cells.repair import repair
-from cellquilt.handoff.step_files import read_facts, read_uncertified
+from cellquilt.handoff.step_files import read_facts, read_regions, read_uncertified
 
 
 def add_settings(args: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     args.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     args.add_argument("--uncertified", type=Path, help="uncertified.csv of STITCH")
+    args.add_argument("--regions", type=Path, help="regions.csv of STITCH")
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
@@ -31,9 +32,9 @@ def main() -> None:
     o = args.parse_args()
     facts = read_facts(o.facts)
     uncertified = None if o.uncertified is None else read_uncertified(o.uncertified)
-    found = repair(
-        o.cell, o.nucleus, facts, uncertified, o.segmenter, o.outdir, o.export_pickle, o.cpus
-    )
+    regions = None if o.regions is None else read_regions(o.regions)
+    pair, how = (o.cell, o.nucleus), (o.segmenter, o.outdir, o.export_pickle, o.cpus)
+    found = repair(*pair, facts, uncertified, *how, regions)
     cli.log.info(
         "repair: %s: %d cells, %d nuclei, %d matched",
         *(found[name] for name in ("sample", "n_cells", "n_nuclei", "n_matched")),

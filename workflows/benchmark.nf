@@ -20,7 +20,7 @@ workflow BENCHMARK {
     GENERATE(given ? channel.empty() : channel.fromList(generatedOf(options)))
     ch_slides = given ? channel.fromList(slidesOf(options)) : GENERATE.out.image
     markers = markersOf(options)
-    INGEST(ch_slides.map { meta, images -> [meta, images, markers[meta.id] ?: []] })
+    INGEST(ch_slides.map { meta, images -> [meta, images, markers[meta.id] ?: [], []] })
     MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
 
     // Every way to cut a slide

@@ -83,8 +83,8 @@ def inputProblems(options, commandLine) {
     if (surplus) {
         return ["--image ${options.image}: ${surplus.take(3).join(', ')}${surplus.size() > 3 ? ' ...' : ''} would not be read; put a pattern in quotes, as --image 'slide1_*.tif'."]
     }
-    def problem = options.markers ? fileProblem(options.markers, null) : null
-    return problem ? ["--markers ${options.markers} ${problem}"] : []
+    def problems = ['markers', 'roi'].findAll { name -> options[name] }.collectEntries { name -> [name, fileProblem(options[name], null)] }
+    return problems.findAll { _name, problem -> problem }.collect { name, problem -> "--${name} ${options[name]} ${problem}" }
 }
 
 def trainingProblems(options) {

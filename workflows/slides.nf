@@ -12,19 +12,25 @@ def columnsOf(options) {
 
 // The file with the names of a slide's channels, by sample, where there is one
 def markersOf(options) {
-    def common = options.markers ? file(options.markers, glob: false) : null
-    return options.rows.collectEntries { row -> [row.sample, row.markers ?: common] }.findAll { _sample, path -> path != null }
+    return fileOfEach('markers', options)
 }
 
-// Of each slide, by sample, what its tasks need besides: the names of its channels, of a small one the bundle
-// that it is in, and the user's columns
+// A file of the samplesheet's column, or else of the parameter of that name
+def fileOfEach(column, options) {
+    def common = options[column] ? file(options[column], glob: false) : null
+    return options.rows.collectEntries { row -> [row.sample, row[column] ?: common] }.findAll { _sample, path -> path != null }
+}
+
+// Of each slide, by sample, what its tasks need besides: the names of its channels, its regions of interest, of
+// a small one the bundle that it is in, and the user's columns
 def extrasOf(options) {
     if (options.demo) {
         return [demo: [bundle: options.bundle_slides ? 'demo' : null]]
     }
     def bundles = options.bundle_slides ? bundlesOf(options.rows, options) : [:]
     def markers = markersOf(options)
-    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], bundle: bundles[row.sample], columns: row.columns]] }
+    def roi = fileOfEach('roi', options)
+    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], roi: roi[row.sample], bundle: bundles[row.sample], columns: row.columns]] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that

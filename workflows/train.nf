@@ -21,7 +21,7 @@ workflow TRAINING {
 
     // The same normalisation that a slide gets before it is segmented
     markers = markersOf(options)
-    INGEST(ch_slides.map { meta, images, _labels -> [meta, images, markers[meta.id] ?: []] })
+    INGEST(ch_slides.map { meta, images, _labels -> [meta, images, markers[meta.id] ?: [], []] })
 
     // Fan out: a task is an architecture and a seed, and has all slides
     ch_networks = INGEST.out.store

@@ -9,7 +9,7 @@ process INGEST {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(image, stageAs: '_slide/*'), path(markers, stageAs: '_markers/*')
+    tuple val(meta), path(image, stageAs: '_slide/*'), path(markers, stageAs: '_markers/*'), path(roi, stageAs: '_roi/*')
 
     output:
     tuple val(meta), path("${meta.id}/normalised.zip"), emit: store, optional: true
@@ -25,8 +25,9 @@ process INGEST {
     def image_mpp = meta.image_mpp ? "--image_mpp ${meta.image_mpp}" : ''
     def plane = ['z', 't', 'scene'].findAll { key -> !(meta[key] in [null, '']) }.collect { key -> "--${key} ${quote(meta[key])}" }.join(' ')
     def names = markers ? "--markers ${markers}" : ''
+    def regions = roi ? "--roi ${roi}" : ''
     """
-    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} ${plane} ${names} --outdir ${meta.id} ${refusal} ${args}
+    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} ${plane} ${names} ${regions} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

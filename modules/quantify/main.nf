@@ -18,10 +18,11 @@ process QUANTIFY {
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def own = columns ? "--columns '${groovy.json.JsonOutput.toJson(columns).replace("'", '\\u0027')}'" : ''
+    def tables = [uncertified].flatten().collect { path -> "--${path.name - '.csv'} ${path}" }.join(' ')
     def states = patches ? "--patches ${patches}" : ''
     def pairs = matches ? "--matches ${matches}" : ''
     """
-    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} --uncertified ${uncertified} ${states} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} ${tables} ${states} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

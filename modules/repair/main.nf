@@ -20,9 +20,9 @@ process REPAIR {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
-    def certificates = uncertified ? "--uncertified ${uncertified}" : ''
+    def tables = [uncertified].flatten().findAll { path -> path }.collect { path -> "--${path.name - '.csv'} ${path}" }.join(' ')
     """
-    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${certificates} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${tables} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -10,7 +10,7 @@ process STITCH {
     output:
     tuple val(meta), path("${meta.id}/segmentation/${meta.segmenter ?: 'mesmer'}-${meta.id}/*.ome.tif"), emit: masks, topic: published, optional: true
     tuple val(meta), path("${meta.id}/patches_metadata.csv"), emit: patches, topic: published, optional: true
-    tuple val(meta), path("${meta.id}/uncertified.csv"), emit: uncertified, topic: published, optional: true
+    tuple val(meta), path("${meta.id}/{uncertified,regions}.csv"), emit: uncertified, topic: published, optional: true
     tuple val(meta), path("${meta.id}/stitch.json"), emit: summary, topic: published, optional: true
     tuple val(meta), path("${meta.id}/provenance.json"), emit: provenance, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('refusal.txt'), optional: true, topic: refused

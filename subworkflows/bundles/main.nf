@@ -41,7 +41,7 @@ workflow BUNDLES {
     counts = ch_matched.map { meta, files -> [meta, named(files, 'stitch.json') + named(files, 'repair_metrics.json')] }
     facts = ch_files.map { meta, files -> [meta, named(files, 'sample.json')] }.transpose()
     patches = ch_files.map { meta, files -> [meta, named(files, 'patches_metadata.csv')] }.transpose()
-    uncertified = ch_files.map { meta, files -> [meta, named(files, 'uncertified.csv')] }.transpose()
+    uncertified = ch_files.map { meta, files -> [meta, named(files, 'uncertified.csv') + named(files, 'regions.csv')] }.filter { _meta, tables -> tables }
     provenance = ch_files.map { meta, files -> [meta, named(files, 'provenance.json')] }.transpose()
     metrics = ch_files.map { meta, files -> [meta, named(files, 'repair_metrics.json')] }.transpose()
     summaries = ch_files.map { meta, files -> [meta, named(files, 'summary.json')] }.transpose()
@@ -71,7 +71,7 @@ workflow BUNDLES {
 
 // The files of a slide by kind
 def filesOf(slide) {
-    return [images: slide[1], truth: slide[2].truth, markers: slide[2].markers].collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
+    return [images: slide[1], truth: slide[2].truth, markers: slide[2].markers, roi: slide[2].roi].collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
 }
 
 def countsOf(files) {

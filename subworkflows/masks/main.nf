@@ -25,7 +25,7 @@ workflow MASKS {
     BUNDLES(ch_ways.bundled, networks)
 
     // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_ways.alone.mix(BUNDLES.out.left).map { meta, images, extras -> [meta, images, extras.markers ?: []] })
+    INGEST(ch_ways.alone.mix(BUNDLES.out.left).map { meta, images, extras -> [meta, images, extras.markers ?: [], extras.roi ?: []] })
     PATCH(INGEST.out.store)
     ch_tasks = PATCH.out.pixels
         .flatMap { meta, files ->

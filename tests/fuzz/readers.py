@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import zarr
 
@@ -68,7 +69,12 @@ def _strips(height: int, width: int) -> list[tuple[int, int]]:
     return [*pairs, (max(height - 1, 0), height)]
 
 
-def read_slide(path: Path) -> None:
+def read_channel_set(path: Path) -> None:
+    """Read a file of one channel with another one."""
+    read_slide([path.with_name(seeds.CHANNEL), path])
+
+
+def read_slide(path: Path | list[Path]) -> None:
     """Open a slide as INGEST does, and read some of four of its channels."""
     with open_slide(path, Selection(z=0, t=0)) as slide:
         resolve_channel(slide, "0", "nuclear")
@@ -91,9 +97,10 @@ def read_labels(path: Path) -> None:
 
 def read_ome_xml(path: Path) -> None:
     """Read the text that a TIFF of 3 pages may have as its description, as `find_stack` does."""
+    three_pages = SimpleNamespace(pages=[None] * 3)
     text = path.read_text("utf-8", "replace")
     ome_xml.is_ome_xml(text)
-    ome_xml.parse(text, path, n_pages=3)
+    ome_xml.images(ome_xml.parse(text, path), path, lambda _: three_pages)
 
 
 def read_card(path: Path) -> None:
@@ -193,9 +200,18 @@ CSV = text_mutator(
 )
 TIFF = tiff_mutator(XML)
 JSON_MEMBERS = {".json": json_mutator}
+ZARR_MEMBERS = JSON_MEMBERS | {".zattrs": json_mutator, ".zarray": json_mutator}
 
 READERS = {
     "slide": Reader(read_slide, seeds.slides, TIFF, "slide.ome.tif"),
+    "zarr": Reader(read_slide, seeds.zarrs, zip_mutator(ZARR_MEMBERS), "slide.zip"),
+    "channel-set": Reader(
+        read_channel_set, seeds.one_channel_files, TIFF, "b.tif", seeds.write_channel
+    ),
+    "member": Reader(read_slide, seeds.members, TIFF, "set_C0.ome.tif", seeds.write_members),
+    "companion": Reader(
+        read_slide, seeds.companions, XML, "set.companion.ome", seeds.write_members
+    ),
     "labels": Reader(read_labels, seeds.label_images, TIFF, "cell.ome.tif"),
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),

@@ -7,13 +7,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tifffile
+import zarr
 from hostile import networks, tables
 from hostile.masks import FACTS, labels
-from support.slides import names, ome_xml, pixels, write
+from support.slides import names, ome_xml, pixels, write, write_set
+from support.zarrs import write_zarr, zipped
 
 from cellquilt.cells import cell_table
 from cellquilt.compartments import MEASURED
@@ -99,6 +102,64 @@ def slides() -> list[bytes]:
     found.append(_made(_pyramid))
     found.append(_made(_qptiff))
     return found
+
+
+def zarrs() -> list[bytes]:
+    """Return zipped OME-Zarr of both versions, in chunks of several codecs and in shards."""
+    layouts = [
+        {"compressors": numcodecs.Blosc()},
+        {"compressors": numcodecs.Zlib(), "order": "F"},
+        {"compressors": numcodecs.BZ2(), "filters": [numcodecs.Shuffle(2)]},
+        {"compressors": numcodecs.LZ4(), "chunks": (2, 32, 40)},
+        {"version": "0.5"},
+        {"version": "0.5", "compressors": zarr.codecs.GzipCodec(), "chunks": (3, 20, 20)},
+        {"version": "0.5", "chunks": (1, 16, 16), "shards": (3, 32, 48)},
+    ]
+    given = {"chunks": (1, 16, 16), "names": ["a", "b", "c"]}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, layout in enumerate(layouts):
+            path = Path(folder) / f"{number}.zarr"
+            write_zarr(path, pixels(SHAPE), **given | layout)
+            found.append(zipped(path, path.with_suffix(".zip")).read_bytes())
+    return found
+
+
+CHANNEL = "a.tif"
+
+
+def write_channel(folder: Path) -> None:
+    """Write a file of one channel, for another one beside it."""
+    tifffile.imwrite(folder / CHANNEL, pixels(SHAPE)[0], metadata=None)
+
+
+def one_channel_files() -> list[bytes]:
+    """Return files of one channel, such as `write_channel` writes."""
+    plane, tiles = pixels(SHAPE)[:1], {"tile": (16, 16), "compression": "zlib"}
+    found = [_plain(plane), _plain(plane, **tiles, byteorder=">"), _plain(plane[:, :9])]
+    return [*found, _made(lambda path: write(path, plane, metadata=names("a"), **tiles))]
+
+
+def write_members(folder: Path) -> None:
+    """Write an OME-TIFF of three files and their companion."""
+    write_set(folder, pixels(SHAPE), companion=True, tile=(16, 16), compression="zlib")
+
+
+def members() -> list[bytes]:
+    """Return the first file of `write_members`, and the same with all of the metadata."""
+    return [_written(companion)[0] for companion in (True, False)]
+
+
+def companions() -> list[bytes]:
+    """Return the companion of `write_members`, and that of a stack."""
+    found = [_written(True, axis)[-1] for axis in "CZ"]
+    return [content.replace(b"set_Z", b"set_C") for content in found]
+
+
+def _written(companion: bool, axis: str = "C") -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_set(Path(folder), pixels(SHAPE), companion, axis)
+        return [path.read_bytes() for path in written]
 
 
 def _pyramid(path: Path) -> None:

@@ -29,6 +29,10 @@ sys.path[:1] = [str(REPO / "bin"), str(HERE.parent)]  # in the place of this fol
 # Whose branches guide, beside cellquilt's own: what is pure Python, and reads the file
 INSTRUMENTED = {
     "slide": ("tifffile", "ome_types"),
+    "zarr": ("zarr", "zipfile"),
+    "channel-set": ("tifffile",),
+    "member": ("tifffile", "ome_types"),
+    "companion": ("ome_types",),
     "labels": ("tifffile", "zarr"),
     "ome-xml": ("ome_types",),
     "card": ("zipfile",),

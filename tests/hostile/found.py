@@ -52,7 +52,7 @@ def _(folder):
     return ingest(folder, slide(folder, xml=root))
 
 
-@case("OME-XML that names a file at length", "multi-file OME-TIFF", NAME)
+@case("OME-XML that names a file at length", "OME-TIFF of several", NAME)
 def _(folder):
     binary = f'<BinaryOnly MetadataFile="{"x" * 7000}" UUID="urn:uuid:{UUID}"/>'
     return ingest(folder, slide(folder, xml=f"<OME {ROOT}>{binary}</OME>"))

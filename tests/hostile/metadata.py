@@ -265,7 +265,7 @@ def _(folder):
     return with_xml(folder, plain(pixel_attributes='PhysicalSizeX="INF" PhysicalSizeY="NaN"'))
 
 
-@case("planes in a file elsewhere", "part of a multi-file", NAME)
+@case("planes in a file elsewhere", "must lie in one folder", NAME)
 def _(folder):
     uuid = "urn:uuid:00000000-0000-0000-0000-000000000001"
     block = f'<TiffData><UUID FileName="../../etc/passwd">{uuid}</UUID></TiffData>'

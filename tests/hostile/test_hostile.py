@@ -6,12 +6,13 @@ Each case of tests/hostile/ runs a real script in a separate process, within 2 G
 import pytest
 
 # They keep their cases
-from hostile import damaged, found, masks, metadata, pixels, tables  # noqa: F401
+from hostile import damaged, found, masks, metadata, pixels, sets, tables, zarrs  # noqa: F401
 from hostile.corpus import CASES, Server, here, judge
 
 IMPORTED = (
     "cellquilt.slides.ingest",
     "cellquilt.slides.tiff_stack",
+    "cellquilt.slides.zarr_array",
     "cellquilt.cells.matching",
     "cellquilt.cells.objects",
     "cellquilt.exports",

@@ -1,14 +1,17 @@
 """Channel selection: which channels of a slide a user means."""
 
+import numpy as np
 import pytest
-from support.slides import names, pixels, write
+from support.slides import names, ome_xml, pixels, write
 
 from cellquilt.errors import DataError
+from cellquilt.handoff import stores
 from cellquilt.slides.channel_choice import (
     refuse_shared_channel,
     resolve_channel,
     resolve_channels,
 )
+from cellquilt.slides.ingest import Request, ingest
 from cellquilt.slides.readers import open_slide
 
 
@@ -83,3 +86,27 @@ def test_nuclear_channel_among_the_membrane_ones(panel):
         DataError, match=r"channel 0 \('DAPI'\) is given as nuclear and as membrane"
     ):
         refuse_shared_channel(panel, [nuclear], [other, nuclear])
+
+
+def test_reported_two_nuclear_channels(shared_data, tmp_path):
+    """IMC's DNA1 and DNA2 become one image, each divided by its own percentile."""
+    path = shared_data / "reported" / "two_dna.ome.tif"
+
+    def ingested(image, nuclear):
+        facts = ingest(Request("s", image, nuclear), tmp_path / "store.zip")
+        with stores.read(tmp_path / "store.zip") as store:
+            return facts, store["codes"][0], store["lut"][0]
+
+    facts, *found = ingested(path, "DNA1;DNA2")
+    assert [channel["name"] for channel in facts["nuclear"]] == ["DNA1", "DNA2"]
+    with open_slide(path) as slide:
+        scaled = [
+            slide.read(index, 0, slide.height).astype(np.float32) / np.float32(scale)
+            for index, scale in enumerate(facts["normalisation"]["nuclear_scales"])
+        ]
+        pixel = 'PhysicalSizeX="1" PhysicalSizeY="1"'
+    combined = np.maximum(*scaled)[None]
+    xml = ome_xml(1, combined.shape[:0:-1], pixel_attributes=pixel).replace("uint16", "float")
+    _, *expected = ingested(write(tmp_path / "one.ome.tif", combined, xml), "0")
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

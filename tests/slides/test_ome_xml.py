@@ -59,6 +59,7 @@ def test_forms_of_tiffdata(path, inside):
         ['FirstC="0" IFD="1"', 'FirstC="1" IFD="0"', 'FirstC="2" IFD="2"', ""],
         ['FirstC="0" IFD="1" PlaneCount="1"', 'FirstC="1" IFD="0"', 'FirstC="0" PlaneCount="3"'],
         ['FirstC="1"', 'FirstC="0" IFD="1"', 'FirstC="2" IFD="2"'],
+        ['FirstC="2" IFD="2"', 'FirstC="1"', 'FirstC="0" IFD="1" PlaneCount="1"'],
     ],
 )
 def test_blocks_with_an_ifd_win_over_those_without(path, blocks):
@@ -139,6 +140,17 @@ def test_what_is_not_needed_may_be_off_the_schema(path):
         assert [channel.name for channel in slide.channels] == ["DAPI", "CD45", "Channel 2"]
 
 
+@pytest.mark.parametrize("blank", ["", 'Name=""', 'Name=" "'])
+def test_a_channel_without_a_name_has_that_of_its_fluorophore(path, blank):
+    inside = (
+        '<Channel ID="c0" Name="DNA" Fluor="DAPI"/>'
+        f'<Channel ID="c1" {blank} Fluor="Cy5"/><Channel ID="c2" {blank}/><TiffData/>'
+    )
+    write(path, pixels(), ome_xml(3, inside=inside))
+    with open_slide(path) as slide:
+        assert [channel.name for channel in slide.channels] == ["DNA", "Cy5", "Channel 2"]
+
+
 def test_older_schema(path):
     data = pixels()
     xml = ome_xml(3, pixel_attributes='PhysicalSizeX="0.4"').replace("2016-06", "2013-06")
@@ -173,17 +185,18 @@ def multi_file_xml(root, *files):
 def test_planes_in_other_files(path):
     xml = multi_file_xml(1, ("slide.ome.tif", 1, 0), ("other.ome.tif", 2, 0))
     write(path, pixels((1, 150, 110)), xml)
-    refused(path, "part of a multi-file OME-TIFF, planes are in 'other.ome.tif'; .* join the set")
+    told = f"is one file of an OME-TIFF of several, and {path.parent} has no 'other.ome.tif'; put"
+    refused(path, f"{told} all of its files into one folder")
 
 
 def test_all_planes_in_another_file(path):
     write(path, pixels((2, 150, 110)), multi_file_xml(1, ("other.tif", 2, 0), ("other.tif", 2, 1)))
-    refused(path, "multi-file OME-TIFF, planes are in 'other.tif'")
+    refused(path, "has no 'other.tif'")
 
 
 def test_part_without_uuid_of_its_own(path):
     write(path, pixels((2, 150, 110)), multi_file_xml(None, ("a.tif", 1, 0), ("b.tif", 2, 0)))
-    refused(path, "multi-file OME-TIFF, planes are in 'a.tif'")
+    refused(path, "has no 'a.tif', 'b.tif'")
 
 
 @pytest.mark.parametrize("root", [1, None])

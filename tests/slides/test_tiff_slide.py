@@ -447,20 +447,42 @@ def test_cytokit_pair(shared_data):
             np.testing.assert_array_equal(slide.read(0, 0, 128), tifffile.imread(path))
 
 
-@pytest.mark.parametrize("name", ["multifile-Z1.ome.tiff", "multifile-Z2.ome.tiff"])
-def test_real_part_of_a_multi_file_set(shared_data, name):
-    refused(
-        shared_data / "ome_variants" / name,
-        "part of a multi-file OME-TIFF whose metadata are in 'multifile.companion.ome';"
-        " Cellquilt reads single files: join the set",
-    )
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pagename.tif", ["DAPI", "CD45", "PanCK"]),
+        ("mibi_like.tif", ["dsDNA", "HH3", "Na-K-ATPase"]),
+        ("ij_zc.tif", ["Channel 0", "Channel 1", "Channel 2"]),
+    ],
+)
+def test_reported_names(shared_data, name, expected):
+    path = shared_data / "reported" / name
+    with open_slide(path, Selection(z=0)) as slide:
+        assert [channel.name for channel in slide.channels] == expected
 
 
-def test_real_companion_file(shared_data):
-    refused(
-        shared_data / "ome_variants" / "multifile.companion.ome",
-        "not a TIFF; it is the metadata of a multi-file OME-TIFF; .* join the set",
-    )
+def test_reported_z_stack(shared_data):
+    path = shared_data / "reported" / "z3c2.ome.tif"
+    refused(path, r"holds 3 planes along Z, .*--z \(0 to 2, or --z max or mean over all\)")
+    with tifffile.TiffFile(path) as tif:
+        data, axes = tif.asarray(), tif.series[0].axes
+    data = np.moveaxis(data, axes.index("Z"), 0)
+    of_z = {0: data[0], 2: data[2], "max": data.max(axis=0), "mean": data.mean(axis=0)}
+    for z, expected in of_z.items():
+        with open_slide(path, Selection(z=z)) as slide:
+            for channel in slide.channels:
+                rows = slide.read(channel.index, 0, slide.height)
+                np.testing.assert_array_equal(rows, expected[channel.index].astype(slide.dtype))
+
+
+def test_reported_pixel_sizes(shared_data):
+    folder = shared_data / "reported"
+    with open_slide(folder / "ij_micron.tif") as slide:
+        assert resolve_image_mpp(slide, None) == (pytest.approx(0.325, rel=1e-5), "imagej")
+    with open_slide(folder / "qpi_aniso.qptiff") as slide:
+        sizes = r"pixel size along X \(1 um\) and pixel size along Y \(0.5 um\) differ by more"
+        with pytest.raises(DataError, match=sizes):
+            resolve_image_mpp(slide, None)
 
 
 # Pixels that are no number

@@ -15,7 +15,7 @@ from .. import compartments, outputs
 from ..cells.repair import repair
 from ..cells.sample_table import write_table
 from ..errors import DataError, SlideError, reason
-from ..handoff.step_files import read_facts, read_patches, read_uncertified
+from ..handoff.step_files import read_facts, read_patches, read_regions, read_uncertified
 from ..images.label_image import by_name, masks_folder
 from ..labelling.arriving import labelled
 from ..labelling.label import Wanted
@@ -60,6 +60,8 @@ class Slide:
         As in `slides.selection.Selection`.
     markers : Path, optional
         See `slides.markers.read_markers`.
+    roi : Path, optional
+        See `slides.region_file.read_regions`.
     truth : list of Path
         Of a generated one, ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
     """
@@ -75,6 +77,7 @@ class Slide:
     t: int | None = None
     scene: str | None = None
     markers: Path | None = None
+    roi: Path | None = None
     truth: Sequence[Path] = ()
 
     def selection(self, channels_axis: str) -> Selection:
@@ -223,6 +226,7 @@ def _chain_one(
             settings.nuclear_combine,
             slide.selection(settings.channels_axis),
             slide.markers and slide.markers.name,
+            slide.roi,
         )
         outputs.write_json(folder / "sample.json", ingest(request, store))
     outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
@@ -242,6 +246,7 @@ def _chain_one(
     masks = masks_folder(folder, slide.sample, settings.segmenter)
     doubtful = folder / "uncertified.csv"
     counts, matches = [folder / "stitch.json"], None
+    regions = folder / "regions.csv" if slide.roi else None
     if slide.compartment == "both":
         found = by_name(sorted(masks.glob("*.ome.tif")))
         pair = found["cell_original"], found["nucleus_original"]
@@ -253,6 +258,7 @@ def _chain_one(
                 settings.segmenter,
                 folder,
                 settings.export_pickle,
+                regions=regions and read_regions(regions),
             )
         counts.append(folder / "repair_metrics.json")
         matches = folder / "matches.csv"
@@ -275,6 +281,7 @@ def _chain_one(
             slide.columns,
             settings.limits,
             folder,
+            regions=regions,
         )
     with _during("DRAW"):
         draw(store, table, patches_of, provenance, counts, images, slide.truth, folder)

@@ -51,6 +51,10 @@ class Table:
         starts = np.flatnonzero(np.diff(keys, prepend=np.uint64(0)))
         return Table(keys[starts], np.add.reduceat(self.sums[order], starts, dtype=np.int64))
 
+    def only(self, kept: np.ndarray) -> "Table":
+        """Return the rows that are kept, (n,) bool."""
+        return Table(self.keys[kept], self.sums[kept])
+
     def rows_of(self, keys: np.ndarray) -> np.ndarray:
         """Return the row of each of the keys, which must all be there."""
         return np.searchsorted(self.keys, keys)

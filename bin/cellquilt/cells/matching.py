@@ -13,7 +13,9 @@ only twice, strip by strip: to count, and to paint.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 import pandas as pd
@@ -173,6 +175,97 @@ def match(contingency: Contingency, policy: str = "reference") -> Matching:
 def _distinct(labels: np.ndarray) -> np.ndarray:
     """Return the distinct ones of ascending labels above 0; many times faster than np.unique."""
     return labels[np.diff(labels, prepend=np.uint64(0)) != 0]
+
+
+def within(matching: Matching, inside_cells: np.ndarray, inside_nuclei: np.ndarray) -> Matching:
+    """Return the part of a matching that belongs to regions.
+
+    A cell belongs there by itself, and its nucleus goes with it; a nucleus without a cell belongs
+    there by itself too.
+
+    Parameters
+    ----------
+    matching : Matching
+        Of all objects.
+    inside_cells, inside_nuclei : (n,) uint64
+        Labels before repair of the objects whose markers lie in a region.
+    """
+    kept = np.isin(matching.pair_cells, inside_cells)
+    nuclei = matching.nuclei.keys
+    lone = np.isin(nuclei, inside_nuclei) & ~np.isin(nuclei, matching.pair_nuclei)
+    return replace(
+        matching,
+        cells=matching.cells.only(np.isin(matching.cells.keys, inside_cells)),
+        nuclei=matching.nuclei.only(lone | np.isin(nuclei, matching.pair_nuclei[kept])),
+        pair_cells=matching.pair_cells[kept],
+        pair_nuclei=matching.pair_nuclei[kept],
+        trimmed=matching.trimmed[kept],
+    )
+
+
+def unsure(
+    candidates: Table, matching: Matching, cells: np.ndarray, nuclei: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `reference` might choose otherwise if some objects were there that are not.
+
+    Of a cell that overlaps with what is not there, an unknown nucleus may be the choice; such a
+    nucleus may be taken. From there on doubt goes to what cells of higher labels may find taken,
+    and ends where a cell's choice is free for certain, and all better ones taken for certain.
+
+    Parameters
+    ----------
+    candidates : Table
+        As of `reference`.
+    matching : Matching
+        Of all objects that are there.
+    cells, nuclei : (n,) uint64
+        Labels of those that share a pixel with one that is not there.
+
+    Returns
+    -------
+    cells, nuclei : (m,) uint64
+        Labels of the cells whose choice, and of the nuclei whose cell, may be another one.
+    """
+    cell, nucleus = first_label(candidates.keys), second_label(candidates.keys)
+    area = matching.nuclei.area[matching.nuclei.rows_of(nucleus)]
+    order = np.argsort(nucleus, kind="stable")
+    sorted_nuclei = nucleus[order]
+    taken_by = dict(zip(matching.pair_nuclei.tolist(), matching.pair_cells.tolist(), strict=True))
+
+    def ranked(one: int) -> list[int]:
+        """Return the candidates of a cell, the best one first."""
+        rows = range(*np.searchsorted(cell, np.uint64([one, one + 1])).tolist())
+        share = {k: Fraction(int(candidates.area[k]), int(area[k])) for k in rows}
+        return nucleus[sorted(rows, key=lambda k: -share[k])].tolist()
+
+    def rivals(one: int) -> list[int]:
+        """Return the cells that have a nucleus among their candidates."""
+        first, last = np.searchsorted(sorted_nuclei, np.uint64([one, one + 1]))
+        return cell[order[first:last]].tolist()
+
+    incomplete, found = set(cells.tolist()), set()
+    maybe_taken = set(nuclei.tolist())
+    waiting = [*incomplete, *(rival for one in maybe_taken for rival in rivals(one))]
+    heapify(waiting)
+    while waiting:
+        one = heappop(waiting)
+        if one in found:
+            continue
+        is_open, reached = one in incomplete, []
+        for candidate in ranked(one):
+            if candidate in maybe_taken:
+                is_open = True
+            elif taken_by.get(candidate, one) >= one:
+                reached.append(candidate)
+                break  # free for certain
+        if is_open:
+            found.add(one)
+            for candidate in reached:
+                maybe_taken.add(candidate)
+                for rival in rivals(candidate):
+                    if rival > one:
+                        heappush(waiting, rival)
+    return tuple(np.array(sorted(labels), np.uint64) for labels in (found, maybe_taken))
 
 
 def paint(

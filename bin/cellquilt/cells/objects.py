@@ -48,7 +48,7 @@ _TYPES = {
     **dict.fromkeys(("trimmed_px", "nucleus_area_before_px"), "Int64"),
     **dict.fromkeys(("mismatch", "retained_fraction"), "Float64"),
     **dict.fromkeys(("cell_certified", "nucleus_certified"), "boolean"),
-    "status": "string",
+    **dict.fromkeys(("status", "roi"), "string"),
 }
 
 
@@ -77,8 +77,10 @@ def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelRows]) -> Ob
     kept = ("cell_label", "nucleus_label", "status", "mismatch", "trimmed_px")
     more = ("retained_fraction", "nucleus_area_before_px", "cell_certified", "nucleus_certified")
     names = ["cell_id", *kept, *more, "cell_area_px", "nucleus_area_px"]
+    names += matches.columns.intersection(["roi"]).tolist()
+    types = {name: kind for name, kind in _TYPES.items() if name in names}
     return Objects(
-        matches.assign(cell_id=ids)[names].astype(_TYPES),
+        matches.assign(cell_id=ids)[names].astype(types),
         {
             "cell": layer("cell_original", "cell_label", cell),
             # A matched nucleus is trimmed; one without a cell is as it was found.
@@ -92,7 +94,10 @@ def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelRows]) -> Ob
 
 
 def single_objects(
-    compartment: str, labels: LabelRows, uncertified: pd.DataFrame | None
+    compartment: str,
+    labels: LabelRows,
+    uncertified: pd.DataFrame | None,
+    regions: pd.DataFrame | None = None,
 ) -> Objects:
     """Return a row for each object of the only mask, by its label.
 
@@ -102,6 +107,8 @@ def single_objects(
     labels : LabelRows
     uncertified : DataFrame or None
         STITCH's table of what is not certified; None if nothing is known of it.
+    regions : DataFrame, optional
+        STITCH's table of the region of each object.
     """
     there = np.zeros(1, bool)
     for y0, y1 in strip_rows(labels.shape):
@@ -117,6 +124,8 @@ def single_objects(
             f"{compartment}_certified": certified(ids, uncertified, compartment),
         }
     )
+    if regions is not None:
+        rows["roi"] = ids.map(regions.set_index("label")["roi"]).astype("string")
     numbered = Relabelled(labels, new_labels(found, np.arange(1, len(found) + 1)))
     return Objects(rows, {compartment: numbered}, {compartment: np.ones(len(found), bool)})
 
@@ -126,6 +135,7 @@ def open_objects(
     masks: Mapping[str, Path],
     matches: pd.DataFrame | None,
     uncertified: pd.DataFrame | None,
+    regions: pd.DataFrame | None = None,
 ) -> Objects:
     """Return a sample's objects, from what STITCH and REPAIR wrote.
 
@@ -139,6 +149,8 @@ def open_objects(
         matches.csv, where both compartments were segmented.
     uncertified : DataFrame or None
         uncertified.csv, where one was.
+    regions : DataFrame, optional
+        regions.csv, where one was.
 
     Raises
     ------
@@ -153,7 +165,7 @@ def open_objects(
             raise DataError(f"{name}.ome.tif is not among the masks; give it, too.")
     opened = {name: files.enter_context(LabelReader(masks[name])) for name in needed}
     if matches is None:
-        return single_objects(needed[0], opened[needed[0]], uncertified)
+        return single_objects(needed[0], opened[needed[0]], uncertified, regions)
     return matched_objects(matches, opened)
 
 

@@ -14,7 +14,17 @@ from ..images.label_image import LabelReader, masks_folder, write_label_strips
 from ..images.label_rows import LabelRows, boundaries, boundary_rows
 from ..images.strips import Scratch, strip_rows
 from ..parallel import threaded
-from .matching import Matching, certified, count, match, match_metrics, match_table, paint
+from .matching import (
+    Matching,
+    certified,
+    count,
+    match,
+    match_metrics,
+    match_table,
+    paint,
+    unsure,
+    within,
+)
 
 _PASSES = 7  # to count, to paint, and to write each of the five masks
 
@@ -28,6 +38,7 @@ def repair(
     outdir: Path,
     export_pickle: bool = False,
     cpus: int = 1,
+    regions: pd.DataFrame | None = None,
 ) -> dict:
     """Match a sample's cells and nuclei; write masks, ``matches.csv`` and ``repair_metrics.json``.
 
@@ -52,6 +63,10 @@ def repair(
     cpus : int
         With two, a strip is read while the one before is worked on. So many masks are written
         at a time.
+    regions : DataFrame, optional
+        STITCH's table of the region of each object. All objects are matched, and what lies in a
+        region is kept; ``roi`` of the table says which. A match that might be another one if all
+        of the slide were segmented is not certified.
 
     Returns
     -------
@@ -72,7 +87,10 @@ def repair(
                 "both must be masks of the same image."
             )
         progress = Progress("repair: passes over the slide", _PASSES)
-        matching = match(count(cells, nuclei, cpus=cpus))
+        counted = count(cells, nuclei, cpus=cpus)
+        everything = matching = match(counted)
+        if regions is not None:
+            matching = within(matching, *_labels_of(regions, regions["roi"].notna()))
         progress.add(pixels=cells.shape[0] * cells.shape[1])
         matched = _painted(matching, cells, nuclei, outdir, cpus)
         progress.add(pixels=cells.shape[0] * cells.shape[1])
@@ -83,10 +101,34 @@ def repair(
     table = match_table(matching, facts["image_mpp"])
     for name in PLURALS:
         table[f"{name}_certified"] = certified(table[f"{name}_label"], uncertified, name)
+    if regions is not None:
+        _, candidates = counted.tables()
+        incomplete = _labels_of(regions, ~regions["is_complete"])
+        _add_regions(table, regions, unsure(candidates, everything, *incomplete))
     outputs.write_csv(outdir / "matches.csv", table)
     metrics = {"sample": facts["sample"], **match_metrics(matching)}
     outputs.write_json(outdir / "repair_metrics.json", metrics)
     return metrics
+
+
+def _labels_of(regions: pd.DataFrame, chosen: pd.Series) -> tuple[np.ndarray, ...]:
+    """Return the labels of the chosen cells and nuclei, uint64."""
+    return tuple(
+        regions.loc[chosen & (regions["compartment"] == name), "label"].to_numpy(np.uint64)
+        for name in PLURALS
+    )
+
+
+def _add_regions(
+    table: pd.DataFrame, regions: pd.DataFrame, doubtful: tuple[np.ndarray, ...]
+) -> None:
+    """Add ``roi`` to the table of matches; certify no objects whose match is in doubt."""
+    roi = pd.Series(pd.NA, table.index, dtype="string")
+    for name, labels in zip(PLURALS, doubtful, strict=True):
+        own = regions[regions["compartment"] == name].set_index("label")["roi"]
+        roi = roi.fillna(table[f"{name}_label"].map(own).astype("string"))
+        table[f"{name}_certified"] &= ~table[f"{name}_label"].isin(labels).astype("boolean")
+    table["roi"] = roi
 
 
 def _painted(

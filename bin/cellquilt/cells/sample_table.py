@@ -10,6 +10,7 @@ from ..handoff.step_files import (
     read_matches,
     read_patch_flags,
     read_provenance,
+    read_regions,
     read_uncertified,
 )
 from ..images.label_image import by_name
@@ -33,6 +34,7 @@ def write_table(
     limits: Mapping[str, float],
     outdir: Path,
     cpus: int = 1,
+    regions: Path | None = None,
 ) -> Path:
     """Measure every cell of a sample over all channels of its slide.
 
@@ -60,6 +62,8 @@ def write_table(
         Folder of the sample.
     cpus : int
         See `quantify`.
+    regions : Path, optional
+        regions.csv of STITCH, for a single compartment; matches.csv has the regions of both.
 
     Returns
     -------
@@ -80,7 +84,8 @@ def write_table(
     table.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         slide = files.enter_context(reopen_slide(image, known))
-        objects = open_objects(files, by_name(masks), pairs, doubtful)
+        areas = regions and read_regions(regions)
+        objects = open_objects(files, by_name(masks), pairs, doubtful, areas)
         check_masks(objects, known)
         more = {"patches": states, "limits": limits, "cpus": cpus}
         quantify(slide, objects, known, segmenter, steps, table, own=own, **more)

@@ -2,11 +2,11 @@
 
 A FeatureCollection that QuPath opens by drag and drop, as other readers of GeoJSON do. Coordinates
 are pixels of the full resolution from the corner of the first one, y downwards. A cell of several
-4-connected parts is a MultiPolygon. No classification is set: that is for those who look at the
-cells. Flags are measurements, 1 or 0, by which QuPath colours, filters and selects. What does
-not apply (the nucleus of a cell that has none, a mean over pixels that are not finite) is left out
-of the measurements. QuPath shows it as NaN; it reads measurements as numbers, so that a text such
-as "NaN" among them is no way to say so.
+4-connected parts is a MultiPolygon. Its region of interest is its classification; without regions
+there is none: that is for those who look at the cells. Flags are measurements, 1 or 0, by which
+QuPath colours, filters and selects. What does not apply (the nucleus of a cell that has none, a
+mean over pixels that are not finite) is left out of the measurements. QuPath shows it as NaN; it
+reads measurements as numbers, so that a text such as "NaN" among them is no way to say so.
 """
 
 import json
@@ -114,7 +114,7 @@ class _Batch:
     sample, segmenter, kind : str
         The last is QuPath's type of object.
     ids : (n,) int64
-    statuses : list of (str or None)
+    statuses, classes : list of (str or None)
     outlines : list of Outlines
         Of the cells and, where they are there, of their nuclei.
     names : list of str
@@ -127,6 +127,7 @@ class _Batch:
     kind: str
     ids: np.ndarray
     statuses: list[str | None]
+    classes: list[str | None]
     outlines: list[Outlines]
     names: list[str]
     values: np.ndarray
@@ -164,9 +165,7 @@ def _packed(text: bytes) -> tuple[bytes, bytes]:
 def _batches(cells: Cells, cpus: int) -> Iterator[_Batch]:
     """Yield the cells in parts."""
     ids = cells.rows["cell_id"].to_numpy(np.int64)
-    statuses = [None] * len(ids)
-    if "status" in cells.rows:
-        statuses = [s if isinstance(s, str) else None for s in cells.rows["status"]]
+    statuses, classes = (_texts(cells, column) for column in ("status", "roi"))
     outlines = dict(zip(cells.masks, threaded(trace, cells.masks.values(), cpus), strict=True))
     if not np.array_equal(outlines[cells.compartment].labels, ids):
         raise DataError(
@@ -184,10 +183,17 @@ def _batches(cells: Cells, cpus: int) -> Iterator[_Batch]:
             kind,
             ids[rows],
             statuses[rows],
+            classes[rows],
             [layer.between(*ids[rows][[0, -1]]) for layer in layers],
             names,
             np.hstack([part[rows] for part in parts]),
         )
+
+
+def _texts(cells: Cells, column: str) -> list[str | None]:
+    """Return a column of texts, None where one is missing or the column is."""
+    values = cells.rows[column] if column in cells.rows else [None] * len(cells.rows)
+    return [value if isinstance(value, str) else None for value in values]
 
 
 def _text(batch: _Batch) -> tuple[bytes, bytes]:
@@ -200,7 +206,8 @@ def _features(batch: _Batch) -> Iterator[dict]:
     """Yield a feature for each cell."""
     geometries = [list(_geometries(layer, batch.ids)) for layer in batch.outlines]
     values = significant(batch.values).tolist()
-    for k, (cell, status) in enumerate(zip(batch.ids.tolist(), batch.statuses, strict=True)):
+    said = zip(batch.ids.tolist(), batch.statuses, batch.classes, strict=True)
+    for k, (cell, status, kind) in enumerate(said):
         metadata = {"label": str(cell), "sample": batch.sample}
         if status is not None:
             metadata["status"] = status
@@ -214,6 +221,7 @@ def _features(batch: _Batch) -> Iterator[dict]:
             "properties": {
                 "objectType": batch.kind,
                 "name": str(cell),
+                **({"classification": {"name": kind}} if kind is not None else {}),
                 "measurements": {name: value for name, value in named if math.isfinite(value)},
                 "metadata": metadata,
             },

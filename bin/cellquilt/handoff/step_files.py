@@ -22,6 +22,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 2
 STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv
 # Columns of patches_metadata.csv that flag the cells of a patch
 PATCH_FLAGS = ("out_of_focus", "saturated")
+# A region may be called NA, or 1
+_WITH_REGIONS = {
+    "dtype_backend": "numpy_nullable",
+    "dtype": {"roi": "string"},
+    "keep_default_na": False,
+    "na_values": [""],
+}
 _LABELS = ("label", "cell_label", "nucleus_label")
 _MATCHES = {
     *(*_LABELS, "status", "mismatch", "trimmed_px", "retained_fraction"),
@@ -247,9 +254,19 @@ def read_uncertified(path: Path) -> pd.DataFrame:
     return table
 
 
+def read_regions(path: Path) -> pd.DataFrame:
+    """Return STITCH's table of the region of each object; ``roi`` is missing outside of all."""
+    columns = {"compartment", "label", "roi", "is_complete"}
+    table = _read_csv(path, columns, "STITCH", **_WITH_REGIONS)
+    check_labels(table, ("label",), path, "STITCH")
+    if not table["is_complete"].isin([True, False]).all():
+        raise DataError(f"{path}: is_complete is not all true or false; give the one of STITCH.")
+    return table
+
+
 def read_matches(path: Path) -> pd.DataFrame:
     """Return REPAIR's table of matches."""
-    table = _read_csv(path, _MATCHES, "REPAIR", dtype_backend="numpy_nullable")
+    table = _read_csv(path, _MATCHES, "REPAIR", **_WITH_REGIONS)
     check_labels(table, _LABELS, path, "REPAIR")
     if not table["status"].isin(STATUSES).all():
         raise DataError(f"{path}: a status is none of {', '.join(STATUSES)}; give REPAIR's own.")

@@ -16,7 +16,7 @@ Where a cell of the core is not certified, its patch is labelled again with twic
 far as there are maps, to `MAX_HALO`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +43,16 @@ class Cells:
         First pixel of each cell's peak, row and column on the image.
     certified : (n,) ndarray of bool
         Whether the cell is proved to be that of the whole image.
+    unseen : (m, 2) ndarray of int64
+        Pixels of the core, row and column on the image, that a cell whose marker lies in
+        `Maps.unseen` has, or may have. None where all patches are labelled.
     """
 
     labels: np.ndarray
     origin: tuple[int, int]
     markers: np.ndarray
     certified: np.ndarray
+    unseen: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,14 @@ class Maps:
         ``read(box)`` gives the maxima and interior maps of a box, each (h, w) float32.
     covers : callable
         ``covers(box)`` is whether there are final maps of all of it.
+    unseen : sequence of Box
+        Cores whose cells nobody labels, though there may be some.
     """
 
     shape: tuple[int, int]
     read: Callable[[Box], tuple[np.ndarray, np.ndarray]]
     covers: Callable[[Box], bool]
+    unseen: Sequence[Box] = ()
 
     def next_halo(self, core: Box, halo: int, reach: int) -> int | None:
         """Return the next halo to try: twice as large if there are maps for it, else the largest.
@@ -126,7 +133,7 @@ def label_window(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> Ce
     inner = window.within(read)
     maxima, interior = inner.crop(maxima), inner.crop(smooth(interior, thresholds))
     larger = maps.next_halo(core, halo, reach)
-    cells = label_core(maxima, interior, core, window, maps.shape, thresholds, larger is None)
+    cells = label_core(maxima, interior, core, window, maps, thresholds, larger is None)
     return larger if cells is None else cells
 
 
@@ -135,7 +142,7 @@ def label_core(
     interior: np.ndarray,
     core: Box,
     window: Box,
-    shape: tuple[int, int],
+    maps: Maps,
     thresholds: Thresholds,
     last: bool,
 ) -> Cells | None:
@@ -147,8 +154,8 @@ def label_core(
         Maps of the window, the second one smoothed.
     core, window : Box
         On the image; the window is core and halo.
-    shape : tuple of int
-        Height and width of the image.
+    maps : Maps
+        Of the image; its shape, and what is not labelled of it.
     thresholds : Thresholds
     last : bool
         Whether the window's own answer is to stand for cells without proof.
@@ -159,11 +166,10 @@ def label_core(
         None where the proof of a cell takes a larger window.
     """
     y0, y1, x0, x1 = window
-    inner = core.within(window)
-    cells = flood_cells(
-        maxima, interior, thresholds, (y0 > 0, y1 < shape[0], x0 > 0, x1 < shape[1])
-    )
+    inner, (height, width) = core.within(window), maps.shape
+    cells = flood_cells(maxima, interior, thresholds, (y0 > 0, y1 < height, x0 > 0, x1 < width))
     labels, holed, boxes = clean(cells, thresholds)
+    unseen = _unseen(cells, labels, inner, [box.within(window) for box in maps.unseen])
     owned = _inside(cells.markers, inner)
     proved = cells.settled & ~_endangered(cells, holed, boxes, owned, thresholds)
     certified_markers = cells.markers[proved]
@@ -177,12 +183,23 @@ def label_core(
         owned = _inside(cells.markers, inner)
     labels, markers = renumber(labels, owned, cells.markers)
     certified = np.isin(_keys(markers), _keys(certified_markers))
-    return Cells(labels, (y0, x0), markers + (y0, x0), certified)
+    return Cells(labels, (y0, x0), markers + (y0, x0), certified, unseen + (y0, x0))
 
 
 def _inside(markers: np.ndarray, box: Box) -> np.ndarray:
     rows, cols = markers.T
     return (rows >= box.y0) & (rows < box.y1) & (cols >= box.x0) & (cols < box.x1)
+
+
+def _unseen(cells: Flood, labels: np.ndarray, core: Box, elsewhere: Sequence[Box]) -> np.ndarray:
+    """Return the pixels of the core that cells with their markers elsewhere have or may have."""
+    if not elsewhere:
+        return np.zeros((0, 2), np.int64)
+    foreign = np.zeros(len(cells.markers) + 1, bool)
+    for box in elsewhere:
+        foreign[1:] |= _inside(cells.markers, box)
+    found = foreign[core.crop(labels)] | (core.crop(cells.labels) < 0)
+    return np.argwhere(found) + (core.y0, core.x0)
 
 
 def _keys(markers: np.ndarray) -> np.ndarray:

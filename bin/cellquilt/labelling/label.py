@@ -96,9 +96,9 @@ class LabelStore:
 
     Of each patch and compartment there are ``<patch_id>/<cell|nucleus>/labels`` (h, w) uint32,
     the cells of the patch, ``origin`` (2,) int64, the row and column of the slide at which it
-    starts, ``markers`` (n, 2) int64, rows and columns on the slide, and ``certified`` (n,) bool;
-    all in model pixels. The attribute ``blank_proved`` is whether no cell can lie in the patches
-    that were skipped as constant.
+    starts, ``markers`` (n, 2) int64, rows and columns on the slide, ``certified`` (n,) bool and
+    ``unseen`` (m, 2) int64, see `certificate.Cells`; all in model pixels. The attribute
+    ``blank_proved`` is whether no cell can lie in the patches that were skipped as constant.
 
     Parameters
     ----------

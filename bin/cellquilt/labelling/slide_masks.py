@@ -1,8 +1,10 @@
 """From the labels of all tasks to a sample's masks, and what is to be known of them."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .. import outputs, provenance
@@ -13,6 +15,7 @@ from ..images.label_rows import boundary_rows
 from ..images.strips import strip_rows
 from ..parallel import threaded
 from ..tiling.pixel_grid import Grid
+from ..tiling.regions import Regions
 from .stitch import Stitched, add_counts, blank_proved, refuse_missing, stitch, uncertified
 
 log = logging.getLogger("cellquilt")
@@ -42,7 +45,9 @@ def write_masks(
         After which the masks' folder is named.
     outdir : Path
         The sample's folder, for ``segmentation/<segmenter>-<sample>/*.ome.tif``,
-        ``patches_metadata.csv``, ``uncertified.csv``, ``stitch.json`` and ``provenance.json``.
+        ``patches_metadata.csv``, ``uncertified.csv``, ``stitch.json`` and ``provenance.json``;
+        where the slide has regions of interest also ``regions.csv``, the region of each object.
+        Of a single compartment only what lies in one stays; of both, matching needs all.
     cpus : int
         With two, both compartments are stitched at a time; memory is what each takes.
 
@@ -59,12 +64,14 @@ def write_masks(
     names = segmented(compartment)
     threads = max(cpus // len(names), 1)
 
-    def written(name: str) -> Stitched:
-        return _write_compartment(labels, name, len(names) == 1, grid, masks, threads)
+    regions = Regions.of(facts)
 
-    cells = {}
-    for name, stitched in zip(names, threaded(written, names, cpus), strict=True):
-        cells[name] = stitched.cells
+    def written(name: str) -> Stitched:
+        return _write_compartment(labels, name, names, grid, masks, threads, regions)
+
+    found = dict(zip(names, threaded(written, names, cpus), strict=True))
+    cells = {name: stitched.cells for name, stitched in found.items()}
+    for name, stitched in found.items():
         summary[f"n_{PLURALS[name]}"] = stitched.n_labels
         summary[f"n_uncertified_{PLURALS[name]}"] = int((~stitched.cells["certified"]).sum())
         summary[f"{name}_disputed_px"] = stitched.n_disputed_px
@@ -74,6 +81,8 @@ def write_masks(
     _warn(sample, summary)
     outputs.write_csv(outdir / "patches_metadata.csv", table)
     outputs.write_csv(outdir / "uncertified.csv", uncertified(cells))
+    if regions:
+        outputs.write_csv(outdir / "regions.csv", _regions_of(found, patches))
     outputs.write_json(outdir / "stitch.json", summary)
     steps, model = facts.get("provenance", []), None
     if labels:
@@ -86,10 +95,17 @@ def write_masks(
 
 
 def _write_compartment(
-    paths: list[Path], name: str, alone: bool, grid: Grid, masks: Path, cpus: int
+    paths: list[Path],
+    name: str,
+    names: tuple[str, ...],
+    grid: Grid,
+    masks: Path,
+    cpus: int,
+    regions: Regions | None,
 ) -> Stitched:
-    """Stitch a compartment and write its label image."""
-    stitched = stitch(paths, name, grid, Path())
+    """Stitch one of the compartments and write its label image."""
+    alone = len(names) == 1
+    stitched = stitch(paths, name, grid, Path(), regions, alone and regions is not None)
     labels, shape, mpp = stitched.labels, stitched.labels.shape, grid.image_mpp
     path = masks / f"{name if alone else f'{name}_original'}.ome.tif"
     write_label_image(path, labels, mpp, name, cpus)
@@ -98,6 +114,49 @@ def _write_compartment(
         title = f"{name}_boundary"
         write_label_strips(masks / f"{title}.ome.tif", shape, edges, mpp, title, cpus)
     return stitched
+
+
+def _regions_of(found: Mapping[str, Stitched], patches: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each object: ``compartment``, ``label``, ``roi`` and ``is_complete``.
+
+    The last is whether all objects that share a pixel with it are there: those of patches that
+    were not segmented are not. Of a single compartment there is nothing to share.
+    """
+    tables = []
+    for name, stitched in found.items():
+        cells = stitched.cells.assign(compartment=name, is_complete=True)
+        if len(found) == 2:
+            (other,) = (each for key, each in found.items() if key != name)
+            touched = [_labels_at(stitched, other.unseen), _labels_in(stitched, patches)]
+            cells["is_complete"] = ~cells["label"].isin(np.concatenate(touched))
+        tables.append(cells)
+    return pd.concat(tables)[["compartment", "label", "roi", "is_complete"]]
+
+
+def _labels_at(stitched: Stitched, pixels: np.ndarray) -> np.ndarray:
+    """Return the labels at pixels, (n, 2) rows and columns."""
+    pixels = pixels[np.argsort(pixels[:, 0], kind="stable")]
+    found = [np.zeros(0, np.uint32)]
+    for y0, y1 in strip_rows(stitched.labels.shape):
+        first, last = np.searchsorted(pixels[:, 0], (y0, y1))
+        if first < last:
+            y, x = pixels[first:last].T
+            found.append(np.unique(stitched.labels[y0:y1][y - y0, x]))
+    return np.concatenate(found)
+
+
+def _labels_in(stitched: Stitched, patches: pd.DataFrame) -> np.ndarray:
+    """Return the labels that reach into the patches outside of regions."""
+    outside = patches[patches["reason"] == "outside_roi"]
+    boxes = outside[["y0", "height", "x0", "width"]].to_numpy()
+    found = [np.zeros(0, np.uint32)]
+    for y0, y1 in strip_rows(stitched.labels.shape):
+        here = boxes[(boxes[:, 0] < y1) & (boxes[:, 0] + boxes[:, 1] > y0)]
+        strip = stitched.labels[y0:y1] if len(here) else np.zeros((0, 0), np.uint32)
+        for top, height, x0, width in here:
+            rows = slice(max(top - y0, 0), top + height - y0)
+            found.append(np.unique(strip[rows, x0 : x0 + width]))
+    return np.concatenate(found)
 
 
 def _warn(sample: str, summary: dict) -> None:

@@ -19,6 +19,7 @@ from ..errors import SlideError
 from ..handoff import stores
 from ..images.strips import Scratch, strip_rows
 from ..tiling.pixel_grid import Grid
+from ..tiling.regions import Regions
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,11 @@ class Stitched:
         How many cells it shows.
     cells : DataFrame
         One row a cell, by label: ``label``, ``y_px`` and ``x_px`` (its marker on the input's
-        grid), ``patch_id`` and ``certified``.
+        grid), ``patch_id`` and ``certified``; with regions also ``roi``, the region of its
+        marker, empty for none.
+    unseen : (m, 2) ndarray of int64
+        Pixels of the input's grid, rows and columns, that cells of patches which are not labelled
+        have, or may have; see `certificate.Cells`.
     n_disputed_px : int
         Model pixels that two patches' cells both claimed; 0 where the halo was wide enough.
         They stay with the patch whose labels begin higher up, or with the first of a row.
@@ -42,6 +47,7 @@ class Stitched:
     labels: Scratch
     n_labels: int
     cells: pd.DataFrame
+    unseen: np.ndarray
     n_disputed_px: int
 
 
@@ -55,7 +61,14 @@ class _Patch:
     x: int
 
 
-def stitch(paths: list[Path], name: str, grid: Grid, scratch: Path) -> Stitched:
+def stitch(
+    paths: list[Path],
+    name: str,
+    grid: Grid,
+    scratch: Path,
+    regions: Regions | None = None,
+    inside_only: bool = False,
+) -> Stitched:
     """Put the cells of all patches into one label image.
 
     Parameters
@@ -67,18 +80,27 @@ def stitch(paths: list[Path], name: str, grid: Grid, scratch: Path) -> Stitched:
         Of the slide.
     scratch : Path
         Folder for the image.
+    regions : Regions, optional
+        Of the slide.
+    inside_only : bool
+        Leave out cells whose marker lies in no region.
 
     Returns
     -------
     Stitched
         Labels are 1 ... n in raster order of the markers, as deepcell numbers them.
     """
-    patches, cells = _read_cells(paths, name)
+    rows, cols = grid.label_rows(), grid.label_cols()
+    patches, cells, unseen = _read_cells(paths, name)
+    cells["y_px"] = np.minimum(np.searchsorted(rows, cells["y"]), grid.height - 1)
+    cells["x_px"] = np.minimum(np.searchsorted(cols, cells["x"]), grid.width - 1)
+    if regions is not None:
+        cells["roi"] = regions.names_at(cells["y_px"].to_numpy(), cells["x_px"].to_numpy())
+    _number(cells, cells["roi"] != "" if inside_only else None)
     numbers = {patch_id: own.to_numpy() for patch_id, own in cells.groupby("patch_id")["label"]}
     painter = _Painter(patches, numbers, name, grid.model_shape[1])
     labels = Scratch(scratch, (grid.height, grid.width), np.uint32)
     seen = np.zeros(len(cells) + 1, bool)
-    rows, cols = grid.label_rows(), grid.label_cols()
     for top, band in painter.bands():
         first, last = np.searchsorted(rows, (top, top + len(band)))
         for y0, y1 in strip_rows((last - first, grid.width)):
@@ -88,19 +110,41 @@ def stitch(paths: list[Path], name: str, grid: Grid, scratch: Path) -> Stitched:
             np.not_equal(strip[:, 1:], strip[:, :-1], out=starts[:, 1:])
             seen[strip[starts]] = True
             labels[first + y0 : first + y1] = strip
-    cells["y_px"] = np.minimum(np.searchsorted(rows, cells.pop("y")), grid.height - 1)
-    cells["x_px"] = np.minimum(np.searchsorted(cols, cells.pop("x")), grid.width - 1)
-    cells = cells[["label", "y_px", "x_px", "patch_id", "certified"]].sort_values("label")
-    return Stitched(labels, int(np.count_nonzero(seen[1:])), cells, painter.n_disputed_px)
+    kept = ["label", "y_px", "x_px", "patch_id", "certified", *cells.columns.intersection(["roi"])]
+    cells = cells.loc[cells["label"] > 0, kept].sort_values("label")
+    n_labels = int(np.count_nonzero(seen[1:]))
+    unseen = _on_input(unseen, rows, cols)
+    return Stitched(labels, n_labels, cells, unseen, painter.n_disputed_px)
 
 
-def _read_cells(paths: list[Path], name: str) -> tuple[list[_Patch], pd.DataFrame]:
+def _on_input(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Return for model pixels, (m, 2), one of the input's that shows each; without those of none.
+
+    All of the input's that show a model pixel have one label.
+    """
+    y, x = np.searchsorted(rows, pixels[:, 0]), np.searchsorted(cols, pixels[:, 1])
+    there = (y < len(rows)) & (x < len(cols))
+    there[there] = (rows[y[there]] == pixels[there, 0]) & (cols[x[there]] == pixels[there, 1])
+    return np.column_stack([y, x])[there]
+
+
+def _number(cells: pd.DataFrame, wanted: pd.Series | None) -> None:
+    """Add ``label``: from 1 in raster order of the markers, 0 for those that are not wanted."""
+    order = np.lexsort((cells["x"], cells["y"]))
+    if wanted is not None:
+        order = order[wanted.to_numpy()[order]]
+    labels = np.zeros(len(cells), np.uint32)
+    labels[order] = np.arange(1, len(order) + 1)
+    cells["label"] = labels
+
+
+def _read_cells(paths: list[Path], name: str) -> tuple[list[_Patch], pd.DataFrame, np.ndarray]:
     """Return the patches from the top down, and the cells of each in the order it numbers them.
 
-    The cells' columns are ``y`` and ``x`` (markers, model pixels), ``patch_id``, ``certified``
-    and ``label``.
+    The cells' columns are ``y`` and ``x`` (markers, model pixels), ``patch_id`` and ``certified``.
+    The last are the pixels, rows and columns, of the cells that are not there; see `Stitched`.
     """
-    patches, parts = [], []
+    patches, parts, unseen = [], [], [np.zeros((0, 2), np.int64)]
     for path in paths:
         with stores.read(path) as store:
             for patch in store.attrs["patches"]:
@@ -111,12 +155,12 @@ def _read_cells(paths: list[Path], name: str) -> tuple[list[_Patch], pd.DataFram
                 markers, certified = own["markers"][:], own["certified"][:]
                 columns = {"y": markers[:, 0], "x": markers[:, 1], "patch_id": patch_id}
                 parts.append(pd.DataFrame(columns | {"certified": certified}))
+                unseen.append(own["unseen"][:])
     columns = {"y": "int64", "x": "int64", "patch_id": "int64", "certified": "bool"}
     nothing = pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in columns.items()})
     cells = pd.concat(parts, ignore_index=True) if parts else nothing
-    labels = np.empty(len(cells), np.uint32)
-    labels[np.lexsort((cells["x"], cells["y"]))] = np.arange(1, len(cells) + 1)
-    return sorted(patches, key=lambda patch: (patch.y, patch.patch_id)), cells.assign(label=labels)
+    patches.sort(key=lambda patch: (patch.y, patch.patch_id))
+    return patches, cells, np.concatenate(unseen)
 
 
 class _Painter:
@@ -226,10 +270,11 @@ def add_counts(table: pd.DataFrame, cells: dict[str, pd.DataFrame], blank: bool)
     DataFrame
         With ``n_<compartment>`` and ``n_uncertified_<compartment>``, 0 for skipped patches, and
         ``certified``: False where one of the patch's cells is not certified, or where the patch
-        was skipped without proof.
+        was skipped without proof that it has none; of those outside of regions none is needed.
     """
     ids = table["patch_id"]
-    certified = table["is_informative"] | (blank & (table["reason"] == "constant"))
+    asked = table["reason"] != "outside_roi"
+    certified = table["is_informative"] | ~asked | (blank & (table["reason"] == "constant"))
     for name, found in cells.items():
         doubtful = found[~found["certified"]]
         for prefix, some in (("n_", found), ("n_uncertified_", doubtful)):

@@ -43,6 +43,7 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
         return tiles.issuperset(needed)
 
     context = context_of(maps, median)
+    unseen = [Box(*core) for core in attributes.get("unseen", ())]
 
     def read_filtered(box: Box) -> tuple[np.ndarray, np.ndarray]:
         outer = box.grown(context, lattice.shape)
@@ -51,7 +52,8 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
         return inner.crop(found.maxima), inner.crop(found.interior)
 
     # the cores of a task's tiles reach further than `covers` asks for, by more than the context
-    return Maps(lattice.shape, read if maps.kind == MAXIMA_INTERIOR else read_filtered, covers)
+    reading = read if maps.kind == MAXIMA_INTERIOR else read_filtered
+    return Maps(lattice.shape, reading, covers, unseen)
 
 
 def context_of(maps: CompartmentMaps, median: int) -> int:

@@ -17,6 +17,7 @@ from .crops import Crop
 from .distributions import counted, distributions
 from .markers import described
 from .measures import OF_OBJECTS
+from .regions import described as regions_of
 from .slide_view import LINE_COLOURS, OUTLINE_UM, SlideView, crop_signal, in_colours, thumbnail
 
 SLIDE_PX = 900
@@ -31,6 +32,7 @@ ENLARGEMENT = 2
 
 PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in PLURALS for axis in "yx")
 COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS), *flags.COLUMNS)
+COLUMNS += ("status", "roi")
 
 
 def read_cells(table: Path, sample: str) -> pd.DataFrame:
@@ -85,7 +87,8 @@ def describe(
     -------
     dict
         ``sample``; ``columns``; ``checks``; ``segmenter``; ``objects``, cells or, without cells,
-        nuclei: what is counted in patches and crops, and ``density_per_mm2`` of the whole slide;
+        nuclei: what is counted in patches and crops, and ``density_per_mm2`` of the whole slide
+        or of its regions; ``regions``, see `regions.described`;
         ``image``, INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
         ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
         ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
@@ -96,6 +99,8 @@ def describe(
     facts = view.facts
     mpp, image = facts["image_mpp"], facts["image"]
     mm2 = image["height"] * image["width"] * mpp**2 / 1e6
+    regions = regions_of(facts, rows)
+    segmented_mm2 = mm2 if regions is None else sum(region["mm2"] for region in regions)
     n_objects = summary["n_nuclei"] if summary["n_cells"] is None else summary["n_cells"]
     return {
         "cellquilt": __version__,
@@ -117,7 +122,8 @@ def describe(
         "summary": summary,
         "n_by_status": counts.get("n_by_status"),
         "n_disputed_px": sum(counts.get(f"{name}_disputed_px", 0) for name in PLURALS),
-        "density_per_mm2": n_objects / mm2,
+        "density_per_mm2": n_objects / segmented_mm2,
+        "regions": regions,
         "patches": patch_states(patches),
         "distributions": distributions(rows, patches, mpp),
         "pictures": _pictures(view),
@@ -130,17 +136,20 @@ def patch_states(patches: pd.DataFrame) -> dict[str, dict]:
     """Return what became of the patches, by state.
 
     The states are ``segmented``; ``uncertified``, segmented with objects that are not certified;
-    ``empty``, skipped with proof that no object can lie there; ``skipped``, without. Of each:
+    ``empty``, skipped with proof that no object can lie there; ``skipped``, without;
+    ``outside``, skipped since no cell of a region of interest reaches there. Of each:
     ``n``, ``n_objects``, ``area_fraction`` of the slide, ``reasons`` with their numbers, and
     ``path``, their outlines in input pixels as an SVG path.
     """
     informative = patches["is_informative"].to_numpy(bool)
     certified = patches["certified"].to_numpy(bool)
+    outside = (patches["reason"] == "outside_roi").to_numpy(bool)
     chosen = {
         "segmented": informative & certified,
         "uncertified": informative & ~certified,
-        "empty": ~informative & certified,
+        "empty": ~informative & certified & ~outside,
         "skipped": ~informative & ~certified,
+        "outside": outside,
     }
     area = patches["height"] * patches["width"]
     states = {}

@@ -21,6 +21,7 @@ from .channel_content import ChannelContent, notices_of
 from .notice import Notice
 from .pixel_size import resolve_image_mpp
 from .readers import open_slide
+from .region_file import read_regions
 from .selection import Selection
 from .slide import Channel, Slide, check_finite
 
@@ -47,6 +48,8 @@ class Request:
     selection : Selection
     named_by : str, optional
         File that the names of `selection` are from.
+    roi : Path, optional
+        Regions of interest, see `region_file.read_regions`. The whole slide is normalised.
     """
 
     sample: str
@@ -58,6 +61,7 @@ class Request:
     nuclear_combine: str = "max"
     selection: Selection = Selection()
     named_by: str | None = None
+    roi: Path | None = None
 
 
 @dataclass
@@ -168,6 +172,7 @@ def ingest(request: Request, store: Path) -> dict:
                 f"{slide.path.name}: {slide.height} x {slide.width} px at {image_mpp} um/px is "
                 f"too small to be segmented at {MODEL_MPP} um/px; check the pixel size."
             )
+        regions = _regions(request, slide, image_mpp)
         source = _Source(slide, images)
         if not source.has_membrane:
             text = f"{slide.path.name}: no membrane channel is given: nuclei alone are segmented."
@@ -186,6 +191,7 @@ def ingest(request: Request, store: Path) -> dict:
             },
             "image_mpp": image_mpp,
             "image_mpp_source": mpp_source,
+            "regions": regions,
             **_facts_of(images),
             "model_mpp": MODEL_MPP,
             "model_height": grid.model_shape[0],
@@ -200,11 +206,21 @@ def ingest(request: Request, store: Path) -> dict:
                     image_mpp=request.image_mpp,
                     **request.selection.facts(),
                     markers=request.named_by,
+                    roi=request.roi and request.roi.name,
                 )
             ],
         }
         facts["normalisation"] = _normalise(source, grid, store, facts)
     return facts
+
+
+def _regions(request: Request, slide: Slide, mpp: float) -> list[dict] | None:
+    """Return the facts of the regions of interest; None where none is given."""
+    if request.roi is None:
+        return None
+    regions, notes = read_regions(request.roi, (slide.height, slide.width))
+    slide.notices += [Notice("regions", f"{request.roi.name}: {note}.") for note in notes]
+    return regions.facts(mpp)
 
 
 def _image_of(slide: Slide, spec: str, role: str, combine: str) -> _Image:

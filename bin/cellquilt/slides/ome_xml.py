@@ -3,13 +3,14 @@
 import math
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import ome_types
 from lxml import etree
-from ome_types.model import OME, Image, Pixels, TiffData, UnitsLength
+from ome_types.model import OME, Channel, Image, Pixels, TiffData, UnitsLength
 from pydantic import ValidationError
 
 from ..errors import DataError, reason
@@ -29,17 +30,21 @@ _KEPT_ATTRIBUTES = {
     "Image": {"ID", "Name"},
     "Pixels": {"ID", "DimensionOrder", "Type", "SizeX", "SizeY", "SizeC", "SizeZ", "SizeT"}
     | {f"PhysicalSize{axis}{suffix}" for axis in "XY" for suffix in ("", "Unit")},
-    "Channel": {"ID", "Name", "SamplesPerPixel"},
+    "Channel": {"ID", "Name", "Fluor", "SamplesPerPixel"},
     "TiffData": {"IFD", "PlaneCount", "FirstC", "FirstZ", "FirstT"},
     "UUID": {"FileName"},
 }
-_MAX_QUOTED = 200  # characters of the file's own in a message
 # What may come before a document type: spaces, comments and instructions
 _DOCUMENT_TYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
-MULTI_FILE_ADVICE = (
-    "Cellquilt reads single files: join the set into one, for example by bfconvert (Bio-Formats)"
-)
+
+class File(Protocol):
+    """A file of an OME-TIFF, with its pages."""
+
+    pages: Sequence[object]
+
+
+Page = tuple[File, int]
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class OmeImage:
         Number of planes along C, Z and T.
     names : tuple of (str or None)
         Channel names, None where there is none.
-    pages : dict of (int, int, int) to int
-        Page (IFD) of the plane (c, z, t).
+    pages : dict of (int, int, int) to (File, int)
+        File and page (IFD) of the plane (c, z, t).
     mpp, mpp_problem : (float or None), (str or None)
         Pixel size (um/px), and why it cannot be used; see `pixel_size.square`.
     name : str or None
@@ -65,7 +70,7 @@ class OmeImage:
     width: int
     sizes: dict[str, int]
     names: tuple[str | None, ...]
-    pages: dict[tuple[int, int, int], int]
+    pages: dict[tuple[int, int, int], Page]
     mpp: float | None
     mpp_problem: str | None
     name: str | None = None
@@ -77,33 +82,49 @@ def is_ome_xml(text: str) -> bool:
     return begins or text.rstrip("\0 \r\n\t").endswith(("</OME>", ":OME>"))
 
 
-def parse(xml: str, path: Path, n_pages: int) -> list[OmeImage]:
-    """Return the images that the OME-XML of a TIFF of `n_pages` pages describes.
+def images(ome: OME, path: Path, file_of: Callable[[TiffData.UUID | None], File]) -> list[OmeImage]:
+    """Return the images that OME-XML describes.
+
+    Parameters
+    ----------
+    ome : OME
+    path : Path
+        The file that has it, for messages.
+    file_of : callable
+        Returns the file that a ``UUID`` names, and without one the file itself.
 
     Raises
     ------
     DataError
-        XML malformed or against the OME schema, part of a multi-file set, or planes that
-        have no page of their own in this file.
+        No images, or planes that have no page of their own.
     """
-    ome = _from_xml(xml, path)
-    if ome.binary_only is not None:
-        raise DataError(
-            f"{path}: part of a multi-file OME-TIFF whose metadata are in"
-            f" '{ome.binary_only.metadata_file:.{_MAX_QUOTED}}'; {MULTI_FILE_ADVICE}"
-        )
     if not ome.images:
         raise DataError(f"{path}: its OME-XML describes no image; export the slide again")
-    _refuse_other_files(ome, path)
-    return [_image(image, path, n_pages) for image in ome.images]
+    return [_image(image, path, file_of) for image in ome.images]
 
 
-def _from_xml(xml: str, path: Path) -> OME:
+def image_names(xml: str, path: Path) -> list[str | None]:
+    """Return the names of the images that OME-XML describes.
+
+    Raises
+    ------
+    DataError
+        XML malformed or against the OME schema.
+    """
+    return [image.name for image in parse(xml, path).images]
+
+
+def parse(xml: str, path: Path) -> OME:
     """Return `xml` as ome-types' objects, after dropping all that is not needed.
 
     Real files are often off the schema in what does not matter here (instruments,
     annotations, enumerations), which must not make a good slide unreadable; and a slide's
     thousands of ``Plane`` elements take seconds to parse.
+
+    Raises
+    ------
+    DataError
+        XML malformed or against the OME schema.
     """
     # The declaration may name the encoding of a file that the text once came from.
     text = re.sub(r"^\s*<\?xml.*?\?>", "", xml, flags=re.DOTALL)
@@ -168,37 +189,16 @@ def _correct_physical_size(attributes: etree._Attrib, key: str) -> None:
     attributes[f"{key}Unit"] = unit_of(unit) or (unit if unit == "pixel" else "reference frame")
 
 
-def _refuse_other_files(ome: OME, path: Path) -> None:
-    """Refuse an image any of whose planes are in another file.
-
-    A file that was renamed still has its old name beside its UUID: it is known by the UUID
-    of the root element or, where that has none, by there being one UUID only.
-    """
-    uuids = [
-        block.uuid
-        for image in ome.images
-        for block in image.pixels.tiff_data_blocks
-        if block.uuid is not None
-    ]
-    if ome.uuid is None and len({uuid.value.lower() for uuid in uuids}) <= 1:
-        return
-    own = (ome.uuid or "").lower()
-    for uuid in uuids:
-        if uuid.value.lower() != own and Path(uuid.file_name or "").name != path.name:
-            raise DataError(
-                f"{path}: part of a multi-file OME-TIFF, planes are in"
-                f" '{uuid.file_name or uuid.value:.{_MAX_QUOTED}}'; {MULTI_FILE_ADVICE}"
-            )
-
-
-def _image(image: Image, path: Path, n_pages: int) -> OmeImage:
+def _image(image: Image, path: Path, file_of: Callable[[TiffData.UUID | None], File]) -> OmeImage:
     pixels = image.pixels
     samples = pixels.channels[0].samples_per_pixel or 1 if pixels.channels else 1
     sizes = {"C": pixels.size_c // samples, "Z": pixels.size_z, "T": pixels.size_t}
-    if math.prod(sizes.values()) > n_pages:
+    blocks = [(block, file_of(block.uuid)) for block in pixels.tiff_data_blocks or [TiffData()]]
+    n_pages = [len(file.pages) for file in {id(file): file for _, file in blocks}.values()]
+    if math.prod(sizes.values()) > sum(n_pages):
         # Before there is a list of so many
-        _refuse_missing(path, sizes, n_pages, n_pages)
-    names = [channel.name for channel in pixels.channels]
+        _refuse_missing(path, sizes, sum(n_pages), n_pages)
+    names = [_name(channel) for channel in pixels.channels]
     if len(names) > sizes["C"]:
         raise DataError(
             f"{path}: its OME-XML has {len(names)} channels but SizeC {pixels.size_c};"
@@ -210,49 +210,60 @@ def _image(image: Image, path: Path, n_pages: int) -> OmeImage:
         width=pixels.size_x,
         sizes=sizes,
         names=(*names, *[None] * (sizes["C"] - len(names))),
-        pages=_pages(pixels, sizes, path, n_pages),
+        pages=_pages(blocks, pixels.dimension_order.value[2:], sizes, path, n_pages),
         mpp=mpp,
         mpp_problem=mpp_problem,
         name=image.name,
     )
 
 
+def _name(channel: Channel) -> str | None:
+    """Return a channel's name or, where some writers have nothing else, its fluorophore."""
+    return channel.name if (channel.name or "").strip() else channel.fluor
+
+
 def _pages(
-    pixels: Pixels, sizes: dict[str, int], path: Path, n_pages: int
-) -> dict[tuple[int, int, int], int]:
-    """Return the page of each plane (c, z, t), by the rules for ``TiffData``.
+    blocks: Sequence[tuple[TiffData, File]],
+    order: str,
+    sizes: dict[str, int],
+    path: Path,
+    n_pages: Sequence[int],
+) -> dict[tuple[int, int, int], Page]:
+    """Return file and page of each plane (c, z, t), by the rules for ``TiffData``.
 
     Source: OME-TIFF specification, "The TiffData element": a block starts at plane FirstC,
     FirstZ, FirstT and page IFD (0 where absent) and goes on in DimensionOrder for
     PlaneCount planes: 1 where only IFD is given, else as many as the file has pages. Where
-    blocks contradict each other, those with an IFD win: some writers leave out an IFD of 0.
+    blocks contradict each other, those with an IFD win: some writers leave out an IFD of 0. Of
+    those without, the one that starts later wins, since the earlier one only goes on into it.
     """
-    order = pixels.dimension_order.value[2:]
     total = math.prod(sizes.values())
-    pages: dict[tuple[int, int, int], int] = {}
-    for block in sorted(pixels.tiff_data_blocks or [TiffData()], key=_has_ifd):
+
+    def start_of(block: TiffData) -> int:
         first = {"C": block.first_c, "Z": block.first_z, "T": block.first_t}
-        start = first[order[0]] + sizes[order[0]] * (
+        if any(first[axis] >= sizes[axis] for axis in order):
+            _refuse_beyond(path, sizes)
+        return first[order[0]] + sizes[order[0]] * (
             first[order[1]] + sizes[order[1]] * first[order[2]]
         )
-        count = block.plane_count
+
+    pages: dict[tuple[int, int, int], Page] = {}
+    for block, file in sorted(blocks, key=lambda b: (_has_ifd(b[0]), start_of(b[0]))):
+        start, count = start_of(block), block.plane_count
         if count is None:
-            count = 1 if _has_ifd(block) else min(n_pages, total - start)
+            count = 1 if _has_ifd(block) else min(len(file.pages), total - start)
+        if start + count > total:
+            _refuse_beyond(path, sizes)
         for plane in range(start, start + count):
             at: dict[str, int] = {}
             rest = plane
             for axis in order:
                 rest, at[axis] = divmod(rest, sizes[axis])
-            if rest or any(first[axis] >= sizes[axis] for axis in order):
-                raise DataError(
-                    f"{path}: the TiffData of its OME-XML go beyond {_named(sizes)};"
-                    " export the slide again"
-                )
-            pages[at["C"], at["Z"], at["T"]] = block.ifd + plane - start
-    there = sum(page < n_pages for page in pages.values())
+            pages[at["C"], at["Z"], at["T"]] = file, block.ifd + plane - start
+    there = sum(page < len(file.pages) for file, page in pages.values())
     if there < total:
         _refuse_missing(path, sizes, there, n_pages)
-    if len(set(pages.values())) < total:
+    if len({(id(file), page) for file, page in pages.values()}) < total:
         raise DataError(
             f"{path}: its OME-XML gives several planes ({_named(sizes)}) the same page;"
             " export the slide again"
@@ -260,15 +271,23 @@ def _pages(
     return pages
 
 
+def _refuse_beyond(path: Path, sizes: dict[str, int]) -> NoReturn:
+    raise DataError(
+        f"{path}: the TiffData of its OME-XML go beyond {_named(sizes)}; export the slide again"
+    )
+
+
 def _has_ifd(block: TiffData) -> bool:
     return "ifd" in block.model_fields_set
 
 
-def _refuse_missing(path: Path, sizes: dict[str, int], there: int, n_pages: int) -> NoReturn:
+def _refuse_missing(
+    path: Path, sizes: dict[str, int], there: int, n_pages: Sequence[int]
+) -> NoReturn:
+    files = "the file, which has" if len(n_pages) == 1 else f"its {len(n_pages)} files, which have"
     raise DataError(
         f"{path}: its OME-XML promises {math.prod(sizes.values())} planes ({_named(sizes)}) but"
-        f" only {there} of them are in the file, which has {n_pages} page(s); copy or export it"
-        " again"
+        f" only {there} of them are in {files} {sum(n_pages)} page(s); copy or export it again"
     )
 
 

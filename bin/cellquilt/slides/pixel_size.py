@@ -21,11 +21,16 @@ UM_PER_UNIT = {
     **{"mi": 1.609344e9, "pt": 25.4e3 / 72},
     **{"ua": 1.495978707e17, "ly": 9.4607304725808e21, "pc": 3.0856775814913673e22},
 }
-_PREFIX_NAMES = {"nano": "n", "micro": "µ", "milli": "m", "centi": "c", "": ""}
-# Other spellings, of ImageJ's users and of OME-XML, in lower case and the singular
+_PREFIX_NAMES = {
+    **{"exa": "E", "peta": "P", "tera": "T", "giga": "G", "mega": "M", "kilo": "k", "hecto": "h"},
+    **{"": "", "deci": "d", "centi": "c", "milli": "m", "micro": "µ", "nano": "n", "pico": "p"},
+    **{"femto": "f", "atto": "a", "zepto": "z"},
+}
+# Other spellings, of ImageJ's users, OME-XML and OME-Zarr, in lower case and the singular
 _SPELLINGS = {
     **{f"{name}met{end}": f"{p}m" for name, p in _PREFIX_NAMES.items() for end in ("er", "re")},
     **{"micron": "µm", "um": "µm", "inch": "in", "inche": "in", '"': "in", "angstrom": "Å"},
+    **{"foot": "ft", "yard": "yd", "mile": "mi", "parsec": "pc"},
 }
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import DataError
 
@@ -114,6 +115,25 @@ def _index_along(
     return index
 
 
+def file_axes(path: Path, sizes: Mapping[str, int], selection: Selection) -> str:
+    """Return the axes of a file that are the slide's C, Z and T: 'ZCT' with channels along Z.
+
+    Raises
+    ------
+    DataError
+        Channels lie along another axis than C, and along C, too.
+    """
+    axis = selection.channels_axis
+    if axis == "C" or sizes[axis] == 1:
+        return AXES
+    if sizes["C"] > 1:
+        raise DataError(
+            f"{path}: holds {sizes['C']} planes along C and {sizes[axis]} along {axis};"
+            f" with --channels_axis {axis} it may hold one along C. Leave that out"
+        )
+    return AXES.translate(str.maketrans(f"C{axis}", f"{axis}C"))
+
+
 def as_channels(axis: str, names: Sequence[str]) -> str:
     """Return how to read planes along `axis` as channels, for a message."""
     suggest = f", as their names suggest ({listed([f'{name:.30}' for name in names])})"
@@ -152,6 +172,42 @@ def choose_scene(path: Path, scenes: Sequence[tuple[str | None, str]], scene: st
         return int(wanted)
     what = f"several scenes are called '{scene:.99}'" if named else f"no scene '{scene:.99}'"
     raise DataError(f"{path}: {what}; --scene may be {scenes_listed(scenes)}")
+
+
+class Image(Protocol):
+    """One of several images of a file."""
+
+    name: str | None
+    height: int
+    width: int
+    size: str
+
+
+def slide_among[T: Image](path: Path, images: Sequence[T], scenes: Sequence[Image]) -> T:
+    """Return the only image that can be the slide.
+
+    Parameters
+    ----------
+    path : Path
+    images : sequence of Image
+        Of which one may be the slide.
+    scenes : sequence of Image
+        All in the file, for the message.
+
+    Raises
+    ------
+    DataError
+        Several of like size.
+    """
+    largest, *others = sorted(images, key=lambda image: -image.height * image.width)
+    # A level of a pyramid or a thumbnail has at most half the side, rounded up.
+    if any(3 * o.height * o.width > largest.height * largest.width for o in others):
+        listing = scenes_listed([(image.name, image.size) for image in scenes])
+        raise DataError(
+            f"{path}: holds several images and none is clearly the slide; choose one with"
+            f" --scene: {listing}"
+        )
+    return largest
 
 
 def scenes_listed(scenes: Sequence[tuple[str | None, str]]) -> str:

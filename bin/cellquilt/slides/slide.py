@@ -34,8 +34,8 @@ class Slide(ABC):
     path : Path
     selection : Selection
         As the reader was given it.
-    size_bytes : int
-        Size of the file, or of all files of the slide.
+    size_bytes : int or None
+        Size of the file, or of all files of the slide; None where they are too many to be counted.
     shape : (int, int)
         Height and width of level 0 (px).
     dtype : numpy.dtype
@@ -52,7 +52,7 @@ class Slide(ABC):
     Attributes
     ----------
     path : Path
-    size_bytes : int
+    size_bytes : int or None
     height, width : int
         Size of level 0 (px).
     dtype : numpy.dtype
@@ -64,7 +64,7 @@ class Slide(ABC):
     image_mpp, image_mpp_problem : (float or None), (str or None)
         Pixel size in the file (um/px), and why it cannot be used; see `pixel_size.square`.
     image_mpp_source : str
-        Where `image_mpp` is from: 'ome-xml', 'qptiff', 'imagej' or 'tiff'.
+        Where `image_mpp` is from: 'ome-xml', 'ome-zarr', 'qptiff', 'imagej' or 'tiff'.
     notices : list of Notice
         What a person should read of this slide; steps add to it.
     """
@@ -74,7 +74,7 @@ class Slide(ABC):
         path: Path,
         selection: Selection,
         *,
-        size_bytes: int,
+        size_bytes: int | None,
         shape: tuple[int, int],
         dtype: np.dtype,
         names: Iterable[str | None],
@@ -109,7 +109,7 @@ class Slide(ABC):
         paths : sequence of Path
             A file or folder that is there, or the files of a slide that has several.
         head : bytes
-            The first 4,096 bytes of the first file; empty for a folder.
+            The first 4,096 bytes of the file; empty for a folder and for several files.
         """
 
     @classmethod
@@ -223,6 +223,16 @@ def _notices_of_names(path: Path, given: Sequence[str]) -> Iterator[Notice]:
             f"{path.name}: several channels have one name:"
             f" {listed([f"'{name:.99}' ({', '.join(n[:9])})" for name, n in shared.items()])}."
             " In tables the second and later ones get a number; check which is which.",
+        )
+
+
+def check_type(dtype: np.dtype | str, path: Path) -> None:
+    """Raise `DataError` if pixels of a type are no intensities; a str is of none that numpy has."""
+    kind = "" if isinstance(dtype, str) else dtype.kind
+    if not kind or kind not in "uif" or (kind in "ui" and dtype.itemsize > 4):
+        raise DataError(
+            f"{path}: pixels are of type {one_line(str(dtype)):.99}; Cellquilt reads integers of 8"
+            " to 32 bits and floats: convert the slide"
         )
 
 

@@ -1,4 +1,4 @@
-"""The reader of TIFFs: OME-TIFF, ImageJ hyperstacks, QPTIFF and plain stacks of pages."""
+"""The reader of TIFFs: OME-TIFF of one or several files, ImageJ hyperstacks, QPTIFF and others."""
 
 import os
 from collections.abc import Sequence
@@ -8,32 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import tifffile
 
 from ..images.strict_tifffile import strict_tifffile
 from ..images.tiff_limits import check_claim
+from .file_head import is_companion, is_tiff
 from .notice import Notice
 from .selection import Selection, as_channels, choose_planes
 from .slide import Slide
 
 if TYPE_CHECKING:
+    from .tiff_files import TiffFiles
     from .tiff_stack import Stack
 
 _DECODED_BYTES = 1 << 30  # decoded tiles kept for the next read, over all channels
 
 
 class TiffSlide(Slide):
-    """A TIFF whose pages are the channels, at one plane of z and t."""
+    """TIFFs whose pages are the channels, at one plane of z and t."""
 
-    def __init__(
-        self, path: Path, selection: Selection, tif: tifffile.TiffFile, stack: "Stack", size: int
-    ):
+    def __init__(self, path: Path, selection: Selection, files: "TiffFiles", stack: "Stack"):
         planes = stack.plane_names
         zs, t = choose_planes(path, stack.sizes, selection, planes)
         super().__init__(
             path,
             selection,
-            size_bytes=size,
+            size_bytes=files.size,
             shape=(stack.height, stack.width),
             dtype=stack.dtype,
             names=stack.names,
@@ -44,7 +43,7 @@ class TiffSlide(Slide):
             image_mpp_source=stack.mpp_source,
             notices=stack.notices,
         )
-        self._tif = tif
+        self._files = files
         self._planes = {
             (channel.index, z): stack.planes[channel.index, z, t]
             for channel in self.channels
@@ -61,29 +60,31 @@ class TiffSlide(Slide):
 
     @staticmethod
     def recognises(paths: Sequence[Path], head: bytes) -> bool:
-        """Return whether a file begins as TIFF or BigTIFF of either byte order."""
-        return len(paths) == 1 and head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+        """Return whether a file begins as TIFF, or as the OME-XML of several."""
+        return len(paths) == 1 and (is_tiff(head) or is_companion(head))
 
     @classmethod
     def open(cls, paths: Sequence[Path], selection: Selection) -> Self:
         """Open a TIFF and check its pages and metadata, see `readers.open_slide`."""
-        from .tiff_stack import find_stack  # with ome-types, which takes a second to import
+        from .tiff_files import TiffFiles  # with ome-types, which takes a second to import
 
-        (path,) = paths
-        size = path.stat().st_size
         with ExitStack() as on_error:
-            with strict_tifffile(path):
-                tif = on_error.enter_context(tifffile.TiffFile(path))
-                stack = find_stack(tif, path, size, selection)
-            slide = cls(path, selection, tif, stack, size)
+            files = on_error.enter_context(TiffFiles())
+            slide = cls(paths[0], selection, files, cls._stack_of(files, paths, selection))
             on_error.pop_all()
         return slide
 
+    @staticmethod
+    def _stack_of(files: "TiffFiles", paths: Sequence[Path], selection: Selection) -> "Stack":
+        from .tiff_stack import find_stack
+
+        return find_stack(files, paths[0], selection, paths)
+
     def close(self) -> None:
-        """Close the file and free what is kept of it."""
+        """Close the files and free what is kept of them."""
         self._decoders.shutdown()
         self._decoded.clear()
-        self._tif.close()
+        self._files.close()
 
     def _read(self, channel: int, z: int, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
         page, offset = self._planes[channel, z]
@@ -132,14 +133,8 @@ class TiffSlide(Slide):
             pixels = page.decode(*segment, **tables)[0]
             return segment[1], None if pixels is None else pixels[0, :, :, 0]
 
-        with strict_tifffile(self.path):
-            for batch in page.parent.filehandle.read_segments(
-                [int(page.dataoffsets[index]) for index in missing],
-                [int(page.databytecounts[index]) for index in missing],
-                indices=missing,
-                buffersize=1 << 26,
-                flat=False,
-            ):
+        with strict_tifffile(self._files.of(page).path):
+            for batch in self._files.read_segments(page, missing):
                 tiles.update(self._decoders.map(decode, batch))
         self._decoded[plane] = tiles
         if sum(map(_bytes_of, self._decoded.values())) > _DECODED_BYTES:

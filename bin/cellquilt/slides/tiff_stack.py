@@ -4,10 +4,8 @@ What tifffile passes over in silence, such as planes that are missing, is an err
 """
 
 import itertools
-import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +16,19 @@ import tifffile
 
 from ..errors import DataError, reason
 from ..images import tiff_limits
-from ..images.strict_tifffile import DAMAGED
+from ..images.strict_tifffile import DAMAGED, strict_tifffile
 from . import ome_xml
+from .members import Members
 from .notice import Notice
 from .pixel_size import MPP_RANGE, square
-from .selection import Selection, channel_like, choose_scene, scenes_listed
+from .selection import AXES, Selection, channel_like, choose_scene, file_axes, slide_among
+from .slide import check_type
+from .tiff_files import ONE_PAGE_A_CHANNEL, Source, TiffFiles, refuse_truncated
 
 # Of the tag ResolutionUnit; 1 is none.
 _UNIT_OF_RESOLUTION = {2: "in", 3: "cm", 4: "mm", 5: "µm"}
 # What Bio-Formats' importer labels a slice with in ImageJ: "c:1/3 z:1/2 - slide.czi"
 _SLICE_LABEL = re.compile(r"[czt]:\d+/\d+([ ;][czt]:\d+/\d+)*( - .*)?")
-_ONE_PAGE_A_CHANNEL = "Cellquilt needs one greyscale page per channel"
 
 
 class Plane(NamedTuple):
@@ -80,37 +80,43 @@ class Stack:
         return next(iter(self.planes.values())).page.samplesperpixel
 
 
-def find_stack(tif: tifffile.TiffFile, path: Path, size: int, selection: Selection) -> Stack:
-    """Return the slide among the images of `tif`: level 0, without thumbnails and labels.
+def find_stack(files: TiffFiles, path: Path, selection: Selection, given: Sequence[Path]) -> Stack:
+    """Return the slide among the images of a TIFF: level 0, without thumbnails and labels.
+
+    Parameters
+    ----------
+    files : TiffFiles
+        Gets the files that are opened.
+    path : Path
+        TIFF, or the companion of several.
+    selection : Selection
+    given : sequence of Path
+        `path`, and of an OME-TIFF of several files the others that are given; see `Members`.
 
     Raises
     ------
     DataError
-        File of `size` bytes truncated, pages missing, colour images only, or several images
-        of which none is clearly the slide and none is selected.
+        File truncated, pages or files missing, colour images only, or several images of which
+        none is clearly the slide and none is selected.
     """
-    tiff_limits.check_pages(tif, path)
-    pages = list(tif.pages)
-    if not pages:
-        raise ValueError("no pages")
-    for index, page in enumerate(pages):
-        _check_complete(page, index, path, size)
-    if all(page.samplesperpixel > 1 for page in pages):
-        stacks = []
-    elif ome_xml.is_ome_xml(pages[0].description):
-        images = ome_xml.parse(pages[0].description, path, len(pages))
-        stacks = [_ome_stack(image, pages) for image in images]
-    else:
-        stacks = [_plain_stack(series.levels[0], tif, pages, path) for series in tif.series]
-    stack = along_c(_slide_among(stacks, path, selection, pages[0]), path, selection)
-    unwritten = _check_planes(stack, path, size)
-    return replace(stack, notices=(*stack.notices, *unwritten))
+    source, notices = files.open(path), []
+    with strict_tifffile(path):
+        if source.pages and all(page.samplesperpixel > 1 for page in source.pages):
+            stacks = []
+        elif source.ome is not None:
+            members = Members(files, source, given)
+            stacks = [_ome_stack(image) for image in members.images()]
+            notices = members.notices
+        else:
+            stacks = [_plain_stack(series.levels[0], source) for series in source.tif.series]
+        stack = along_c(_slide_among(stacks, source, selection), path, selection)
+        notices += _check_planes(stack, files, path)
+    return replace(stack, notices=(*stack.notices, *notices))
 
 
-def _slide_among(
-    stacks: list[Stack], path: Path, selection: Selection, page: tifffile.TiffPage
-) -> Stack:
+def _slide_among(stacks: list[Stack], source: Source, selection: Selection) -> Stack:
     """Return the selected scene, or the only image that can be the slide."""
+    path = source.path
     if selection.scene is not None:
         scenes = [(stack.name, stack.size) for stack in stacks]
         chosen = [stacks[choose_scene(path, scenes, selection.scene)]] if stacks else []
@@ -118,91 +124,60 @@ def _slide_among(
         chosen = stacks
     grey = [stack for stack in chosen if stack.samples == 1]
     if not grey:
-        samples = chosen[0].samples if chosen else page.samplesperpixel
+        samples = chosen[0].samples if chosen else source.pages[0].samplesperpixel
         raise DataError(
             f"{path}: {samples} samples per pixel (RGB brightfield, or channels"
-            f" interleaved in a page); {_ONE_PAGE_A_CHANNEL}"
+            f" interleaved in a page); {ONE_PAGE_A_CHANNEL}"
         )
-    largest, *others = sorted(grey, key=lambda stack: -stack.height * stack.width)
-    # A level of a pyramid or a thumbnail has at most half the side, rounded up.
-    if any(3 * o.height * o.width > largest.height * largest.width for o in others):
-        scenes = scenes_listed([(stack.name, stack.size) for stack in stacks])
-        raise DataError(
-            f"{path}: holds several images and none is clearly the slide; choose one with"
-            f" --scene: {scenes}"
-        )
-    return largest
+    return slide_among(path, grey, stacks)
 
 
 def along_c(stack: Stack, path: Path, selection: Selection) -> Stack:
     """Return a stack whose channels lie along Z or T, as `selection` says, along C."""
-    axis = selection.channels_axis
-    if axis == "C" or stack.sizes[axis] == 1:
+    axes = file_axes(path, stack.sizes, selection)
+    if axes == AXES:
         return stack
-    if stack.sizes["C"] > 1:
-        raise DataError(
-            f"{path}: holds {stack.sizes['C']} planes along C and {stack.sizes[axis]} along {axis};"
-            f" with --channels_axis {axis} it may hold one along C. Leave that out"
-        )
-    swap = (1, 0, 2) if axis == "Z" else (2, 1, 0)
 
     def turned(by_plane: Mapping[tuple[int, int, int], object]) -> dict:
-        return {tuple(at[k] for k in swap): value for at, value in by_plane.items()}
+        return {tuple(at[AXES.index(a)] for a in axes): value for at, value in by_plane.items()}
 
-    labels, sizes = turned(stack.labels), stack.sizes | {"C": stack.sizes[axis], axis: 1}
+    labels = turned(stack.labels)
+    sizes = {axis: stack.sizes[own] for axis, own in zip(AXES, axes, strict=True)}
     names = tuple(_channel_name(labels, channel) for channel in range(sizes["C"]))
     planes = turned(stack.planes)
     return replace(stack, sizes=sizes, planes=planes, labels=labels, names=names)
 
 
-def _check_complete(page: tifffile.TiffPage, index: int, path: Path, size: int) -> None:
-    if not (page.size and page.imagelength and page.imagewidth):
-        raise DataError(
-            f"{path}: page {index} is an image of {page.imagelength} x {page.imagewidth} px,"
-            " without pixels; export it again"
-        )
-    if max(page.imagedepth, page.tiledepth) > 1:
-        raise DataError(f"{path}: its pages are volumes; {_ONE_PAGE_A_CHANNEL}")
-    offsets = np.asarray(page.dataoffsets, np.uint64)
-    counts = np.asarray(page.databytecounts, np.uint64)
-    if len(offsets) != len(counts) or len(offsets) < math.prod(page.chunked):
-        raise DataError(f"{path}: page {index} lacks the places of its pixels; {DAMAGED}")
-    _refuse_truncated(path, size, int((offsets + counts).max(where=counts > 0, initial=0)))
-
-
-def _refuse_truncated(path: Path, size: int, end: int) -> None:
-    if end > size:
-        raise DataError(
-            f"{path}: truncated: its pixels go on to byte {end:,}, it ends at {size:,}; {DAMAGED}"
-        )
-
-
-def _check_planes(stack: Stack, path: Path, size: int) -> list[Notice]:
+def _check_planes(stack: Stack, files: TiffFiles, path: Path) -> list[Notice]:
     """Refuse pages whose pixels cannot be had, or cannot be intensities; notice missing tiles."""
     planes = stack.planes.values()
-    dtypes = {str(plane.page.dtype) for plane in planes}
-    if len(dtypes) > 1:
-        raise DataError(
-            f"{path}: channels differ in the type of pixel ({', '.join(sorted(dtypes))});"
-            " convert them to one type"
-        )
-    itemsize = max(plane.page.dtype.itemsize if plane.page.dtype else 1 for plane in planes)
+    first = next(iter(planes)).page
+    for page, _ in planes:
+        if page.dtype != first.dtype:
+            both = ", ".join(sorted([str(page.dtype), str(first.dtype)]))
+            raise DataError(
+                f"{files.of(page).path}: channels differ in the type of pixel ({both});"
+                " convert them to one type"
+            )
+    itemsize = first.dtype.itemsize if first.dtype else 1
+    size = sum(source.size for source in {files.of(plane.page) for plane in planes})
     tiff_limits.check_plausible(stack.height, stack.width, itemsize, len(planes), path, size)
     empty = 0
     for page, offset in planes:
+        own = files.of(page)
         if page.shape != (stack.height, stack.width):
             raise DataError(
-                f"{path}: page {page.index} is {' x '.join(map(str, page.shape))} px, its OME-XML"
-                f" has SizeY x SizeX {stack.height} x {stack.width}; export the slide again"
+                f"{own.path}: page {page.index} is {' x '.join(map(str, page.shape))} px, its"
+                f" OME-XML has SizeY x SizeX {stack.height} x {stack.width}; export the slide again"
             )
-        _check_type(page, path)
+        _check_type(page, own.path)
         if offset is not None:
-            _refuse_truncated(path, size, offset + page.nbytes)
+            refuse_truncated(own.path, own.size, offset + page.nbytes)
         else:
-            tiff_limits.check_extent(page, path)
+            tiff_limits.check_extent(page, own.path)
         empty_here = sum(count == 0 for count in page.databytecounts)
         if empty_here == len(page.databytecounts):
-            raise DataError(f"{path}: page {page.index} has no pixels; {DAMAGED}")
+            raise DataError(f"{own.path}: page {page.index} has no pixels; {DAMAGED}")
         empty += empty_here
     if not empty:
         return []
@@ -211,12 +186,7 @@ def _check_planes(stack: Stack, path: Path, size: int) -> list[Notice]:
 
 
 def _check_type(page: tifffile.TiffPage, path: Path) -> None:
-    kind, bits = page.dtype.kind if page.dtype else "", page.bitspersample
-    if not kind or kind not in "uif" or (kind in "ui" and bits > 32):
-        raise DataError(
-            f"{path}: pixels are of type {page.dtype or f'{bits} bits'}; Cellquilt reads integers"
-            " of 8 to 32 bits and floats: convert the slide"
-        )
+    check_type(page.dtype or f"{page.bitspersample} bits", path)
     try:
         tiff_limits.check_compression(page)
         page.decode(None, 0)  # makes the decoder without reading
@@ -233,27 +203,23 @@ def _plane(page: tifffile.TiffPage) -> Plane:
     return Plane(page, int(page.dataoffsets[0]) if as_is else None)
 
 
-def _ome_stack(image: ome_xml.OmeImage, pages: list[tifffile.TiffPage]) -> Stack:
+def _ome_stack(image: ome_xml.OmeImage) -> Stack:
     return Stack(
         height=image.height,
         width=image.width,
         sizes=image.sizes,
         names=image.names,
-        planes={where: _plane(pages[index]) for where, index in image.pages.items()},
+        planes={at: _plane(source.pages[page]) for at, (source, page) in image.pages.items()},
         mpp=image.mpp,
         mpp_problem=image.mpp_problem,
-        labels={at: _page_name(pages[index]) for at, index in image.pages.items()},
+        labels={at: source.labels[page] for at, (source, page) in image.pages.items()},
         name=image.name,
     )
 
 
-def _plain_stack(
-    series: tifffile.TiffPageSeries,
-    tif: tifffile.TiffFile,
-    pages: list[tifffile.TiffPage],
-    path: Path,
-) -> Stack:
+def _plain_stack(series: tifffile.TiffPageSeries, source: Source) -> Stack:
     """Return a series of a TIFF without OME-XML: ImageJ's, QPTIFF's, or pages in a row."""
+    path, tif = source.path, source.tif
     lead = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1]
     lead = [(axis, n) for axis, n in lead if axis not in "YXS"]
     notices = []
@@ -278,8 +244,8 @@ def _plain_stack(
         planes[at["C"], at["Z"], at["T"]] = (
             Plane(page, first + number * page.nbytes) if first else _plane(series[number].aspage())
         )
-    own = [pages[part.index] for part in series.pages if part is not None]
-    labels = dict(zip(planes, _labels(tif, own, len(planes)), strict=True))
+    own = [part.index for part in series.pages if part is not None]
+    labels = dict(zip(planes, _labels(source, own, len(planes)), strict=True))
     mpp, problem, source = _resolution(page, tif)
     return Stack(
         height=page.imagelength,
@@ -302,31 +268,21 @@ def _channel_name(labels: Mapping[tuple[int, int, int], str | None], channel: in
     return found.pop() if len(found) == 1 else None
 
 
-def _labels(
-    tif: tifffile.TiffFile, pages: list[tifffile.TiffPage], n_planes: int
-) -> list[str | None]:
+def _labels(source: Source, own: Sequence[int], n_planes: int) -> list[str | None]:
     """Return the name of each plane: ImageJ's label, QPTIFF's, or that of its page; else None."""
-    found: list[str | None] = []
+    tif, found = source.tif, []
     if tif.is_imagej:
         labels = (tif.imagej_metadata or {}).get("Labels", [])
         found = [label.strip().partition("\n")[0] or None for label in labels]
         found = [None if label and _SLICE_LABEL.fullmatch(label) else label for label in found]
     elif tif.is_qpi:
-        for page in pages:
-            xml = ElementTree.fromstring(page.description or "<none/>")  # of a thumbnail
+        for index in own:
+            description = source.pages[index].description or "<none/>"  # of a thumbnail
+            xml = ElementTree.fromstring(description)
             found.append(xml.findtext("Biomarker") or xml.findtext("Name"))
     else:
-        found = [_page_name(page) for page in pages]
+        found = [source.labels[index] for index in own]
     return found if len(found) == n_planes else [None] * n_planes
-
-
-def _page_name(page: tifffile.TiffPage) -> str | None:
-    """Return the target of a MIBI page's JSON, or the tag PageName; None without."""
-    try:
-        name = json.loads(page.description)["channel.target"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        name = page.tags.valueof(285)
-    return name if isinstance(name, str) else None
 
 
 def _resolution(

@@ -11,14 +11,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import provenance
 from ..handoff import stores
+from .box import Box
 from .lattice import STRIDE, TILE, Lattice, plan
 from .optics import assess_optics
-from .patches import assess, group_patches, metadata, plan_patches, tiles_of
+from .patches import Patch, assess, group_patches, metadata, plan_patches, tiles_of
 from .pixel_grid import Grid
+from .regions import Regions
 from .task_store import write_pixels
 
 log = logging.getLogger("cellquilt")
 
+# What is segmented around regions, in model pixels: more than a chain of cells and nuclei that
+# overlap, so that all is there that has a part in the matching of a region's cells
+REGION_MARGIN = 256
 STEP = 64  # divides both a tile and the way to the next one
 
 
@@ -46,10 +51,13 @@ class Cut:
 def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     """Plan the patches of a slide and write one store of pixels for each task.
 
+    Where the slide has regions of interest, patches that none of their cells can reach are
+    skipped.
+
     A task's store holds ``codes`` (2, h, w) uint16, the part of the padded lattice that its
-    tiles span, and ``lut``; its attributes name tiles, patches and geometry, and in
-    ``blank_codes`` the constant tiles of the patches that were skipped for them, as the two
-    codes of each kind.
+    tiles span, and ``lut``; its attributes name tiles, patches and geometry, in ``blank_codes``
+    the constant tiles of the patches that were skipped for them, as the two codes of each kind,
+    and in ``unseen`` the cores of the patches that no region needs.
 
     Parameters
     ----------
@@ -79,6 +87,8 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         flat = constant_tiles(slide["codes"], blank, lattice)
         constant = np.array([all(tile in flat for tile in tiles) for tiles in needed])
         quality = assess(patches, lattice, channels, constant, cut.patch_qc, cut.min_contrast)
+        far = _beyond_regions(facts, grid, patches)
+        quality.loc[far, ["is_informative", "reason"]] = False, "outside_roi"
         skipped = np.flatnonzero(quality["reason"] == "constant")
         blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
         optics = assess_optics(patches, lattice, slide["codes"], channels, grid.image_mpp)
@@ -95,10 +105,11 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         for number, members in enumerate(tasks):
             table.loc[[patch.patch_id for patch in members], "task"] = number
             attributes = {
-                "facts": facts,
+                "facts": facts | {"regions": None},  # whose outlines may be long
                 "task": number,
                 "halo": cut.halo,
                 "blank_codes": blanks,
+                "unseen": [patch.core for patch in patches if far[patch.patch_id]],
                 "patches": [asdict(patch) for patch in members],
                 "provenance": [*facts["provenance"], step],
             }
@@ -110,6 +121,20 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     if not informative:
         log.warning("patch: no patch of this slide can hold cells; its outputs will be empty")
     return table
+
+
+def _beyond_regions(facts: dict, grid: Grid, patches: list[Patch]) -> np.ndarray:
+    """Return which patches no cell of a region can reach, (n,) bool."""
+    far = np.zeros(len(patches), bool)
+    regions = Regions.of(facts)
+    if regions is None:
+        return far
+    rows, cols = grid.label_rows(), grid.label_cols()
+    for patch in patches:
+        y0, y1, x0, x1 = patch.core.grown(REGION_MARGIN, grid.model_shape)
+        box = Box(*np.searchsorted(rows, (y0, y1)), *np.searchsorted(cols, (x0, x1)))
+        far[patch.patch_id] = not regions.touch(box)
+    return far
 
 
 def _blank_codes(lut: np.ndarray) -> list[int]:

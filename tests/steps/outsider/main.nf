@@ -35,7 +35,7 @@ workflow {
 
     // Match masks of another tool; INGEST gives the metadata of their slide
     ch_own = channel.of([[id: 'own', nuclear: 'DAPI', segmenter: 'cellpose'], slide])
-    INGEST(ch_own.map { meta, image -> [meta, image, []] })
+    INGEST(ch_own.map { meta, image -> [meta, image, [], []] })
     REPAIR(INGEST.out.facts.map { meta, facts -> [meta, facts, files(params.own_masks), []] })
 
     channel.topic('versions')
