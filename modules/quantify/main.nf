@@ -18,7 +18,7 @@ process QUANTIFY {
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def own = columns ? "--columns '${groovy.json.JsonOutput.toJson(columns).replace("'", '\\u0027')}'" : ''
-    def tables = [uncertified].flatten().collect { path -> "--${path.name - '.csv'} ${path}" }.join(' ')
+    def tables = [uncertified].flatten().collect { path -> "--${path.toString().tokenize('/').last() - '.csv'} ${path}" }.join(' ')
     def states = patches ? "--patches ${patches}" : ''
     def pairs = matches ? "--matches ${matches}" : ''
     """

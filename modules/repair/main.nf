@@ -20,7 +20,7 @@ process REPAIR {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
-    def tables = [uncertified].flatten().findAll { path -> path }.collect { path -> "--${path.name - '.csv'} ${path}" }.join(' ')
+    def tables = [uncertified].flatten().findAll { path -> path }.collect { path -> "--${path.toString().tokenize('/').last() - '.csv'} ${path}" }.join(' ')
     """
     repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${tables} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
