@@ -8,7 +8,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from support.steps import plan_store, write_slide
 
 from cellquilt import __version__, exports
@@ -125,7 +127,8 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     sample = folder / "sample"
     image = write_slide(folder / "slide.ome.tif", tissue_image)
-    request = Request("sample", image, "nuclear", "membrane")
+    tifffile.imwrite(folder / "roi.tif", np.ones(tissue_image.shape[:2], np.uint8))
+    request = Request("sample", image, "nuclear", "membrane", roi=folder / "roi.tif")
     facts = ingest(request, folder / "normalised.zip")
     (folder / "sample.json").write_text(json.dumps(facts))
     table, _ = plan_store(folder / "normalised.zip", folder / "tasks")
@@ -144,7 +147,8 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
     script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
     masks = sample / "segmentation" / "mesmer-sample"
     both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in ("cell", "nucleus")]
-    script("repair", *both, "--facts", "sample.json", "--outdir", sample, "--export_pickle")
+    more = ["--regions", sample / "regions.csv", "--outdir", sample, "--export_pickle"]
+    script("repair", *both, "--facts", "sample.json", *more)
     (sample / "sample.json").write_text(json.dumps(facts))
     return sample
 
@@ -164,10 +168,12 @@ def test_every_output_is_described_and_nothing_else(results, outputs_page, repo)
     assert all(name in sources for name in OF_THE_RUN)
 
 
-@pytest.mark.parametrize("table", ["patches_metadata.csv", "matches.csv", "uncertified.csv"])
+@pytest.mark.parametrize(
+    "table", ["patches_metadata.csv", "matches.csv", "uncertified.csv", "regions.csv"]
+)
 def test_every_column_is_described(results, outputs_page, table):
     columns = (results / table).read_text().splitlines()[0].split(",")
-    assert len(columns) > 4
+    assert len(columns) > 3
     described = section(outputs_page, table)
     assert [column for column in columns if f"`{column}`" not in described] == []
 
