@@ -1,7 +1,7 @@
 // The batching study: which patch and batch size segments fastest, and in how much memory, here.
-// A slide is passed as [meta, file]; meta.id names it, and meta.patch_size and so on how it is cut and run.
+// A slide is passed as [meta, images]; meta.id names it, and meta.patch_size and so on how it is cut and run.
 
-include { generatedOf ; slidesOf } from './slides'
+include { generatedOf ; markersOf ; slidesOf } from './slides'
 include { recommendationOf } from './summaries'
 include { GENERATE  } from '../modules/generate/main'
 include { MODEL     } from '../modules/model/main'
@@ -18,7 +18,9 @@ workflow BENCHMARK {
     // Slides: the user's, or generated ones of the sizes asked for
     def given = options.image || options.input
     GENERATE(given ? channel.empty() : channel.fromList(generatedOf(options)))
-    INGEST(given ? channel.fromList(slidesOf(options)) : GENERATE.out.image)
+    ch_slides = given ? channel.fromList(slidesOf(options)) : GENERATE.out.image
+    markers = markersOf(options)
+    INGEST(ch_slides.map { meta, images -> [meta, images, markers[meta.id] ?: []] })
     MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
 
     // Every way to cut a slide

@@ -6,20 +6,9 @@ def fileOf(name, folder) {
     return beside && beside.exists() ? beside : file(name, glob: false)
 }
 
-// The size in bytes; of a folder, that of all files in it
-def bytesOf(path) {
-    if (!path.isDirectory()) {
-        return path.size()
-    }
-    def children = []
-    path.eachFile { child -> children << child }
-    return children.sum(0L) { child -> bytesOf(child) }
-}
-
 // What is wrong with a file, or null
 def fileProblem(name, folder) {
-    def found = foundAt(name, folder)
-    return found.problem ?: (found.path.isDirectory() ? 'is a folder; give a file.' : null)
+    return fileAt(name, folder).problem
 }
 
 // The same of a file or a folder
@@ -27,17 +16,35 @@ def pathProblem(name, folder) {
     return foundAt(name, folder).problem
 }
 
-// The path of a name, or what is wrong with it
+// The path of a file, and what is wrong with it
+def fileAt(name, folder) {
+    def found = foundAt(name, folder)
+    return found.problem || !found.path.isDirectory() ? found : found + [problem: 'is a folder; give a file.']
+}
+
+// The path of a file or a folder, and what is wrong with it
 def foundAt(name, folder) {
     try {
         def path = fileOf(name, folder)
         return [path: path, problem: path.exists() ? stagingProblem(path) : 'does not exist; check the path, and that it can be read from here.']
     }
     catch (Exception failure) {
-        // a bucket that is not there, or not open to this user; a scheme that nothing here can read
-        def reason = "${failure.message ?: failure.class.simpleName}".replaceAll(/\s+/, ' ').take(200)
-        return [problem: "does not exist; check the path, and that it can be read from here (${reason})."]
+        return [problem: unreachable(failure)]
     }
+}
+
+// A bucket that is not there, or not open to this user; a scheme that nothing here can read
+def unreachable(failure) {
+    def reason = "${failure.message ?: failure.class.simpleName}".replaceAll(/\s+/, ' ').take(200)
+    return "does not exist; check the path, and that it can be read from here (${reason})."
+}
+
+def childrenOf(folder) {
+    def children = []
+    if (folder.isDirectory()) {
+        folder.eachFile { path -> children << path }
+    }
+    return children
 }
 
 // What Nextflow leaves to the shell that links a file into a task, which takes it for more than a name

@@ -79,7 +79,8 @@ def inputProblems(options) {
     if (options.image && options.nuclear == null) {
         return ["--image ${options.image} needs --nuclear, the nuclear channel's name or 0-based index."]
     }
-    return []
+    def problem = options.markers ? fileProblem(options.markers, null) : null
+    return problem ? ["--markers ${options.markers} ${problem}"] : []
 }
 
 def trainingProblems(options) {

@@ -2,6 +2,7 @@
 // one of the run as a whole. Once a run has all files, those of the record that it did not write are removed.
 // What is in no record is never touched: nobody but the user may know what it is.
 
+include { childrenOf } from './files'
 include { refuse } from './schema'
 
 // The records of a run by sample, and by '' that of the run as a whole. All are on disk before the first task,
@@ -52,7 +53,7 @@ def placesOf(options) {
         def folder = outdir.resolve(options.mode == 'train' ? 'training' : 'benchmark')
         return ['': [file: folder.resolve('files.json'), folder: folder, prefix: '', names: names[options.mode]]]
     }
-    def images = options.demo ? [demo: [name: 'the generated tissue']] : options.rows.collectEntries { row -> [row.sample, [name: row.image.name, bytes: row.bytes]] }
+    def images = options.demo ? [demo: [name: 'the generated tissue']] : options.rows.collectEntries { row -> [row.sample, [name: row.image.first().name, bytes: row.bytes]] }
     def samples = images.collectEntries { sample, image ->
         def folder = outdir.resolve(sample)
         def own = names.sample.collect { name -> name.replace('<sample>', sample) }
@@ -61,8 +62,10 @@ def placesOf(options) {
     return samples + ['': [file: outdir.resolve('pipeline_info/files.json'), folder: outdir, prefix: '', names: names.segment]]
 }
 
+// The bytes of a large folder are not known
 def isOfAnotherSlide(record) {
-    return record.before?.image && record.before.image != record.image
+    def sizes = [record.before?.image, record.image].findResults { image -> image?.bytes }
+    return record.before?.image && (record.before.image.name != record.image.name || sizes.size() == 2 && sizes[0] != sizes[1])
 }
 
 def slideProblem(record) {
@@ -176,14 +179,6 @@ def headsOf(names) {
 def entriesOf(path, name) {
     def is_folder = path.isDirectory() && !path.isLink() && !name.endsWith('.zarr')
     return is_folder ? childrenOf(path).collectMany { child -> entriesOf(child, "${name}/${plainName(child)}".toString()) } : [entryName(name)]
-}
-
-def childrenOf(folder) {
-    def children = []
-    if (folder.isDirectory()) {
-        folder.eachFile { path -> children << path }
-    }
-    return children
 }
 
 // Buckets have a slash behind the names of folders

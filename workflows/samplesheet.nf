@@ -1,25 +1,28 @@
 // The slides that a user names, as rows: those of --input, or --image as the only one.
 // What a samplesheet has, and what each column must be, is in assets/schema_input.json alone.
 
-include { bytesOf ; fileOf ; fileProblem } from './files'
+include { fileAt ; fileProblem } from './files'
+include { bytesOf ; imagesAt ; sampleNameOf } from './images'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
 
-// The rows, checked: of each column the value, files as paths, in columns those of a user's own, and of
-// slides to segment the size of the image in bytes
+// The rows, checked: of each column the value, files as paths and an image as a list of them, in columns those
+// of a user's own, and of slides to segment the size of the image in bytes
 def rowsOf(options) {
     if (!options.image && !options.input) {
         return []
     }
     def rules = rulesOf(options.mode)
     def sheet = options.image ? [rows: [imageRow(options)], own: [], problems: []] : sheetOf(options, rules)
-    def given = sheet.rows*.cells
-    refuse(sheet.problems + sheet.rows.collectMany { row -> placed(row, row.problems + rowProblems(row.cells, rules, sheet, options)) })
+    def read = sheet.rows.collect { row -> rules.columns.collectEntries { name, column -> [name, cellOf(name, textOf(row.cells[name]), column, name in rules.required, sheet.folder)] } }
+    refuse(sheet.problems + [sheet.rows, read].transpose().collectMany { row, cells -> placed(row, row.problems + rowProblems(row.cells, cells, rules, sheet, options)) })
     warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
-    def values = given.collect { row -> rules.columns.collectEntries { name, column -> [name, valueOf(textOf(row[name]), column, sheet.folder)] } }
+    def values = read.collect { cells -> cells.collectEntries { name, cell -> [name, cell.value] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    return [values, ownColumns(given, sheet)].transpose().collect { row, own -> row + [columns: own, bytes: options.mode == 'segment' ? bytesOf(row.image) : null] }
+    return [values, ownColumns(sheet.rows*.cells, sheet)].transpose().collect { row, own ->
+        row + [columns: own, bytes: options.mode == 'segment' ? bytesOf(row.image, options.bundle_max_mb * 1_000_000L) : null]
+    }
 }
 
 def placed(row, sentences) {
@@ -42,8 +45,7 @@ def rulesOf(mode) {
 }
 
 def imageRow(options) {
-    def name = options.image.tokenize('/').last().replaceAll(/(?i)\.(ome\.)?(tiff?|btf|tf8|qptiff)$/, '').replaceAll(/[^A-Za-z0-9._-]/, '_').replaceAll(/^[._-]+/, '')
-    def cells = options.subMap(['image', 'labels', 'nuclear', 'membrane']) + [sample: options.sample ?: name ?: 'sample']
+    def cells = options.subMap(['image', 'labels', 'nuclear', 'membrane']) + [sample: options.sample ?: sampleNameOf(options.image)]
     return [place: '--image', cells: cells, problems: []]
 }
 
@@ -116,7 +118,7 @@ def resembles(name, known, column, names) {
     if (isSlipOf(name, known)) {
         return true
     }
-    def stands_for = plainName(name).contains(plainName(known)) || known.tokenize('_').contains(plainName(name)) || isSlipOf(name, column.title ?: known)
+    def stands_for = known.size() > 1 && plainName(name).contains(plainName(known)) || known.tokenize('_').contains(plainName(name)) || isSlipOf(name, column.title ?: known)
     return !(known in names) && stands_for
 }
 
@@ -131,33 +133,36 @@ def repeatProblems(rows, rules) {
     }
 }
 
-def rowProblems(row, rules, sheet, options) {
-    def problems = rules.columns
-        .findAll { name, _column -> !sheet.header || name in sheet.header || !(name in rules.required) }
-        .collect { name, column -> cellProblem(name, textOf(row[name]), column, name in rules.required, sheet.folder) }
-        .findAll { problem -> problem }
+def rowProblems(row, cells, rules, sheet, options) {
+    def problems = cells
+        .findAll { name, cell -> cell.problem && (!sheet.header || name in sheet.header || !(name in rules.required)) }
+        .collect { _name, cell -> cell.problem }
     if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && options.segmenter == 'mesmer') {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
     }
     return problems
 }
 
-def cellProblem(name, text, column, is_required, folder) {
+// The value of a cell, and what is wrong with it
+def cellOf(name, text, column, is_required, folder) {
     if (text == '' && !is_required) {
-        return null
+        return [value: typed(textOf(column.default), column)]
     }
     if (text.toLowerCase() in (column.not ? column.not['enum'] : [])) {
-        return "${name} '${text}' is the name of a file or folder of the run itself; choose another${folder ? '' : ', with --sample'}."
+        return [problem: "${name} '${text}' is the name of a file or folder of the run itself; choose another${folder ? '' : ', with --sample'}."]
     }
     def expected = text == '' ? 'empty' : expectedOf(text, column)
     if (expected && column.errorMessage) {
-        return "${name} '${text}': ${column.errorMessage}."
+        return [problem: "${name} '${text}': ${column.errorMessage}."]
     }
     if (expected) {
-        return text == '' ? "no ${column.title} is named. ${column.description}." : "${name} '${text}' is not ${expected}. ${column.description}."
+        return [problem: text == '' ? "no ${column.title} is named. ${column.description}." : "${name} '${text}' is not ${expected}. ${column.description}."]
     }
-    def problem = column.exists ? fileProblem(text, folder) : null
-    return problem ? "${name} ${text} ${problem}" : null
+    if (!(column.format in ['file-path', 'path'])) {
+        return [value: typed(text, column)]
+    }
+    def found = column.format == 'path' ? imagesAt(text, folder) : fileAt(text, folder)
+    return [value: found.paths ?: found.path, problem: found.problem && column.exists ? "${name} ${text} ${found.problem}" : null]
 }
 
 // Something to learn from, and something for the test
@@ -185,11 +190,6 @@ def rowWarnings(row, options) {
         warnings << '--evaluate needs both compartments: this sample is not scored.'
     }
     return warnings
-}
-
-def valueOf(text, column, folder) {
-    def given = text ?: textOf(column.default)
-    return given && column.format == 'file-path' ? fileOf(given, folder) : typed(given, column)
 }
 
 // Of each row, a user's own columns: numbers where a column has nothing else, and text. What is

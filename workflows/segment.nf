@@ -1,8 +1,8 @@
 // Slides in; matched cell and nucleus masks, their measurements and a report out.
-// A slide is passed as [meta, file]; meta.id names the sample, meta.compartment what is segmented.
+// A slide is passed as [meta, images]; meta.id names the sample, meta.compartment what is segmented.
 
 include { modelsOf } from './networks'
-include { columnsOf ; sharedOf ; slidesOf } from './slides'
+include { columnsOf ; extrasOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; runFileOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
@@ -31,9 +31,11 @@ workflow SEGMENTATION {
     else {
         networks = [pixelcnn: modelsOf(options)]
     }
-    shared = sharedOf(options)
-    ch_files = options.demo ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, [image] + truth] } : ch_slides
-    MASKS(ch_files.map { meta, files -> [meta, files, shared[meta.id] ?: [:]] }, networks)
+    extras = extrasOf(options)
+    ch_extras = options.demo
+        ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, image, extras[meta.id] + [truth: truth]] }
+        : ch_slides.map { meta, images -> [meta, images, extras[meta.id]] }
+    MASKS(ch_extras, networks)
 
     // Measure every cell over all channels, for the formats that other tools open. Slides that share a
     // task are measured and drawn there, and exported together

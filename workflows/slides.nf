@@ -1,6 +1,6 @@
 // The slides of a run, each with its meta: the user's, or tissues that are generated.
 
-// The slides to segment as [meta, image], or as meta for the demo's, which is generated
+// The slides to segment as [meta, images], or as meta for the demo's, which is generated
 def slidesOf(options) {
     return options.demo ? [generatedSlide('demo', options)] : options.rows.collect { row -> [metaOf(row, options), row.image] }
 }
@@ -10,21 +10,28 @@ def columnsOf(options) {
     return options.demo ? [[generatedSlide('demo', options), [:]]] : options.rows.collect { row -> [metaOf(row, options), row.columns] }
 }
 
-// Of each small slide, by sample, what its task needs besides: the bundle that it is in, and the user's columns
-def sharedOf(options) {
-    if (!options.bundle_slides) {
-        return [:]
+// The file with the names of a slide's channels, by sample, where there is one
+def markersOf(options) {
+    def common = options.markers ? file(options.markers, glob: false) : null
+    return options.rows.collectEntries { row -> [row.sample, row.markers ?: common] }.findAll { _sample, path -> path != null }
+}
+
+// Of each slide, by sample, what its tasks need besides: the names of its channels, of a small one the bundle
+// that it is in, and the user's columns
+def extrasOf(options) {
+    if (options.demo) {
+        return [demo: [bundle: options.bundle_slides ? 'demo' : null]]
     }
-    def bundles = options.demo ? [demo: 'demo'] : bundlesOf(options.rows, options)
-    def columns = options.rows.collectEntries { row -> [row.sample, row.columns] }
-    return bundles.collectEntries { sample, bundle -> [sample, [bundle: bundle, columns: columns[sample] ?: [:]]] }
+    def bundles = options.bundle_slides ? bundlesOf(options.rows, options) : [:]
+    def markers = markersOf(options)
+    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], bundle: bundles[row.sample], columns: row.columns]] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that
 // a row more or less leaves the other bundles as they are: where one is too large, it is halved by the next
 // bit of the names' digests
 def bundlesOf(rows, options) {
-    def small = rows.findAll { row -> row.bytes <= options.bundle_max_mb * 1_000_000L }
+    def small = rows.findAll { row -> row.bytes != null && row.bytes <= options.bundle_max_mb * 1_000_000L }
     return halved(small.collect { row -> [name: row.sample, bytes: row.bytes, bits: bitsOf(row.sample)] }, '', options)
 }
 
@@ -41,7 +48,7 @@ def halved(slides, start, options) {
     return ['0', '1'].collectEntries { bit -> halved(slides.findAll { slide -> slide.bits[start.size()] == bit }, start + bit, options) }
 }
 
-// The slides to learn from as [meta, image, labels]; meta.split tells what each is for
+// The slides to learn from as [meta, images, labels]; meta.split tells what each is for
 def examplesOf(options) {
     return options.rows.collect { row -> [metaOf(row, options) + [split: row.split], row.image, row.labels] }
 }
@@ -61,6 +68,7 @@ def generatedSlide(name, options) {
 }
 
 def metaOf(row, options) {
+    def chosen = ['z', 't', 'scene'].collectEntries { key -> [key, row[key] != null ? row[key] : options[key]] }
     return [
         id: row.sample,
         nuclear: row.nuclear,
@@ -68,5 +76,5 @@ def metaOf(row, options) {
         image_mpp: row.image_mpp ?: options.image_mpp,
         compartment: row.membrane || options.compartment == 'whole-cell' ? options.compartment : 'nuclear',
         segmenter: options.segmenter,
-    ]
+    ] + chosen.findAll { _key, value -> value != null }
 }

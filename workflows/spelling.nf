@@ -1,11 +1,11 @@
 // Mistyped names: which known names they resemble.
 
-// The known names nearest to a mistyped one by edit distance. Where none is near, those that begin with it,
+// The known names nearest to a mistyped one by edit distance, four letters at most. Where none is near, those that begin with it,
 // or that share all words with it; none if there are none
 def nearestOf(name, known) {
     def plain = plainName(name)
     def distances = known.collectEntries { other -> [other, distanceOf(plain, plainName(other))] }
-    def near = distances.findAll { other, distance -> distance <= [plain, plainName(other)]*.size().max().plus(1).intdiv(3) }
+    def near = distances.findAll { other, distance -> distance <= [[plain, plainName(other)]*.size().max().plus(1).intdiv(3), 4].min() }
     if (near) {
         return near.keySet().findAll { other -> near[other] == near.values().min() }.toList()
     }

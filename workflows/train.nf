@@ -1,8 +1,8 @@
 // Slides with labels in, pixel classifiers and their comparison out.
-// A slide is passed as [meta, file]; meta.id names it, and meta.split what it is for.
+// A slide is passed as [meta, images]; meta.id names it, and meta.split what it is for.
 
 include { networksOf } from './networks'
-include { examplesOf ; generatedExamples } from './slides'
+include { examplesOf ; generatedExamples ; markersOf } from './slides'
 include { comparisonOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { INGEST   } from '../modules/ingest/main'
@@ -20,11 +20,12 @@ workflow TRAINING {
     ch_slides = GENERATE.out.image.join(GENERATE.out.truth).mix(ch_given)
 
     // The same normalisation that a slide gets before it is segmented
-    INGEST(ch_slides.map { meta, image, _labels -> [meta, image] })
+    markers = markersOf(options)
+    INGEST(ch_slides.map { meta, images, _labels -> [meta, images, markers[meta.id] ?: []] })
 
     // Fan out: a task is an architecture and a seed, and has all slides
     ch_networks = INGEST.out.store
-        .join(ch_slides.map { meta, _image, labels -> [meta, labels] })
+        .join(ch_slides.map { meta, _images, labels -> [meta, labels] })
         .toSortedList { a, b -> a[0].id <=> b[0].id }
         .flatMap { examples -> networksOf(options, examples) }
     TRAIN(ch_networks, options.architecture_file ? file(options.architecture_file, checkIfExists: true) : [])

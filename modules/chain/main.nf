@@ -40,10 +40,10 @@ process CHAIN {
 
 // The slides as JSON, on one line: what chain.py reads
 def slidesText(metas, columns, n_files, files) {
-    def names = files instanceof List ? files*.toString() : [files.toString()]
-    def ends = n_files.indices.collect { index -> n_files.take(index + 1).sum() }
-    def slides = [metas, columns, n_files, ends].transpose().collect { meta, own, n, end ->
-        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment']) + [sample: meta.id, columns: own, files: names.subList(end - n, end)]
+    def names = (files instanceof List ? files*.toString() : [files.toString()]).iterator()
+    def slides = [metas, columns, n_files].transpose().collect { meta, own, counts ->
+        def staged = counts.collectEntries { kind, n -> [kind, names.take(n).toList()] }
+        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'z', 't', 'scene']) + [sample: meta.id, columns: own] + staged + [markers: staged.markers ? staged.markers[0] : null]
     }
     return groovy.json.JsonOutput.toJson(slides)
 }

@@ -9,7 +9,7 @@ process INGEST {
     container 'cellquilt/runtime:0.1.0'
 
     input:
-    tuple val(meta), path(image, stageAs: '_slide/*')
+    tuple val(meta), path(image, stageAs: '_slide/*'), path(markers, stageAs: '_markers/*')
 
     output:
     tuple val(meta), path("${meta.id}/normalised.zip"), emit: store, optional: true
@@ -23,8 +23,10 @@ process INGEST {
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def membrane = meta.membrane?.toString() ? "--membrane ${quote(meta.membrane)}" : ''
     def image_mpp = meta.image_mpp ? "--image_mpp ${meta.image_mpp}" : ''
+    def plane = ['z', 't', 'scene'].findAll { key -> !(meta[key] in [null, '']) }.collect { key -> "--${key} ${quote(meta[key])}" }.join(' ')
+    def names = markers ? "--markers ${markers}" : ''
     """
-    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} --outdir ${meta.id} ${refusal} ${args}
+    ingest.py --sample ${meta.id} --image ${image} --nuclear ${quote(meta.nuclear)} ${membrane} ${image_mpp} ${plane} ${names} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -4,7 +4,7 @@ include { CHAIN } from '../../modules/chain/main'
 
 workflow BUNDLES {
     take:
-    ch_slides // [meta, files, shared]: the image, and where it is known its truth; those of one shared.bundle share a task
+    ch_slides // [meta, images, extras]: those of one extras.bundle share a task
     networks // as of MASKS
 
     main:
@@ -14,18 +14,23 @@ workflow BUNDLES {
         ch_networks = ch_networks.mix(is_plain ? channel.of([segmenter, files]) : files.map { path -> [segmenter, path] })
     }
     ch_bundles = ch_slides
-        .map { meta, files, shared -> [meta.segmenter ?: 'mesmer', shared.bundle, [meta, [files].flatten(), shared.columns ?: [:]]] }
+        .map { slide -> [slide[0].segmenter ?: 'mesmer', slide[2].bundle, slide] }
         .groupTuple(by: [0, 1], sort: { a, b -> a.first().id <=> b.first().id })
         .combine(ch_networks, by: 0)
-        .map { _segmenter, _bundle, slides, found -> slides.transpose() + [found] }
-    CHAIN(ch_bundles.map { metas, files, columns, found -> [metas, columns, files*.size(), files.flatten(), found] })
+        .map { _segmenter, _bundle, slides, found -> [slides*.first(), slides, found] }
+    CHAIN(
+        ch_bundles.map { metas, slides, found ->
+            def files = slides.collect { slide -> filesOf(slide) }
+            [metas, slides.collect { slide -> slide[2].columns ?: [:] }, files.collect { each -> countsOf(each) }, files*.values().flatten(), found]
+        }
+    )
 
     // Those of a task that failed, or that found them too large
     left = ch_bundles
         .join(CHAIN.out.left, remainder: true)
-        .flatMap { metas, files, _columns, _networks, list ->
+        .flatMap { metas, slides, _networks, list ->
             def names = list ? list.readLines() : metas*.id
-            [metas, files].transpose().findAll { meta, _files -> meta.id in names }
+            slides.findAll { slide -> slide[0].id in names }
         }
 
     ch_samples = CHAIN.out.files.map { metas, files -> [bySample(metas, files)] }
@@ -62,6 +67,15 @@ workflow BUNDLES {
     summaries = summaries
     reports = reports
     tables = tables
+}
+
+// The files of a slide by kind
+def filesOf(slide) {
+    return [images: slide[1], truth: slide[2].truth, markers: slide[2].markers].collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
+}
+
+def countsOf(files) {
+    return files.collectEntries { kind, paths -> [kind, paths.size()] }
 }
 
 // The files of each slide that has any, of those of a task

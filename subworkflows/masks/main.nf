@@ -11,21 +11,21 @@ include { REPAIR } from '../../modules/repair/main'
 
 workflow MASKS {
     take:
-    ch_slides // [meta, image], or [meta, image, shared]: those of one shared.bundle share a task
+    ch_slides // [meta, images], or [meta, images, extras]: those of one extras.bundle share a task
     networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, pixelcnn: networks of TRAIN]
 
     main:
     // Small slides share tasks that do all steps; some may turn out too large, or a task may fail
     ch_ways = ch_slides
         .map { slide -> [checked(slide[0], networks), slide[1], slide[2] ?: [:]] }
-        .branch { _meta, _files, shared ->
-            bundled: shared.bundle
+        .branch { _meta, _images, extras ->
+            bundled: extras.bundle
             alone: true
         }
     BUNDLES(ch_ways.bundled, networks)
 
     // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_ways.alone.mix(BUNDLES.out.left).map { slide -> [slide[0], [slide[1]].flatten().first()] })
+    INGEST(ch_ways.alone.mix(BUNDLES.out.left).map { meta, images, extras -> [meta, images, extras.markers ?: []] })
     PATCH(INGEST.out.store)
     ch_tasks = PATCH.out.pixels
         .flatMap { meta, files ->

@@ -35,7 +35,7 @@ class Steps {
     private static final Map<String, String> INPUTS = [
         GENERATE: "input[0] = ${META}",
         MODEL: 'input[0] = []',
-        INGEST: 'input[0] = GENERATE.out.image',
+        INGEST: 'input[0] = GENERATE.out.image.map { meta, image -> [meta, image, []] }',
         PATCH: 'input[0] = INGEST.out.store',
         SEGMENT: 'input[0] = PATCH.out.pixels\ninput[1] = MODEL.out.model',
         TRAIN: "input[0] = ${EXAMPLES}\ninput[1] = []",

@@ -1,13 +1,13 @@
 // What the workflows make of parameters: many sets of them in one run, each with the command line that gave it.
 
 include { checkParameters } from '../../workflows/options'
-include { examplesOf ; slidesOf } from '../../workflows/slides'
+include { examplesOf ; extrasOf ; slidesOf } from '../../workflows/slides'
 
 def resultOf(given) {
     try {
         def options = checkParameters(given.findAll { name, _value -> name != 'commandLine' }, given.commandLine ?: '', file("${projectDir}/nextflow_schema.json"))
         def slides = options.mode == 'train' ? examplesOf(options) : slidesOf(options)
-        return [options: plain(options), slides: plain(slides)]
+        return [options: plain(options), slides: plain(slides), extras: plain(extrasOf(options))]
     }
     catch (Exception failure) {
         return [refused: org.codehaus.groovy.runtime.StackTraceUtils.extractRootCause(failure).message.readLines()]

@@ -20,8 +20,8 @@ workflow {
         [sample + [id: 'nuclei', segmenter: 'pixelcnn', membrane: '', compartment: 'nuclear'], slide],
     )
     MODEL([])
-    ch_shared = ch_slides.map { meta, image -> meta.id == 'shared' ? [meta, image, [bundle: 'small']] : [meta, image] }
-    SEGMENT_SLIDES(ch_shared, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
+    ch_extras = ch_slides.map { meta, image -> meta.id == 'shared' ? [meta, image, [bundle: 'small']] : [meta, image] }
+    SEGMENT_SLIDES(ch_extras, [mesmer: MODEL.out.model, pixelcnn: files(params.networks)])
     QUANTIFY(
         ch_slides
             .join(SEGMENT_SLIDES.out.facts)
@@ -35,7 +35,7 @@ workflow {
 
     // Match masks of another tool; INGEST gives the metadata of their slide
     ch_own = channel.of([[id: 'own', nuclear: 'DAPI', segmenter: 'cellpose'], slide])
-    INGEST(ch_own)
+    INGEST(ch_own.map { meta, image -> [meta, image, []] })
     REPAIR(INGEST.out.facts.map { meta, facts -> [meta, facts, files(params.own_masks), []] })
 
     channel.topic('versions')

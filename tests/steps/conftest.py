@@ -1,0 +1,43 @@
+"""What the workflows make of parameters.
+
+Nextflow takes long to start, so that calls.nf looks at many sets of parameters in one run.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
+    """Return a function that has the workflows look at sets of parameters.
+
+    It takes another schema of samplesheets, where one is given, and more of Nextflow's environment.
+    """
+
+    def run(folder: Path, sets: dict[str, dict], schema: dict | None = None, **env: str) -> dict:
+        (folder / "sets.json").write_text(json.dumps(sets))
+        project = tmp_path_factory.mktemp("project")
+        script = (repo / "tests" / "steps" / "calls.nf").read_text()
+        (project / "main.nf").write_text(script.replace("'../../", "'./"))
+        for name in ("workflows", "bin", "nextflow_schema.json"):
+            (project / name).symlink_to(repo / name)
+        (project / "assets").mkdir()
+        own = (repo / "assets" / "schema_input.json").read_text()
+        (project / "assets" / "schema_input.json").write_text(json.dumps(schema) if schema else own)
+        options = ["--sets", "sets.json", "--results", "results.json"]
+        done = subprocess.run(
+            [repo / "tools" / "nextflow", "run", project, *options],
+            cwd=folder,
+            env=os.environ | {"NXF_ANSI_LOG": "false"} | env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads((folder / "results.json").read_text()) | {"log": done.stdout}
+
+    return run
