@@ -29,8 +29,8 @@ def memberProblem(names, path) {
     if (!missing) {
         return null
     }
-    def more = missing.size() > 3 ? " and ${missing.size() - 3} more" : ''
-    return "is one file of an OME-TIFF of several, and beside it there is no ${missing.take(3).join(', ')}${more}; put all of them into one folder."
+    def listed = missing.take(3).join(', ') + (missing.size() > 3 ? " and ${missing.size() - 3} more" : '')
+    return "is one file of an OME-TIFF of several, and beside it there is no ${listed}; put all of them into one folder."
 }
 
 // Of each element of a name that has an attribute: the attribute's value, and the text in the element. By

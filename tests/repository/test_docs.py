@@ -292,13 +292,14 @@ def test_messages_in_the_usage_are_the_programs(repo):
 
 @pytest.mark.parametrize(("kind", "page"), [("slides", "usage.md"), ("examples", "training.md")])
 def test_example_samplesheets_have_the_columns_of_their_schema(repo, kind, page):
+    """The first ones; the last ones are rarely needed."""
     schema = json.loads((repo / "assets" / "schema_input.json").read_text())
     of_kind = schema["$defs"][kind]["items"].get("properties", {})
     columns = [name for name in schema["items"]["properties"] if of_kind.get(name, True)]
     text = (repo / "docs" / page).read_text()
     sheet = re.search(r"^```\n(sample,image,.*?\n)```$", text, re.DOTALL | re.MULTILINE)[1]
     header, *lines = sheet.splitlines()
-    assert header.split(",") == columns and lines
+    assert header.split(",") == columns[: header.count(",") + 1] and lines
     if kind == "slides":
         assert sheet == (repo / "assets" / "samplesheet.csv").read_text()
         table = text[text.index("| column | required | rules |") :].split("\n\n")[0]

@@ -1,7 +1,9 @@
 """Which files an image stands for, and which plane, scene and names of channels a slide has."""
 
+import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +197,64 @@ def test_wrong_planes_and_markers_are_refused_before_the_start(results):
     ]
     found = [re.findall(r"did you mean (\w+)\?", said) for said in results["near"]["refused"]]
     assert found == [["z"], ["markers"], ["scene"]]
+
+
+# Slides of several files in one sheet, and the files that each of their tasks has
+SLIDES = {
+    "pattern": ("channel_folder/*.tif", ["CD45.tif", "ECAD.tif", "HH3.tif"]),
+    "folder": ("channel_folder", ["channel_folder"]),
+    "set": ("multifile/set_C1.ome.tif", ["set_C1.ome.tif", "set_C0.ome.tif", "set_C2.ome.tif"]),
+    "single": ("slide.ome.tif", ["slide.ome.tif"]),
+}
+
+
+@pytest.fixture(scope="module")
+def stub_run(nextflow, shared_data, tmp_path_factory) -> Callable[..., Path]:
+    """Return a function that runs the pipeline's stubs on SLIDES, and returns the run's folder."""
+
+    def run(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("run")
+        (folder / "names.csv").write_text("a\nb\nc\n")
+        rows = [
+            f"{sample},{shared_data / 'reported' / image},0,max,names.csv\n"
+            for sample, (image, _) in SLIDES.items()
+        ]
+        (folder / "sheet.csv").write_text("sample,image,nuclear,z,markers\n" + "".join(rows))
+        common = ["--input", "sheet.csv", "--segmenter", "pixelcnn", "--formats", "none", "-stub"]
+        done = nextflow(*common, *options, folder=folder, accept=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return folder
+
+    return run
+
+
+def test_a_bundle_has_all_files_of_its_slides(stub_run):
+    """Each in a folder of its own, where the task looks for it."""
+    folder = stub_run()
+    scripts = {path: path.read_text() for path in folder.glob("work/*/*/.command.sh")}
+    (task,) = (path.parent for path, text in scripts.items() if "stub.py chain" in text)
+    found = re.search(r"<<'SLIDES'\n(.+)\n", scripts[task / ".command.sh"])[1]
+    slides = {slide["sample"]: slide for slide in json.loads(found)}
+    for sample, (_, names) in SLIDES.items():
+        slide = slides[sample]
+        assert [Path(path).name for path in slide["images"]] == names
+        assert Path(slide["markers"]).name == "names.csv"
+        assert (slide["z"], slide["truth"]) == ("max", [])
+        assert not slide.keys() & {"t", "scene"}
+        assert all((task / path).exists() for path in [*slide["images"], slide["markers"]])
+    record = json.loads((folder / "results" / "set" / "files.json").read_text())
+    assert record["image"]["name"] == "set_C1.ome.tif"
+
+
+def test_tasks_of_a_slide_have_all_its_files(stub_run):
+    folder = stub_run("--bundle_slides", "0")
+    for step, beside in {"ingest": "_markers/names.csv", "quantify": "_inputs/sample.json"}.items():
+        tasks = {}
+        for path in folder.glob("work/*/*/.command.sh"):
+            if sample := re.search(rf"stub.py {step} --sample (\w+)", path.read_text()):
+                tasks[sample[1]] = path.parent
+        assert tasks.keys() == SLIDES.keys()
+        for sample, task in tasks.items():
+            found = [path.name for path in (task / "_slide").iterdir()]
+            assert sorted(found) == sorted(SLIDES[sample][1])
+            assert (task / beside).exists()
