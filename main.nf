@@ -9,6 +9,7 @@ include { REFUSE          } from './modules/refuse/main'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
+include { CHECKING        } from './workflows/check'
 
 workflow {
     def options = checkParameters(params, workflow.commandLine, file("${projectDir}/nextflow_schema.json"))
@@ -26,6 +27,10 @@ workflow {
     else if (options.mode == 'benchmark') {
         BENCHMARK(options)
     }
+    else if (options.mode == 'check') {
+        CHECKING(options)
+        REFUSE(CHECKING.out.refusal)
+    }
     else {
         SEGMENTATION(options)
         REFUSE(
@@ -40,6 +45,7 @@ workflow {
     }
 
     channel.topic('versions')
+        .filter { _versions -> options.mode != 'check' } // it leaves the files of earlier runs alone
         .unique()
         .toSortedList { a, b -> a.toString() <=> b.toString() }
         .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }

@@ -13,6 +13,7 @@ from lxml import html
 
 from cellquilt.errors import DataError
 from cellquilt.images import data_url
+from cellquilt.planning.plan import Plan
 from cellquilt.reports import charts, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import MINOR, findings
@@ -300,7 +301,9 @@ def test_axes_hold_nearly_all_values():
 
 def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
     (tmp_path / "usage.tsv").write_text(USAGE)
-    ingest, label, extra = usage.read(tmp_path / "usage.tsv", {"a": 60.0, "b": 12.0})
+    ingest, label, extra = usage.steps(
+        usage.read(tmp_path / "usage.tsv"), {"a": 60.0, "b": 12.0}, Plan()
+    )
     assert (ingest.name, label.name, extra.name) == ("INGEST", "LABEL", "EXTRA")
     assert (ingest.n_tasks, ingest.seconds, ingest.mpx_per_s) == (1, 30, 2)
     assert (label.n_tasks, label.seconds, label.longest) == (2, 6, 4)
@@ -314,7 +317,7 @@ def test_what_was_not_traced_counts_as_nothing(tmp_path):
     """Also a sample may be called NA."""
     header = "\t".join(usage.COLUMNS)
     (tmp_path / "usage.tsv").write_text(f"{header}\nINGEST\tNA\t2000\t\t\nPATCH\tNA\t\t\t\n")
-    ingest, patch = usage.read(tmp_path / "usage.tsv", {"NA": 6.0})
+    ingest, patch = usage.steps(usage.read(tmp_path / "usage.tsv"), {"NA": 6.0}, Plan())
     assert (ingest.mpx_per_s, ingest.cpus, ingest.peak_gb) == (3, 0, 0)
     assert (patch.seconds, patch.longest, patch.mpx_per_s) == (0, 0, 0)
 
@@ -323,7 +326,7 @@ def test_what_was_not_traced_counts_as_nothing(tmp_path):
 def test_refuses_what_is_no_table_of_tasks(tmp_path, text):
     (tmp_path / "usage.tsv").write_text(text)
     with pytest.raises(DataError, match="usage.tsv: "):
-        usage.read(tmp_path / "usage.tsv", {})
+        usage.read(tmp_path / "usage.tsv")
 
 
 @pytest.mark.parametrize(

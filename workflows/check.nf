@@ -1,0 +1,59 @@
+// A look before a run: slides in; what is understood of each, what is wrong, and what a run would cost out. Files
+// are read where they lie, by one task, and none is fetched or uploaded for it.
+
+include { extrasOf ; slidesOf } from './slides'
+include { refusedByCheck } from './summaries'
+include { GENERATE } from '../modules/generate/main'
+include { CHECK    } from '../modules/check/main'
+
+workflow CHECKING {
+    take:
+    options
+
+    main:
+    GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
+    ch_looked = options.demo ? GENERATE.out.image.map { slide -> lookedAt([slide], options) } : channel.of(lookedAt(slidesOf(readable(options)), options))
+    CHECK(ch_looked, options.benchmark_results ? file(options.benchmark_results, checkIfExists: true) : [])
+
+    ch_text = CHECK.out.text.map { path ->
+        log.info("${path.text}All of it is in ${options.outdir}/check.csv")
+        path
+    }
+    refusal = CHECK.out.refusal.combine(ch_text).map { path, _text -> "${path.text.trim()} (${options.outdir}/check.csv)" }
+
+    emit:
+    refusal = refusal
+}
+
+// The options with those rows alone that have no problem
+def readable(options) {
+    return options + [rows: options.rows.findAll { row -> !row.problems }]
+}
+
+// What CHECK takes: slides with their files, and what is known of the others
+def lookedAt(slides, options) {
+    def extras = extrasOf(readable(options))
+    def unseen = slides.collectEntries { meta, images -> [meta.id, unseenOf([images].flatten(), options)] }.findAll { _sample, reason -> reason }
+    def local = slides.findAll { meta, _images -> !(meta.id in unseen) }
+    def files = local.collect { meta, images -> [images: [images].flatten(), truth: [], markers: [extras[meta.id].markers].findAll { path -> path != null }] }
+    def others = [
+        bundles: local.collectEntries { meta, _images -> [meta.id, extras[meta.id].bundle] },
+        problems: options.rows.findAll { row -> row.problems }.collectEntries { row -> [row.sample ?: row.place, row.problems] },
+        unseen: unseen,
+    ]
+    return [local*.first(), files.collect { kinds -> kinds.collectEntries { kind, paths -> [kind, paths.size()] } }, others, files*.values().flatten()]
+}
+
+// Why a slide is not looked at, or null
+def unseenOf(images, options) {
+    def remote = images.find { path -> path.scheme != 'file' }
+    if (remote) {
+        return "is at ${remote.scheme}://, and a check downloads no slide; check a copy of it on a disk."
+    }
+    return isInCloud() && !options.demo ? 'is on a local disk, and would be uploaded to the cloud where tasks run; check it with a profile of this machine, such as -profile local.' : null
+}
+
+// Whether tasks have their files in a bucket
+def isInCloud() {
+    return workflow.workDir.scheme != 'file'
+}
