@@ -2,7 +2,6 @@
 // are read where they lie, by one task, and none is fetched or uploaded for it.
 
 include { extrasOf ; slidesOf } from './slides'
-include { refusedByCheck } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { CHECK    } from '../modules/check/main'
 
@@ -12,8 +11,8 @@ workflow CHECKING {
 
     main:
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
-    ch_looked = options.demo ? GENERATE.out.image.map { slide -> lookedAt([slide], options) } : channel.of(lookedAt(slidesOf(readable(options)), options))
-    CHECK(ch_looked, options.benchmark_results ? file(options.benchmark_results, checkIfExists: true) : [])
+    ch_slides = options.demo ? GENERATE.out.image.map { slide -> lookedAt([slide], options) } : channel.of(lookedAt(slidesOf(readable(options)), options))
+    CHECK(ch_slides, options.benchmark_results ? file(options.benchmark_results, checkIfExists: true) : [])
 
     ch_text = CHECK.out.text.map { path ->
         log.info("${path.text}All of it is in ${options.outdir}/check.csv")
@@ -33,7 +32,7 @@ def readable(options) {
 // What CHECK takes: slides with their files, and what is known of the others
 def lookedAt(slides, options) {
     def extras = extrasOf(readable(options))
-    def unseen = slides.collectEntries { meta, images -> [meta.id, unseenOf([images].flatten(), options)] }.findAll { _sample, reason -> reason }
+    def unseen = options.demo ? [:] : slides.collectEntries { meta, images -> [meta.id, unseenOf(images)] }.findAll { _sample, reason -> reason }
     def local = slides.findAll { meta, _images -> !(meta.id in unseen) }
     def files = local.collect { meta, images -> [images: [images].flatten(), truth: [], markers: [extras[meta.id].markers].findAll { path -> path != null }] }
     def others = [
@@ -45,12 +44,12 @@ def lookedAt(slides, options) {
 }
 
 // Why a slide is not looked at, or null
-def unseenOf(images, options) {
+def unseenOf(images) {
     def remote = images.find { path -> path.scheme != 'file' }
     if (remote) {
         return "is at ${remote.scheme}://, and a check downloads no slide; check a copy of it on a disk."
     }
-    return isInCloud() && !options.demo ? 'is on a local disk, and would be uploaded to the cloud where tasks run; check it with a profile of this machine, such as -profile local.' : null
+    return isInCloud() ? 'is on a local disk, and would be uploaded to the cloud where tasks run; check it with a profile of this machine, such as -profile local.' : null
 }
 
 // Whether tasks have their files in a bucket

@@ -13,7 +13,7 @@ from lxml import html
 
 from cellquilt.errors import DataError
 from cellquilt.images import data_url
-from cellquilt.planning.plan import Plan
+from cellquilt.planning.plan import Cost, Plan
 from cellquilt.reports import charts, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import MINOR, findings
