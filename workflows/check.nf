@@ -18,7 +18,7 @@ workflow CHECKING {
         log.info("${path.text}All of it is in ${options.outdir}/check.csv")
         path
     }
-    refusal = CHECK.out.refusal.combine(ch_text).map { path, _text -> "${path.text.trim()} (${options.outdir}/check.csv)" }
+    refusal = CHECK.out.refusal.combine(ch_text).map { path, _text -> "${path.text.trim()}; ${options.outdir}/check.csv has the reasons. Correct them or leave them out." }
 
     emit:
     refusal = refusal
@@ -52,7 +52,7 @@ def unseenOf(images) {
     return isInCloud() ? 'is on a local disk, and would be uploaded to the cloud where tasks run; check it with a profile of this machine, such as -profile local.' : null
 }
 
-// Whether tasks have their files in a bucket
+// Whether tasks have their files in a bucket: that of the run, or of -bucket-dir
 def isInCloud() {
-    return workflow.workDir.scheme != 'file'
+    return workflow.workDir.scheme != 'file' || Class.forName('nextflow.Global').session.bucketDir != null
 }

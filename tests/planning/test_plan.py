@@ -124,3 +124,8 @@ def test_what_is_no_study_is_refused(tmp_path, text):
     (tmp_path / "recommendation.json").write_text(text)
     with pytest.raises(DataError, match="recommendation.json: has no measurement .*; give the"):
         read_figures(tmp_path / "recommendation.json")
+
+
+def test_a_size_that_only_a_header_has_is_planned_at_once(figures):
+    plan = planned(figures, Work(2**31, 2**31, 0.5, 1, 1, "nuclear"))
+    assert plan.patches > 10**12 and plan.processor_s > 10**9

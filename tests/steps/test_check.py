@@ -103,7 +103,7 @@ def test_the_run_ends_with_the_table_and_an_error(checked):
     assert re.split(" {2,}", line)[:4] == ["1008 x 1344", "uint16", "8", "nucleus"]
     assert "  torn: torn.ome.tif: " in said and "Plan of 3 slides: " in said
     assert "All of it is in results/check.csv" in said
-    assert "5 of 9 slides cannot be segmented; check.csv has the reasons." in said
+    assert "5 of 9 slides cannot be segmented; results/check.csv has the reasons." in said
     assert said.index("Plan of 3 slides") < said.index("5 of 9 slides cannot")
     assert "licence" not in said and "MODEL" not in said
 

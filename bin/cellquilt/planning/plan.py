@@ -10,7 +10,7 @@ from functools import cache
 
 from ..compartments import segmented
 from ..tiling.lattice import plan as lattice_of
-from ..tiling.patches import SMOOTHING_REACH, group_patches, plan_patches
+from ..tiling.patches import SMOOTHING_REACH, block_shape, cuts
 from ..tiling.pixel_grid import Grid
 from ..tiling.tasks import Cut
 from .figures import Figures
@@ -178,8 +178,11 @@ def _is_chained(work: Work, settings: Settings) -> bool:
 
 
 @cache
-def _tasks_of(shape: tuple[int, int], cut: Cut) -> tuple[int, list[int]]:
-    """Return the number of patches of a slide, and the tiles of each of its tasks.
+def _tasks_of(shape: tuple[int, int], cut: Cut) -> tuple[int, int, int]:
+    """Return the number of patches of a slide, of its tasks, and of their tiles.
+
+    They form a grid, since no patch is left out, so that each axis is counted by itself: a header
+    may claim any size.
 
     Parameters
     ----------
@@ -188,29 +191,33 @@ def _tasks_of(shape: tuple[int, int], cut: Cut) -> tuple[int, list[int]]:
     cut : Cut
     """
     lattice = lattice_of(*shape)
-    patches = plan_patches(lattice, cut.patch_size)
-    groups = group_patches(patches, [True] * len(patches), cut.patches_per_task)
     margin = cut.halo + SMOOTHING_REACH
-    tiles = []
-    for members in groups:  # full rectangles, since no patch is left out
-        first, last = members[0], members[-1]
-        rows = lattice.rows.tiles_of(max(first.y0 - margin, 0), min(last.y1 + margin, shape[0]))
-        cols = lattice.cols.tiles_of(max(first.x0 - margin, 0), min(last.x1 + margin, shape[1]))
-        tiles.append(len(rows) * len(cols))
-    return len(patches), tiles
+    n_patches = n_tasks = n_tiles = 1
+    for axis, n_together in zip(
+        (lattice.rows, lattice.cols), block_shape(cut.patches_per_task), strict=True
+    ):
+        *starts, end = cuts(axis, cut.patch_size)
+        first = starts[::n_together]
+        spans = zip(first, [*first[1:], end], strict=True)
+        n_patches *= len(starts)
+        n_tasks *= len(first)
+        n_tiles *= sum(
+            len(axis.tiles_of(max(y0 - margin, 0), min(y1 + margin, axis.size))) for y0, y1 in spans
+        )
+    return n_patches, n_tasks, n_tiles
 
 
 def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | None) -> Plan:
     """Return the plan of a slide, with its `share` of tasks, or with tasks of its own."""
     shape = Grid(work.height, work.width, work.image_mpp).model_shape
-    patches, tiles = _tasks_of(shape, settings.cut)
-    amounts = _amounts(work, shape, sum(tiles), settings.n_networks, figures)
-    made = Plan(patches=patches, tiles=sum(tiles))
+    patches, n_of_network, tiles = _tasks_of(shape, settings.cut)
+    amounts = _amounts(work, shape, tiles, settings.n_networks, figures)
+    made = Plan(patches=patches, tiles=tiles)
     on_device = settings.device == "gpu" and settings.network_step == "SEGMENT"
     if on_device:
-        made.device_s = sum(tiles) * figures.tile_s
+        made.device_s = tiles * figures.tile_s
     for step in _steps_of(work, settings):
-        n_tasks = len(tiles) if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
+        n_tasks = n_of_network if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
         processor_s = figures.processor_s(step, amounts, on_device)
         if step == settings.network_step and not settings.keeps_maps:
             processor_s += figures.processor_s("LABEL", amounts)

@@ -78,14 +78,9 @@ def render_text(found: Sequence[Inspection], plans: Sequence[Plan | None], figur
 
 
 def refusal(found: Sequence[Inspection]) -> str:
-    """Return how many slides cannot be segmented, and where they are listed; '' if all can."""
+    """Return how many slides cannot be segmented; '' if all can."""
     n = sum(slide.status == "refused" for slide in found)
-    if not n:
-        return ""
-    return (
-        f"{n} of {_slides(len(found))} cannot be segmented; check.csv has the reasons. Correct them"
-        " or leave them out."
-    )
+    return f"{n:,} of {_slides(len(found))} cannot be segmented" if n else ""
 
 
 def _slides(n: int) -> str:
