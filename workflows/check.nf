@@ -2,6 +2,7 @@
 // are read where they lie, by one task, and none is fetched or uploaded for it.
 
 include { extrasOf ; slidesOf } from './slides'
+include { countsOf ; filesOf } from '../subworkflows/bundles/main'
 include { GENERATE } from '../modules/generate/main'
 include { CHECK    } from '../modules/check/main'
 
@@ -34,13 +35,13 @@ def lookedAt(slides, options) {
     def extras = extrasOf(readable(options))
     def unseen = options.demo ? [:] : slides.collectEntries { meta, images -> [meta.id, unseenOf(images)] }.findAll { _sample, reason -> reason }
     def local = slides.findAll { meta, _images -> !(meta.id in unseen) }
-    def files = local.collect { meta, images -> [images: [images].flatten(), truth: [], markers: [extras[meta.id].markers].findAll { path -> path != null }] }
+    def files = local.collect { meta, images -> filesOf([meta, images, extras[meta.id]]) }
     def others = [
         bundles: local.collectEntries { meta, _images -> [meta.id, extras[meta.id].bundle] },
         problems: options.rows.findAll { row -> row.problems }.collectEntries { row -> [row.sample ?: row.place, row.problems] },
         unseen: unseen,
     ]
-    return [local*.first(), files.collect { kinds -> kinds.collectEntries { kind, paths -> [kind, paths.size()] } }, others, files*.values().flatten()]
+    return [local*.first(), files.collect { each -> countsOf(each) }, others, files*.values().flatten()]
 }
 
 // Why a slide is not looked at, or null
@@ -49,10 +50,7 @@ def unseenOf(images) {
     if (remote) {
         return "is at ${remote.scheme}://, and a check downloads no slide; check a copy of it on a disk."
     }
-    return isInCloud() ? 'is on a local disk, and would be uploaded to the cloud where tasks run; check it with a profile of this machine, such as -profile local.' : null
-}
-
-// Whether tasks have their files in a bucket: that of the run, or of -bucket-dir
-def isInCloud() {
-    return workflow.workDir.scheme != 'file' || Class.forName('nextflow.Global').session.bucketDir != null
+    // The files of tasks are in a bucket: that of the run, or of -bucket-dir
+    def is_in_cloud = workflow.workDir.scheme != 'file' || Class.forName('nextflow.Global').session.bucketDir != null
+    return is_in_cloud ? 'is on a local disk, and would be uploaded to the cloud where tasks run; check it with a profile of this machine, such as -profile local.' : null
 }
