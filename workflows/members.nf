@@ -12,10 +12,10 @@ def membersOf(path) {
     def is_whole = !companions || path.name in companions
     def named = attributesOf(is_whole ? own.text : omeXmlOf(path.resolveSibling(companions[0])).text, 'UUID', 'FileName')
     // A TIFF that was renamed names itself as it was called
-    def is_alone = own.is_tiff && named*.value.unique().size() == 1
-    def own_id = attributesOf(own.text, 'OME', 'UUID').collect { root -> root.value.trim() }
+    def is_alone = own.is_tiff && named*.value.toSet().size() == 1
+    def own_id = attributesOf(own.text, 'OME', 'UUID').collect { root -> root.value.trim().toLowerCase() }
     def others = is_alone ? [] : named.findAll { member -> !own.is_tiff || !(member.content in own_id) }*.value
-    def names = (companions + others).unique().findAll { name -> name != path.name }
+    def names = (companions + others as LinkedHashSet).findAll { name -> name != path.name }
     problem = memberProblem(names, path)
     return problem ? [problem: problem] : [paths: [path] + names.collect { name -> path.resolveSibling(name) }]
 }
@@ -23,32 +23,44 @@ def membersOf(path) {
 def memberProblem(names, path) {
     def elsewhere = names.find { name -> name =~ /[\/\\\p{Cntrl}]/ || name in ['.', '..'] }
     if (elsewhere) {
-        return "is one file of an OME-TIFF of several, and names '${elsewhere}' as another; all of them must lie in one folder, and be named without it."
+        return "is one file of an OME-TIFF of several, and names '${elsewhere.take(200)}' as another of its files; all of them must lie in one folder, and be named without it."
     }
-    def missing = names.findAll { name -> !path.resolveSibling(name).isFile() }
+    def missing = names.findAll { name -> !isBeside(name, path) }
     if (!missing) {
         return null
     }
-    def listed = missing.take(3).join(', ') + (missing.size() > 3 ? " and ${missing.size() - 3} more" : '')
-    return "is one file of an OME-TIFF of several, and beside it there is no ${listed}; put all of them into one folder."
+    def listed = missing.take(3).collect { name -> "'${name.take(200)}'" }.join(', ') + (missing.size() > 3 ? " and ${missing.size() - 3} more" : '')
+    return "is one file of an OME-TIFF of several, and ${path.parent.toUriString()} has no ${listed}; put all of its files into one folder."
+}
+
+def isBeside(name, path) {
+    try {
+        return path.resolveSibling(name).isFile()
+    }
+    catch (Exception _failure) {
+        return false // no file can have such a name here
+    }
 }
 
 // Of each element of a name that has an attribute: the attribute's value, and the text in the element. By
 // patterns that need no more time than the text is long, since a parser of XML would follow what it declares
 def attributesOf(xml, element, attribute) {
-    def parts = xml.split('<!--')
-    def text = parts.head() + parts.tail().collect { part -> part.contains('-->') ? part.substring(part.indexOf('-->') + 3) : '' }.join()
-    return text
+    if (!xml.contains(attribute)) {
+        return []
+    }
+    def valued = ~"(?:^|\\s)${attribute}\\s*=\\s*(?:\"([^\"]+)\"|'([^']+)')"
+    return xml
+        .replaceAll(/(?s)<!--.*?(?:-->|\z)/, '')
         .findAll("<(?:\\w+:)?${element}\\s([^<>]*)>([^<]*)") { _all, attributes, content ->
-            def found = attributes =~ "(?:^|\\s)${attribute}\\s*=\\s*(?:\"([^\"]*)\"|'([^']*)')"
-            found.find() ? [value: unescaped(found.group(1) ?: found.group(2) ?: ''), content: content.trim()] : [value: '']
+            def found = valued.matcher(attributes)
+            found.find() ? [value: unescaped(found.group(1) ?: found.group(2)), content: content.trim().toLowerCase()] : null
         }
-        .findAll { found -> found.value }
+        .findAll { found -> found }
 }
 
 def unescaped(text) {
     def letters = [lt: '<', gt: '>', quot: '"', apos: "'", amp: '&']
-    return text.replaceAll(/&(?:#(\d{1,6})|#x(\p{XDigit}{1,5})|(lt|gt|quot|apos|amp));/) { _all, decimal, hexadecimal, name ->
+    return !text.contains('&') ? text : text.replaceAll(/&(?:#(\d{1,6})|#x(\p{XDigit}{1,5})|(lt|gt|quot|apos|amp));/) { _all, decimal, hexadecimal, name ->
         name ? letters[name] : Character.toString(Integer.parseInt(decimal ?: hexadecimal, decimal ? 10 : 16))
     }
 }
@@ -59,7 +71,7 @@ def omeXmlOf(path) {
     try {
         def start = startOf(path, 65_536)
         if (new String(start, 'UTF-8').replace('\uFEFF', '').trim().startsWith('<')) {
-            return [text: new String(startOf(path, 50_000_000), 'UTF-8')]
+            return [text: new String(startOf(path, 20_000_000), 'UTF-8')]
         }
         if (path.scheme != 'file') {
             return [is_tiff: true, text: descriptionIn { offset, n -> offset + n > start.size() ? null : java.util.Arrays.copyOfRange(start, offset as int, (offset + n) as int) }]
@@ -102,7 +114,7 @@ def descriptionIn(read) {
     }
     def size = numberIn(tags, tag * of_tag + 4, of_offset)
     def offset = numberIn(tags, tag * of_tag + 4 + of_offset, of_offset)
-    return size > 50_000_000 ? '' : new String(read.call(offset, size), 'UTF-8')
+    return size > 20_000_000 ? '' : new String(read.call(offset, size), 'UTF-8')
 }
 
 def numberIn(buffer, at, n) {

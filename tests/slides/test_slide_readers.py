@@ -40,11 +40,30 @@ def test_pipe(tmp_path):
         (b"<HTML><head></head></HTML>", "HTML page"),
         (b"\x89PNG\r\n\x1a\n", "not a TIFF; convert it to OME-TIFF"),
         (b"II", "not a TIFF"),
+        (b"ZISRAWFILE" + bytes(90), r"it is Zeiss CZI: convert it, .* bfconvert slide\.ome\.tif "),
+        (b"\xda\xce\xbe\x0a" + bytes(90), "it is Nikon ND2: convert it, for example by bfconvert"),
+        (b"\x70\0\0\0" + bytes(90), "it is Leica LIF"),
     ],
 )
 def test_not_a_slide(tmp_path, content, match):
     (tmp_path / "slide.ome.tif").write_bytes(content)
     refused(tmp_path / "slide.ome.tif", match)
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("a.czi", r"it is Zeiss CZI: .* bfconvert a\.czi a\.ome\.tif \(Bio-Formats\)"),
+        (
+            "a.mcd",
+            r"imaging mass cytometry's raw data: .*steinbock .*panel\.csv as --markers",
+        ),
+        ("a.VSI", "it is Olympus or Evident VSI"),
+    ],
+)
+def test_other_formats_are_named_with_a_converter(tmp_path, name, match):
+    (tmp_path / name).write_bytes(b"anything else")
+    refused(tmp_path / name, match)
 
 
 # A new format

@@ -7,7 +7,7 @@ def runOf(run, folder) {
     def outdir = folder.resolve('results')
     run.user.each { name, text -> write(outdir.resolve(name), text) }
     run.links.each { name, target -> outdir.resolve(target).mklink(outdir.resolve(name)) }
-    def rows = run.slides.collect { sample, image -> [sample: sample, image: folder.resolve(image), bytes: folder.resolve(image).size()] }
+    def rows = run.slides.collect { sample, image -> [sample: sample, image: [folder.resolve(image)], bytes: folder.resolve(image).size()] }
     try {
         def records = openRecords([mode: run.mode ?: 'segment', outdir: outdir.toString(), overwrite: run.overwrite ?: false, rows: rows])
         run.publishes.each { sample, names ->

@@ -37,14 +37,14 @@ IMAGES = {
     "set/*C0*": ["set_C0.ome.tif", "set_C1.ome.tif", "set_C2.ome.tif"],
     "[1]_*.tif": ["[1]_a.tif", "[1]_b.tif"],
 }
-NOT_BESIDE = "is one file of an OME-TIFF of several, and beside it there is no"
+NOT_THERE = "is one file of an OME-TIFF of several, and {folder}"
 WRONG_IMAGES = {
-    "missing/set_C0.ome.tif": f"{NOT_BESIDE} set_C2.ome.tif; put all of them into one folder.",
-    "missing/multifile-Z1.ome.tiff": f"{NOT_BESIDE} multifile.companion.ome; put all of them into",
-    "alone/multifile.companion.ome": f"{NOT_BESIDE} multifile-Z2.ome.tiff, multifile-Z3.ome.tiff,"
-    " multifile-Z4.ome.tiff and 1 more; put all of them into one folder.",
+    "missing/set_C0.ome.tif": f"{NOT_THERE}/missing has no 'set_C2.ome.tif'; put all of its files",
+    "missing/multifile-Z1.ome.tiff": f"{NOT_THERE}/missing has no 'multifile.companion.ome'; put",
+    "alone/multifile.companion.ome": f"{NOT_THERE}/alone has no 'multifile-Z2.ome.tiff',"
+    " 'multifile-Z3.ome.tiff', 'multifile-Z4.ome.tiff' and 1 more; put all of its files into one",
     "big/elsewhere.ome.tif": "is one file of an OME-TIFF of several, and names '../first.tif' as"
-    " another; all of them must lie in one folder, and be named without it.",
+    " another of its files; all of them must lie in one folder, and be named without it.",
     "channels/d*.tif": "stands for no file; check the folder, and the pattern: * is any letters,",
     "no/c*.tif": "stands for no file;",
     "*/c1.tif": "has * or ? in the name of a folder; a pattern is of files in one folder.",
@@ -108,6 +108,13 @@ def image_files(shared_data, tmp_path_factory) -> Path:
         (top / name).parent.mkdir(exist_ok=True)
         (top / name).touch()
     (top / "channels" / "c3.tif").mkdir()
+    (top / "linked").symlink_to("set")
+    (top / "many.zarr").mkdir()
+    for n in range(10_001):
+        (top / "many.zarr" / str(n)).touch()
+    (top / "circle").mkdir()
+    (top / "circle" / "again").symlink_to(".")
+    (top / "circle" / "c1.tif").symlink_to(top / "set" / "set_C1.ome.tif")
     return top
 
 
@@ -124,6 +131,9 @@ def results(look, image_files) -> dict[str, dict]:
     for kind, images in {"images": IMAGES, "wrong images": WRONG_IMAGES}.items():
         rows = [f"s{n},{image},0\n" for n, image in enumerate(images)]
         sheet(kind, SEGMENT, SHEET + "".join(rows))
+    folders = "".join(f"{name},{name},0\n" for name in ("linked", "many.zarr", "circle"))
+    sheet("folders", SEGMENT, SHEET + folders)
+    sheet("large folders", SEGMENT | {"bundle_max_mb": "0"}, SHEET + folders)
     for image in NAMED_AFTER:
         sets[f"image: {image}"] = SEGMENT | {"image": f"{image_files}/{image}", "nuclear": "0"}
     examples = "sample,image,labels,nuclear\n"
@@ -149,12 +159,20 @@ def test_all_files_of_an_image_are_found(results, image_files):
     assert sizes[:2] == [of_set, of_set]
 
 
-def test_a_wrong_image_is_refused_before_the_start(results):
+def test_a_wrong_image_is_refused_before_the_start(results, image_files):
     refused = results["wrong images"]["refused"]
     assert len(refused) == len(WRONG_IMAGES)
     for number, (image, text) in enumerate(WRONG_IMAGES.items()):
-        said = refused[number]
+        said = refused[number].replace(str(image_files), "{folder}")
         assert said.startswith(f"wrong images.csv, row {number + 2}: image {image} {text}"), said
+
+
+def test_folders_are_counted_until_they_are_large(results, image_files):
+    sizes = [path.stat().st_size for path in sorted((image_files / "set").iterdir())]
+    found = [row["bytes"] for row in results["folders"]["options"]["rows"]]
+    assert found == [sum(sizes), None, sizes[1]]
+    found = [row["bytes"] for row in results["large folders"]["options"]["rows"]]
+    assert found == [None] * 3
 
 
 def test_labels_are_a_single_file(results):

@@ -76,7 +76,8 @@ def run_demo(repo: Path, folder: Path, weights: Path, *options: str | Path) -> P
 def sealed_run(repo, images, mesmer_weights, tmp_path_factory) -> Iterator[Path]:
     """Return the folder of the demo's runs in the images, with as few rights as can be.
 
-    One goes step by step; the other by a task for small slides, and publishes in ``bundled``.
+    One goes step by step and labels in SEGMENT's tasks, by processes of their own; the other by a
+    task for small slides, and publishes in ``bundled``.
     """
     folder = tmp_path_factory.mktemp("sealed")
     # uid 1000 reads the scripts and the weights, which may lie in a folder of root's
@@ -91,7 +92,7 @@ def sealed_run(repo, images, mesmer_weights, tmp_path_factory) -> Iterator[Path]
     try:
         options = ["-c", folder / "sealed.config", "-profile", "demo,podman"]
         for more in (
-            [*ALL, "--bundle_slides", "0"],
+            [*ALL, "--bundle_slides", "0", "--keep_maps", "false"],
             ["-resume", "--outdir", "bundled", "--formats", "none"],
         ):
             weights = folder / mesmer_weights.name

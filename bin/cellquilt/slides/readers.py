@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..images.strict_tifffile import DAMAGED
+from .other_formats import hint_of
 from .selection import AS_IT_IS, Selection
 from .slide import Slide
 from .tiff_slide import TiffSlide
@@ -99,7 +100,7 @@ def _unknown(path: Path, head: bytes) -> DataError:
         return DataError(f"{path}: cannot be read ({os.strerror(errno.EISDIR)})")
     from . import ome_xml  # with ome-types, which takes a second to import
 
-    hint = "convert it to OME-TIFF, for example by bfconvert (Bio-Formats)"
+    hint = hint_of(path, head) or ("convert it to OME-TIFF, for example by bfconvert (Bio-Formats)")
     if head.startswith(b"version https://git-lfs"):
         hint = "it is a Git LFS pointer: fetch the image itself by git lfs pull"
     elif re.match(rb"\s*<(!doctype\s+)?html", head, re.IGNORECASE):

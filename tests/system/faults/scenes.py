@@ -17,10 +17,11 @@ BENCHMARK += ["--benchmark_patch_sizes", "384", "--benchmark_batch_sizes", "2"]
 BENCHMARK += ["--benchmark_tasks", "1", "--benchmark_tiles", "4"]
 STEPS = ["--bundle_slides", "0"]
 PLAIN = [*DEMO, *STEPS, *MESMER, "--patches_per_task", "2", "--model_cache", "models"]
+NO_FORMATS = ["--formats", "none"]
 BUNDLED = ("one", "two", "three")
 SCENES = {
     "mesmer": [*PLAIN, "--formats", EVERYTHING, "--evaluate", "--export_pickle"],
-    "pixelcnn": [*DEMO, *STEPS, "--segmenter", "pixelcnn", "--formats", "none"],
+    "pixelcnn": [*DEMO, *STEPS, "--segmenter", "pixelcnn", "--keep_maps", "false", *NO_FORMATS],
     "bundle": ["-profile", "local", "--segmenter", "pixelcnn", "--input", "sheet.csv"],
     "train": [*DEMO, *TRAIN, "--compartment", "whole-cell"],
     "benchmark": ["-profile", "local", *MESMER, *BENCHMARK],
