@@ -132,12 +132,12 @@ def flagProblems(options) {
 
 // Mesmer may not be used without accepting its licence; networks trained here are free of it
 def mesmerProblems(options) {
-    if (options.mode == 'check') {
-        return [] // it runs no network
-    }
-    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
     def problem = options.mesmer_model ? pathProblem(options.mesmer_model, null) : null
     def problems = problem ? ["--mesmer_model ${options.mesmer_model} ${problem}"] : []
+    if (options.mode == 'check') {
+        return problems // it runs no network
+    }
+    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
     return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
 }
 
