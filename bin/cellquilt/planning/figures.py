@@ -64,7 +64,7 @@ class Figures:
 
     def results_gb(self, formats: Iterable[str], amounts: Mapping[str, float]) -> float:
         """Return how much is published."""
-        kinds = ["masks", "table", *(name for name in formats if name in self.results)]
+        kinds = ["pages", "masks", "table", *formats]
         return sum(_sum(self.results[name], amounts) for name in kinds)
 
 
