@@ -44,9 +44,11 @@ workflow {
         )
     }
 
-    channel.topic('versions')
-        .filter { _versions -> options.mode != 'check' } // it leaves the files of earlier runs alone
-        .unique()
-        .toSortedList { a, b -> a.toString() <=> b.toString() }
-        .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }
+    // A check leaves the files of earlier runs alone
+    if (options.mode != 'check') {
+        channel.topic('versions')
+            .unique()
+            .toSortedList { a, b -> a.toString() <=> b.toString() }
+            .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }
+    }
 }

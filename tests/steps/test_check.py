@@ -45,7 +45,8 @@ def web(tmp_path_factory) -> Iterator[tuple[Path, int]]:
 def sheet(shared, web) -> Path:
     folder, port = web
     for name in ("torn", "small"):
-        write(folder / f"{name}.ome.tif", pixels(), metadata=names("DAPI", "CD45") | MPP)
+        image = pixels((2, 150, 110))
+        write(folder / f"{name}.ome.tif", image, metadata=names("DAPI", "CD45") | MPP)
     torn = folder / "torn.ome.tif"
     torn.write_bytes(torn.read_bytes()[:3000])
     (folder / "sheet.csv").write_text(SHEET.format(data=shared, port=port))
