@@ -142,6 +142,7 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
         of_it = ["--sample", "sample", "--samples", "sample"]  # EXPORT takes several
         script("stub", step, *of_it, "--outdir", sample)
     (sample / "report.json").unlink()  # which travels to REPORT, and is not published
+    (sample / "check.txt").unlink()  # which goes to the terminal
     script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
     masks = sample / "segmentation" / "mesmer-sample"
     both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in ("cell", "nucleus")]
