@@ -77,8 +77,11 @@ def withMembers(path) {
 
 // Files besides the named one may have names that cannot be handed to a task
 def withStaging(paths, named) {
-    def problems = paths.findAll { path -> path != named }.collectEntries { path -> [path.name, stagingProblem(path)] }.findAll { _name, problem -> problem }
-    return problems ? [problem: problems.collect { name, problem -> "stands for ${name}, which ${problem}" }.first()] : [paths: paths]
+    def problem = paths.findAll { path -> path != named }.findResult { path ->
+        def found = stagingProblem(path)
+        found ? "stands for ${path.name}, which ${found}" : null
+    }
+    return problem ? [problem: problem] : [paths: paths]
 }
 
 // The size of an image in bytes. Null where a folder of it is larger than a limit, or has 10,000 files: a

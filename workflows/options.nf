@@ -6,7 +6,7 @@ include { helpOf } from './help'
 include { fileProblem ; pathProblem } from './files'
 include { rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
-include { writtenNames } from './sources'
+include { surplusFiles ; writtenNames } from './sources'
 include { nearestOf ; plainName } from './spelling'
 
 // The parameters by name, each of its type, and with them the slides that they name as rows
@@ -18,7 +18,7 @@ def checkParameters(given, commandLine, schemaFile) {
     def known = schema['$defs'].values().collectEntries { group -> group.properties }
     refuse(nameProblems(given, known, commandLine) + valueProblems(given, known))
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property)] }
-    refuse(inputProblems(options))
+    refuse(inputProblems(options, commandLine))
     refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
     return options + [rows: rowsOf(options)]
 }
@@ -71,13 +71,17 @@ def valueProblems(given, known) {
     return expected.collect { name, what -> "--${name} ${texts[name]}: must be ${what}. ${known[name].description}." }
 }
 
-def inputProblems(options) {
+def inputProblems(options, commandLine) {
     def inputs = [options.input, options.image, options.demo ?: null].findAll { value -> value != null }
     if (inputs.size() > 1 || (!inputs && options.mode != 'benchmark')) {
         return ["Give one of --input samplesheet.csv, --image slide.ome.tif (with --nuclear), or -profile demo; ${inputs ? 'more than one is' : 'none is'} given."]
     }
     if (options.image && options.nuclear == null) {
         return ["--image ${options.image} needs --nuclear, the nuclear channel's name or 0-based index."]
+    }
+    def surplus = options.image ? surplusFiles('--image', commandLine) : []
+    if (surplus) {
+        return ["--image ${options.image}: ${surplus.take(3).join(', ')}${surplus.size() > 3 ? ' ...' : ''} would not be read; put a pattern in quotes, as --image 'slide1_*.tif'."]
     }
     def problem = options.markers ? fileProblem(options.markers, null) : null
     return problem ? ["--markers ${options.markers} ${problem}"] : []

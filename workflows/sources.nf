@@ -12,6 +12,17 @@ def writtenNames(commandLine) {
     return of_command.collectEntries { name -> [handedOn(name), name] } + (path ? namesInFile(path).collectEntries { name -> [camelCase(name), name] } : [:])
 }
 
+// Files that follow the value of an option and are like it: what a shell makes of a pattern without quotes
+def surplusFiles(option, commandLine) {
+    def words = argumentsOf(commandLine).dropWhile { word -> word != option }.drop(1)
+    return words.drop(1).takeWhile { word -> !word.startsWith('-') }.findAll { word -> likenessOf(word) == likenessOf(words[0]) }
+}
+
+// Folder and suffix of a file's name
+def likenessOf(name) {
+    return [name.replaceAll(/[^\/]*$/, ''), name.replaceAll(/(?s).*(?=\.)/, '')]
+}
+
 // The arguments of workflow.commandLine. Nextflow puts one in single quotes if it has special characters,
 // or escapes each of them by a backslash if one of them is a single quote
 def argumentsOf(commandLine) {
