@@ -2,7 +2,7 @@
 // are read where they lie, by one task, and none is fetched or uploaded for it.
 
 include { extrasOf ; slidesOf } from './slides'
-include { countsOf ; filesOf } from '../subworkflows/bundles/main'
+include { countsOf ; filesOf } from '../modules/chain/main'
 include { GENERATE } from '../modules/generate/main'
 include { CHECK    } from '../modules/check/main'
 

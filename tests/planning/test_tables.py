@@ -87,7 +87,7 @@ def test_long_names_do_not_make_lines_long():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (89, "89 s"), (300, "5 min"), (5400, "1.5 h"), (9e6, "2,500.0 h")],
+    [(0, "0 s"), (599, "599 s"), (900, "15 min"), (5400, "1.5 h"), (9e6, "2,500.0 h")],
 )
 def test_times_are_of_a_readable_size(seconds, text):
     assert tables.hours(seconds) == text

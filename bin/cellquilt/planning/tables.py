@@ -216,6 +216,6 @@ def _size(gb: float) -> str:
 
 def hours(seconds: float) -> str:
     """Return a time in seconds, minutes or hours, whichever is of that size."""
-    if seconds < 90:
+    if seconds < 600:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
