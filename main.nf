@@ -9,6 +9,7 @@ include { REFUSE          } from './modules/refuse/main'
 include { SEGMENTATION    } from './workflows/segment'
 include { TRAINING        } from './workflows/train'
 include { BENCHMARK       } from './workflows/benchmark'
+include { CHECKING        } from './workflows/check'
 
 workflow {
     def options = checkParameters(params, workflow.commandLine, file("${projectDir}/nextflow_schema.json"))
@@ -26,6 +27,10 @@ workflow {
     else if (options.mode == 'benchmark') {
         BENCHMARK(options)
     }
+    else if (options.mode == 'check') {
+        CHECKING(options)
+        REFUSE(CHECKING.out.refusal)
+    }
     else {
         SEGMENTATION(options)
         REFUSE(
@@ -39,8 +44,11 @@ workflow {
         )
     }
 
-    channel.topic('versions')
-        .unique()
-        .toSortedList { a, b -> a.toString() <=> b.toString() }
-        .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }
+    // A check leaves the files of earlier runs alone
+    if (options.mode != 'check') {
+        channel.topic('versions')
+            .unique()
+            .toSortedList { a, b -> a.toString() <=> b.toString() }
+            .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }
+    }
 }

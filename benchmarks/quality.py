@@ -248,7 +248,8 @@ def run_cases(chosen: list[Case], folder: Path, model: Path) -> list[dict]:
     from functools import cache
 
     from cellquilt import segmenters
-    from cellquilt.bundles.chain import Settings, Slide, chain
+    from cellquilt.bundles.chain import Settings, chain
+    from cellquilt.bundles.slide import Slide
     from cellquilt.reports.findings import MATCHED, findings
     from cellquilt.synthetic.microscope import write_image
 

@@ -6,7 +6,6 @@ nuclear and, where they are given, membrane, image_mpp, compartment, columns, z,
 roi and truth.
 """
 
-import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -18,31 +17,9 @@ import quantify
 import repair
 import segment
 from cellquilt import cli, outputs, segmenters
-from cellquilt.bundles.chain import Settings, Slide, chain
-from cellquilt.errors import DataError, reason
-from cellquilt.slides.selection import z_of
-
-EMPTY = (None, "")
-
-
-def files_of(row: dict) -> dict:
-    """Return what a slide's object has as paths and as numbers."""
-    paths = {key: [Path(name) for name in row.get(key, ())] for key in ("images", "truth")}
-    tables = {key: Path(row[key]) for key in ("markers", "roi") if key in row}
-    plane = {"z": z_of(str(row["z"]))} if "z" in row else {}
-    return paths | tables | plane
-
-
-def slides_of(text: str) -> list[Slide]:
-    """Return the slides that standard input names."""
-    try:
-        found = json.loads(text)
-        if not isinstance(found, list) or not found:
-            raise ValueError("no list with any")
-        given = [{key: v for key, v in row.items() if v not in EMPTY} for row in found]
-        return [Slide(**row | files_of(row)) for row in given]
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise DataError(f"standard input: has no slides as JSON ({reason(error)}).") from error
+from cellquilt.bundles.chain import Settings, chain
+from cellquilt.bundles.slide import slides_of
+from cellquilt.errors import DataError
 
 
 def main() -> None:
@@ -59,9 +36,7 @@ def main() -> None:
     o = args.parse_args()
     settings = Settings(
         o.segmenter,
-        o.nuclear_combine,
-        o.membrane_combine,
-        o.channels_axis,
+        ingest.combining_of(o),
         patch.cut_of(o),
         label.thresholds_given(o),
         o.export_pickle,

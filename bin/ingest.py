@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from cellquilt import cli, outputs
+from cellquilt.bundles.slide import Combining
 from cellquilt.slides import ingest
 from cellquilt.slides.markers import read_markers
 from cellquilt.slides.selection import AXES, PROJECTIONS, Selection, z_of
@@ -17,6 +18,11 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         args.add_argument(f"--{role}_combine", choices=PROJECTIONS, default="max", help=text)
     text = "axis along which the channels of a slide lie"
     args.add_argument("--channels_axis", choices=AXES, default="C", help=text)
+
+
+def combining_of(o: argparse.Namespace) -> Combining:
+    """Return what these options say."""
+    return Combining(o.nuclear_combine, o.membrane_combine, o.channels_axis)
 
 
 def add_selection(args: argparse.ArgumentParser) -> None:

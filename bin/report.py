@@ -3,8 +3,10 @@
 
 from pathlib import Path
 
+import check
 from cellquilt import cli, outputs
 from cellquilt.handoff.step_files import read_evaluation, read_refusals, read_report, read_run
+from cellquilt.planning.figures import read_figures
 from cellquilt.reports import index, multiqc, run_report, samples_table, usage
 from cellquilt.reports.findings import plural
 
@@ -21,6 +23,7 @@ def main() -> None:
     )
     args.add_argument("--refusals", type=Path, help="slides that were refused, as JSON")
     args.add_argument("--run", type=Path, help="start, command line and so on of the run, as JSON")
+    check.add_settings(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the run's results")
     o = args.parse_args()
 
@@ -30,7 +33,11 @@ def main() -> None:
     # Of several, one report at a time is in memory.
     samples = list(map(index.entry, reports) if len(o.samples) > 1 else reports)
     mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
-    steps = usage.read(o.usage, mpx) if o.usage else None
+    steps = None
+    if o.usage:
+        tasks = usage.read(o.usage)
+        plan = usage.planned(samples, tasks, check.settings_of(o), read_figures(o.benchmark))
+        steps = usage.steps(tasks, mpx, plan)
     refusals = read_refusals(o.refusals) if o.refusals else []
     about = read_run(o.run) if o.run else None
     page = o.outdir / "report.html"

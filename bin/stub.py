@@ -241,6 +241,11 @@ def report(o) -> None:
     write_json(o.outdir / "multiqc" / "cellquilt_general_mqc.json", id="cellquilt_general")
 
 
+def check(o) -> None:
+    (o.outdir / "check.csv").write_text("sample,status,problems,notices\nstub,ok,,\n")
+    (o.outdir / "check.txt").write_text("1 slide: 1 can be segmented\n")
+
+
 def measure(o) -> None:
     o.row.write_text("image,patch_size,batch_size,tasks,slide_mpx_per_s\nstub,384,4,1,1.0\n")
 
@@ -297,7 +302,7 @@ STEPS: dict[str, Callable] = {
     for step in (
         *(generate, model, ingest, patch, segment, label, stitch, repair),
         *(quantify, chain, export, evaluate, draw, report),
-        *(measure, recommend, train, compare),
+        *(check, measure, recommend, train, compare),
     )
 }
 

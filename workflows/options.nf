@@ -117,7 +117,9 @@ def architectureProblems(options) {
 }
 
 def segmentationProblems(options) {
-    def problems = options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : []
+    def measured = options.benchmark_results ? fileProblem(options.benchmark_results, null) : null
+    def problems = measured ? ["--benchmark_results ${options.benchmark_results} ${measured}"] : []
+    problems += options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : []
     if (options.models) {
         problems += options.segmenter == 'pixelcnn' ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
@@ -134,9 +136,12 @@ def flagProblems(options) {
 
 // Mesmer may not be used without accepting its licence; networks trained here are free of it
 def mesmerProblems(options) {
-    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
     def problem = options.mesmer_model ? pathProblem(options.mesmer_model, null) : null
     def problems = problem ? ["--mesmer_model ${options.mesmer_model} ${problem}"] : []
+    if (options.mode == 'check') {
+        return problems // it runs no network
+    }
+    log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
     return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
 }
 

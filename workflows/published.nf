@@ -8,7 +8,7 @@ include { refuse } from './schema'
 // The records of a run by sample, and by '' that of the run as a whole. All are on disk before the first task,
 // so that a run that is killed is seen by the next one.
 def openRecords(options) {
-    if (workflow.preview) {
+    if (workflow.preview || options.mode == 'check') { // which publishes a list only, and is no run of the slides
         return [:]
     }
     def records = placesOf(options).collectEntries { name, place -> [name, place + [before: readRecord(place.file)]] }

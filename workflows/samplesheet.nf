@@ -8,7 +8,8 @@ include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
 
 // The rows, checked: of each column the value, files as paths and an image as a list of them, in columns those
-// of a user's own, and of slides to segment the size of the image in bytes
+// of a user's own, and of slides to segment the size of the image in bytes. What is wrong with a row ends the
+// run, but in a check, which tells it beside what it finds in the files of the others
 def rowsOf(options) {
     if (!options.image && !options.input) {
         return []
@@ -16,12 +17,14 @@ def rowsOf(options) {
     def rules = rulesOf(options.mode)
     def sheet = options.image ? [rows: [imageRow(options)], own: [], problems: []] : sheetOf(options, rules)
     def read = sheet.rows.collect { row -> rules.columns.collectEntries { name, column -> [name, cellOf(name, textOf(row.cells[name]), column, name in rules.required, sheet.folder)] } }
-    refuse(sheet.problems + [sheet.rows, read].transpose().collectMany { row, cells -> placed(row, row.problems + rowProblems(row.cells, cells, rules, sheet, options)) })
+    def problems = [sheet.rows, read].transpose().collect { row, cells -> placed(row, row.problems + rowProblems(row.cells, cells, rules, sheet, options)) }
+    refuse(sheet.problems + (options.mode == 'check' ? [] : problems.flatten()))
     warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
     def values = read.collect { cells -> cells.collectEntries { name, cell -> [name, cell.value] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    return [values, ownColumns(sheet.rows*.cells, sheet)].transpose().collect { row, own ->
-        row + [columns: own, bytes: options.mode == 'segment' ? bytesOf(row.image, options.bundle_max_mb * 1_000_000L) : null]
+    return [values, ownColumns(sheet.rows*.cells, sheet), problems, sheet.rows].transpose().collect { row, own, wrong, given ->
+        def bytes = options.mode in ['segment', 'check'] && !wrong ? bytesOf(row.image, options.bundle_max_mb * 1_000_000L) : null
+        row + [columns: own, bytes: bytes] + (wrong ? [place: given.place, problems: wrong] : [:])
     }
 }
 
@@ -40,7 +43,7 @@ def rulesOf(mode) {
         required: schema.items.required + (kind.required ?: []),
         unique: schema.uniqueEntries,
         elsewhere: (schema.items.properties - columns).collectEntries { name, _column -> [name, schema['$defs'].values().find { sheet -> !sheet.items.properties }.modes[0]] },
-        reserved: mode == 'segment' ? schema.items.propertyNames.not.anyOf : [],
+        reserved: mode in ['segment', 'check'] ? schema.items.propertyNames.not.anyOf : [],
     ]
 }
 
@@ -68,7 +71,7 @@ def sheetOf(options, rules) {
         ]
     }
     def own = table.header.findAll { name -> name && !rules.columns.containsKey(name) && rows.any { row -> row.cells[name] } }
-    if (own && options.mode != 'segment') {
+    if (own && !(options.mode in ['segment', 'check'])) {
         log.info("${path.name}: --mode ${options.mode} ignores the column${own.size() > 1 ? 's' : ''} ${own.join(', ')}.")
     }
     return [

@@ -92,7 +92,8 @@ workflow SEGMENTATION {
             .map { _meta, evaluation -> evaluation }
             .toSortedList { a, b -> a.parent.name <=> b.parent.name },
         ch_refusals.map { refusals -> refusalsFileOf(refusals[0]) },
-        ch_refusals.map { _refusals -> runFileOf(options.formats) } // no other task may depend on the date
+        ch_refusals.map { _refusals -> runFileOf(options.formats) }, // no other task may depend on the date
+        options.benchmark_results ? file(options.benchmark_results, checkIfExists: true) : []
     )
 
     ch_summaries

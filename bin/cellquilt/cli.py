@@ -131,12 +131,12 @@ def run(main: Callable[[], None], refused: type[DataError] = DataError) -> None:
 def write_refusal(path: Path, error: DataError) -> None:
     """Write why a slide is refused to a file, whose folder is made, and to the log."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    outputs.write_text(path, _printable(str(error)) + "\n")
-    log.warning("refused: %s", _printable(str(error)))
+    outputs.write_text(path, printable(str(error)) + "\n")
+    log.warning("refused: %s", printable(str(error)))
 
 
 def _end(message: str, code: int) -> None:
-    print(f"ERROR: {_printable(message)}", file=sys.stderr)
+    print(f"ERROR: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -171,7 +171,7 @@ def _room(task: Path) -> str:
     return ", ".join(f"{megabytes:.1f} MB free in {folder}" for folder, megabytes in free.items())
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return `text` with what a terminal would not show, or would obey, written as escapes.
 
     Files go by the names that the user knows, without the folder that the pipeline stages them in.

@@ -47,3 +47,12 @@ def slidesText(metas, columns, n_files, files) {
     }
     return groovy.json.JsonOutput.toJson(slides)
 }
+
+// The files of a slide by kind
+def filesOf(slide) {
+    return [images: slide[1], truth: slide[2].truth, markers: slide[2].markers, roi: slide[2].roi].collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
+}
+
+def countsOf(files) {
+    return files.collectEntries { kind, paths -> [kind, paths.size()] }
+}

@@ -9,6 +9,7 @@ process REPORT {
     path evaluations, stageAs: 'evaluations/?/*'
     path refusals
     path run
+    path benchmark, stageAs: '_benchmark/*'
 
     output:
     path 'report.html', emit: page, topic: published_of_run
@@ -23,8 +24,9 @@ process REPORT {
     def slides = samples ? '--samples samples/*/*' : ''
     def refused = refusals ? "--refusals ${refusals}" : ''
     def about = run ? "--run ${run}" : ''
+    def measured = benchmark ? "--benchmark ${benchmark}" : ''
     """
-    report.py ${slides} ${times} ${scores} ${refused} ${about} --outdir . ${args}
+    report.py ${slides} ${times} ${scores} ${refused} ${about} ${measured} --outdir . ${args}
     """
 
     stub:

@@ -1,6 +1,6 @@
 // Small slides in, which share tasks; of each what its steps would have given, and the slides that are left to them.
 
-include { CHAIN } from '../../modules/chain/main'
+include { CHAIN ; countsOf ; filesOf } from '../../modules/chain/main'
 
 workflow BUNDLES {
     take:
@@ -67,15 +67,6 @@ workflow BUNDLES {
     summaries = summaries
     reports = reports
     tables = tables
-}
-
-// The files of a slide by kind
-def filesOf(slide) {
-    return [images: slide[1], truth: slide[2].truth, markers: slide[2].markers, roi: slide[2].roi].collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
-}
-
-def countsOf(files) {
-    return files.collectEntries { kind, paths -> [kind, paths.size()] }
 }
 
 // The files of each slide that has any, of those of a task

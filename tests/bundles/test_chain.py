@@ -12,7 +12,8 @@ from support.steps import write_slide
 from system.faults.runs import files_of
 
 from cellquilt import segmenters
-from cellquilt.bundles.chain import Settings, Slide, chain
+from cellquilt.bundles.chain import Settings, chain
+from cellquilt.bundles.slide import Slide
 from cellquilt.errors import DataError, SlideError
 from cellquilt.labelling.map_store import Destination
 

@@ -47,7 +47,7 @@ with atheris.instrument_imports(include=["cellquilt", *INSTRUMENTED.get(sys.argv
 from hostile.corpus import MAX_MESSAGE, PEAK  # noqa: E402
 from hostile.server import FORBIDDEN, WRITING  # noqa: E402
 
-from cellquilt.cli import _printable  # noqa: E402
+from cellquilt.cli import printable  # noqa: E402
 from cellquilt.errors import DataError  # noqa: E402
 
 CPU_SECONDS = 20
@@ -108,7 +108,7 @@ class Target:
         try:
             self._reader.read(path)
         except DataError as error:
-            message = _printable(str(error))
+            message = printable(str(error))
             known = path.name in message or path.parent.name in message
             if not known or len(message) > MAX_MESSAGE or message.count("\n") > 1:
                 raise Finding(f"a message of {len(message)}: {message[:2000]!r}") from error

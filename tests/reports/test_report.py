@@ -13,6 +13,7 @@ from lxml import html
 
 from cellquilt.errors import DataError
 from cellquilt.images import data_url
+from cellquilt.planning.plan import Cost, Plan
 from cellquilt.reports import charts, page, run_report, sample_page, usage
 from cellquilt.reports.distributions import count
 from cellquilt.reports.findings import MINOR, findings
@@ -300,7 +301,9 @@ def test_axes_hold_nearly_all_values():
 
 def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
     (tmp_path / "usage.tsv").write_text(USAGE)
-    ingest, label, extra = usage.read(tmp_path / "usage.tsv", {"a": 60.0, "b": 12.0})
+    plan = Plan({"LABEL": Cost(2, 3.5, 0.5), "STITCH": Cost(1, 1, 1)})
+    tasks = usage.read(tmp_path / "usage.tsv")
+    ingest, label, extra = usage.steps(tasks, {"a": 60.0, "b": 12.0}, plan)
     assert (ingest.name, label.name, extra.name) == ("INGEST", "LABEL", "EXTRA")
     assert (ingest.n_tasks, ingest.seconds, ingest.mpx_per_s) == (1, 30, 2)
     assert (label.n_tasks, label.seconds, label.longest) == (2, 6, 4)
@@ -308,13 +311,15 @@ def test_steps_add_up_their_tasks_in_the_order_of_the_flow(tmp_path):
     assert label.cpus == pytest.approx((2 * 1 + 4 * 0.5) / 6)
     assert label.peak_gb == pytest.approx(2.048)
     assert (extra.mpx_per_s, extra.cpus) == (0, 0)
+    assert [step.planned_s for step in (ingest, label, extra)] == [None, 3.5, None]
+    assert label.processor_s == pytest.approx(2 * 1 + 4 * 0.5)
 
 
 def test_what_was_not_traced_counts_as_nothing(tmp_path):
     """Also a sample may be called NA."""
     header = "\t".join(usage.COLUMNS)
     (tmp_path / "usage.tsv").write_text(f"{header}\nINGEST\tNA\t2000\t\t\nPATCH\tNA\t\t\t\n")
-    ingest, patch = usage.read(tmp_path / "usage.tsv", {"NA": 6.0})
+    ingest, patch = usage.steps(usage.read(tmp_path / "usage.tsv"), {"NA": 6.0}, Plan())
     assert (ingest.mpx_per_s, ingest.cpus, ingest.peak_gb) == (3, 0, 0)
     assert (patch.seconds, patch.longest, patch.mpx_per_s) == (0, 0, 0)
 
@@ -323,7 +328,7 @@ def test_what_was_not_traced_counts_as_nothing(tmp_path):
 def test_refuses_what_is_no_table_of_tasks(tmp_path, text):
     (tmp_path / "usage.tsv").write_text(text)
     with pytest.raises(DataError, match="usage.tsv: "):
-        usage.read(tmp_path / "usage.tsv", {})
+        usage.read(tmp_path / "usage.tsv")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +360,9 @@ def test_the_script_writes_the_page_the_table_and_what_multiqc_reads(
             [text_of(cell) for cell in row] for row in root.xpath("//table[@class='steps']//tr")
         ]
         assert steps[1][:3] == ["INGEST", "1", "30.0 s"]
-        assert float(steps[1][6]) == pytest.approx(0.126 / 30, rel=0.01)
+        assert steps[0][6:8] == ["processor time", "planned"] and steps[1][6] == "45.0 s"
+        assert steps[1][7].endswith(" s") and steps[3][7] == "–"
+        assert float(steps[1][8]) == pytest.approx(0.126 / 30, rel=0.01)
         assert steps[2][:3] + steps[2][4:5] == ["LABEL", "2", "6.0 s", "4.0 s"]
         assert steps[-1][:3] == ["all", "4", "36.0 s"]
         multiqc = tmp_path / str(n) / "multiqc"

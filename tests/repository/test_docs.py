@@ -18,6 +18,7 @@ from cellquilt.cells import cell_table, flags
 from cellquilt.compartments import PLURALS, parameter_of
 from cellquilt.exports import mcmicro
 from cellquilt.labelling.thresholds import Thresholds
+from cellquilt.planning import tables
 from cellquilt.reports.findings import MINOR
 from cellquilt.reports.summary import summarise
 from cellquilt.slides.ingest import Request, ingest
@@ -140,10 +141,11 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
     script("stub", "generate", "--outdir", sample)
-    for step in ("quantify", "export", "evaluate", "draw", "report", "recommend"):
+    for step in ("quantify", "export", "evaluate", "draw", "report", "check", "recommend"):
         of_it = ["--sample", "sample", "--samples", "sample"]  # EXPORT takes several
         script("stub", step, *of_it, "--outdir", sample)
     (sample / "report.json").unlink()  # which travels to REPORT, and is not published
+    (sample / "check.txt").unlink()  # which goes to the terminal
     script("stitch", "--facts", "sample.json", "--patches", "patches.csv", "--outdir", sample)
     masks = sample / "segmentation" / "mesmer-sample"
     both = [f"--{name}={masks / f'{name}_original.ome.tif'}" for name in ("cell", "nucleus")]
@@ -162,6 +164,7 @@ def test_every_output_is_described_and_nothing_else(results, outputs_page, repo)
     optional = {"tissue.ome.tif", "cell_truth.ome.tif", "nucleus_truth.ome.tif"}
     optional |= {"markers.csv", "params.yml", "evaluation.json", "cellquilt_general_mqc.json"}
     optional |= {"benchmark.csv", "throughput.png", "peak_memory.png", "recommendation.json"}
+    optional |= {"check.csv"}
     for name in written - optional:
         assert name in tree or name.endswith(".pickle")
     sources = "".join((repo / name).read_text() for name in SOURCES)
@@ -176,6 +179,11 @@ def test_every_column_is_described(results, outputs_page, table):
     assert len(columns) > 3
     described = section(outputs_page, table)
     assert [column for column in columns if f"`{column}`" not in described] == []
+
+
+def test_every_column_of_a_check_is_described(outputs_page):
+    described = section(outputs_page, "check.csv")
+    assert [name for name in tables.COLUMNS if f"`{name}`" not in described] == []
 
 
 def test_every_column_of_the_table_of_cells_is_described(results, outputs_page):

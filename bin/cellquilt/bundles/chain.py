@@ -22,11 +22,10 @@ from ..labelling.label import Wanted
 from ..labelling.slide_masks import write_masks
 from ..reports.draw import draw
 from ..segmenters import Runner
-from ..slides.ingest import Request, ingest
-from ..slides.markers import read_markers
+from ..slides.ingest import ingest
 from ..slides.readers import open_slide
-from ..slides.selection import Selection
 from ..tiling.tasks import Cut, plan_tasks
+from .slide import Combining, Slide
 
 log = logging.getLogger("cellquilt")
 
@@ -42,59 +41,13 @@ _ABOUT_A_SLIDE = {
 
 
 @dataclass(frozen=True)
-class Slide:
-    """A slide of a bundle.
-
-    Attributes
-    ----------
-    sample : str
-    images : list of Path
-        See `slides.readers.open_slide`.
-    nuclear, membrane : str
-    image_mpp : float, optional
-        All three as in `slides.ingest.Request`.
-    compartment : {'whole-cell', 'nuclear', 'both'}
-    columns : dict
-        The user's, see `cells.cell_table.read_columns`.
-    z, t, scene
-        As in `slides.selection.Selection`.
-    markers : Path, optional
-        See `slides.markers.read_markers`.
-    roi : Path, optional
-        See `slides.region_file.read_regions`.
-    truth : list of Path
-        Of a generated one, ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
-    """
-
-    sample: str
-    images: Sequence[Path]
-    nuclear: str
-    membrane: str = ""
-    image_mpp: float | None = None
-    compartment: str = "both"
-    columns: Mapping[str, str | float | None] = field(default_factory=dict)
-    z: int | str | None = None
-    t: int | None = None
-    scene: str | None = None
-    markers: Path | None = None
-    roi: Path | None = None
-    truth: Sequence[Path] = ()
-
-    def selection(self, channels_axis: str) -> Selection:
-        """Return what of its files is the slide."""
-        names = read_markers(self.markers) if self.markers else None
-        return Selection(self.z, self.t, self.scene, channels_axis, names)
-
-
-@dataclass(frozen=True)
 class Settings:
     """What is the same for all slides.
 
     Attributes
     ----------
     segmenter : str
-    nuclear_combine, membrane_combine : {'max', 'mean'}
-    channels_axis : {'C', 'Z', 'T'}
+    channels : Combining
     cut : Cut
     thresholds : dict
         As of `labelling.label.Wanted`.
@@ -109,9 +62,7 @@ class Settings:
     """
 
     segmenter: str
-    nuclear_combine: str = "max"
-    membrane_combine: str = "max"
-    channels_axis: str = "C"
+    channels: Combining = Combining()
     cut: Cut = Cut()
     thresholds: Mapping[str, dict] = field(default_factory=dict)
     export_pickle: bool = False
@@ -200,7 +151,7 @@ def chain(
 def _is_small(slide: Slide, settings: Settings) -> bool:
     with (
         _during("INGEST"),
-        open_slide(slide.images, slide.selection(settings.channels_axis)) as opened,
+        open_slide(slide.images, slide.selection(settings.channels.axis)) as opened,
     ):
         return opened.height * opened.width <= settings.max_pixels
 
@@ -216,18 +167,7 @@ def _chain_one(
     """Do the steps of a slide; what they hand to each other goes to `work`."""
     store = work / "normalised.zip"
     with _during("INGEST"):
-        request = Request(
-            slide.sample,
-            slide.images,
-            slide.nuclear,
-            slide.membrane,
-            slide.image_mpp,
-            settings.membrane_combine,
-            settings.nuclear_combine,
-            slide.selection(settings.channels_axis),
-            slide.markers and slide.markers.name,
-            slide.roi,
-        )
+        request = slide.request(settings.channels)
         outputs.write_json(folder / "sample.json", ingest(request, store))
     outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
 

@@ -1,12 +1,14 @@
-"""What the tasks of a run took, as Nextflow traced them."""
+"""What the tasks of a run took, as Nextflow traced them, beside what they were planned to take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import DataError, reason
+from ..planning.figures import Figures
+from ..planning.plan import Plan, Settings, Work, plan_run, total
 
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
@@ -32,6 +34,8 @@ class Step:
         10^6 pixels of the slides it ran for, by `seconds`.
     peak_gb : float
         Largest resident memory of a task; 0 where it was not traced.
+    planned_s : float or None
+        Processor time in the plan of the slides that were segmented, of a step that has any.
     """
 
     name: str
@@ -41,18 +45,22 @@ class Step:
     cpus: float
     mpx_per_s: float
     peak_gb: float
+    planned_s: float | None = None
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time of all tasks together, in seconds."""
+        return self.seconds * self.cpus
 
 
-def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
-    """Return what each step took.
+def read(path: Path) -> pd.DataFrame:
+    """Return the tasks of a run.
 
     Parameters
     ----------
     path : Path
         Table with tabs between `COLUMNS` and a row for each task. ``sample`` may be several, with
         ';' between them.
-    mpx : dict
-        10^6 pixels of each sample.
 
     Raises
     ------
@@ -71,12 +79,65 @@ def read(path: Path, mpx: Mapping[str, float]) -> list[Step]:
         raise DataError(f"{path}: cannot be read as a table: {reason(error)}") from error
     if tuple(tasks.columns) != COLUMNS:
         raise DataError(f"{path}: must have the columns {', '.join(COLUMNS)}, with tabs between.")
-    steps = [_step(str(name), rows, mpx) for name, rows in tasks.groupby("step")]
+    return tasks
+
+
+def planned(
+    samples: Sequence[dict], tasks: pd.DataFrame, settings: Settings, figures: Figures
+) -> Plan:
+    """Return the plan of the slides that were segmented.
+
+    Parameters
+    ----------
+    samples : sequence of dict
+        Contents of report.json, or `index.entry` of them.
+    tasks : DataFrame
+        See `read`; it tells which slides shared a task.
+    settings : Settings
+    figures : Figures
+    """
+    alone = set(tasks.loc[tasks["step"] == "INGEST", "sample"])
+    bundles = {
+        sample: names
+        for names in tasks.loc[tasks["step"] == "CHAIN", "sample"]
+        for sample in names.split(";")
+        if sample not in alone
+    }
+    return total(plan_run([_work(s, bundles.get(s["sample"])) for s in samples], settings, figures))
+
+
+def _work(sample: dict, bundle: str | None) -> Work:
+    image = sample["image"]
+    single = "nuclear" if sample["summary"]["n_cells"] is None else "whole-cell"
+    return Work(
+        image["height"],
+        image["width"],
+        image["mpp"],
+        len(image["channels"]),
+        len(image["nuclear"]) + len(image["membrane"]),
+        single if sample["n_by_status"] is None else "both",
+        bundle,
+    )
+
+
+def steps(tasks: pd.DataFrame, mpx: Mapping[str, float], plan: Plan) -> list[Step]:
+    """Return what each step took.
+
+    Parameters
+    ----------
+    tasks : DataFrame
+        See `read`.
+    mpx : dict
+        10^6 pixels of each sample.
+    plan : Plan
+        See `planned`.
+    """
+    found = [_step(str(name), rows, mpx, plan) for name, rows in tasks.groupby("step")]
     order = {name: k for k, name in enumerate(ORDER)}
-    return sorted(steps, key=lambda step: (order.get(step.name, len(order)), step.name))
+    return sorted(found, key=lambda step: (order.get(step.name, len(order)), step.name))
 
 
-def _step(name: str, tasks: pd.DataFrame, mpx: Mapping[str, float]) -> Step:
+def _step(name: str, tasks: pd.DataFrame, mpx: Mapping[str, float], plan: Plan) -> Step:
     seconds = tasks["realtime_ms"].fillna(0) / 1000
     total = float(seconds.sum())
     samples = {name for names in tasks["sample"] for name in names.split(";")}
@@ -90,4 +151,5 @@ def _step(name: str, tasks: pd.DataFrame, mpx: Mapping[str, float]) -> Step:
         busy / total if total else 0.0,
         pixels / total if total else 0.0,
         float(tasks["peak_rss_kb"].fillna(0).max()) * 1024 / 1e9,
+        plan.steps[name].processor_s if name in plan.steps else None,
     )

@@ -166,17 +166,11 @@ def ingest(request: Request, store: Path) -> dict:
             images.append(_image_of(slide, request.membrane, "membrane", request.combine))
             refuse_shared_channel(slide, images[0].channels, images[1].channels)
         image_mpp, mpp_source = resolve_image_mpp(slide, request.image_mpp)
-        grid = Grid(slide.height, slide.width, image_mpp)
-        if min(grid.model_shape) < MIN_MODEL_SIDE:
-            raise DataError(
-                f"{slide.path.name}: {slide.height} x {slide.width} px at {image_mpp} um/px is "
-                f"too small to be segmented at {MODEL_MPP} um/px; check the pixel size."
-            )
+        grid = grid_of(slide, image_mpp)
         regions = _regions(request, slide, image_mpp)
         source = _Source(slide, images)
         if not source.has_membrane:
-            text = f"{slide.path.name}: no membrane channel is given: nuclei alone are segmented."
-            slide.notices.append(Notice("no_membrane_channel", text))
+            slide.notices.append(without_membrane(slide))
         facts = {
             "sample": request.sample,
             "image": {
@@ -212,6 +206,29 @@ def ingest(request: Request, store: Path) -> dict:
         }
         facts["normalisation"] = _normalise(source, grid, store, facts)
     return facts
+
+
+def grid_of(slide: Slide, image_mpp: float) -> Grid:
+    """Return the pixel grids of a slide.
+
+    Raises
+    ------
+    DataError
+        If nothing would be left of it at the model's pixel size.
+    """
+    grid = Grid(slide.height, slide.width, image_mpp)
+    if min(grid.model_shape) < MIN_MODEL_SIDE:
+        raise DataError(
+            f"{slide.path.name}: {slide.height} x {slide.width} px at {image_mpp} um/px is "
+            f"too small to be segmented at {MODEL_MPP} um/px; check the pixel size."
+        )
+    return grid
+
+
+def without_membrane(slide: Slide) -> Notice:
+    """Return what is to be known of a slide without a membrane channel."""
+    text = f"{slide.path.name}: no membrane channel is given: nuclei alone are segmented."
+    return Notice("no_membrane_channel", text)
 
 
 def _regions(request: Request, slide: Slide, mpp: float) -> list[dict] | None:

@@ -52,7 +52,7 @@ def plan_patches(lattice: Lattice, patch_size: int) -> list[Patch]:
         Wanted side of a core in model pixels; the real one is the multiple of 192 px nearest to
         it that cuts the slide evenly.
     """
-    rows, cols = (_cuts(axis, patch_size) for axis in (lattice.rows, lattice.cols))
+    rows, cols = (cuts(axis, patch_size) for axis in (lattice.rows, lattice.cols))
     return [
         Patch(i * (len(cols) - 1) + j, i, j, y0, y1, x0, x1)
         for i, (y0, y1) in enumerate(zip(rows, rows[1:], strict=False))
@@ -60,7 +60,8 @@ def plan_patches(lattice: Lattice, patch_size: int) -> list[Patch]:
     ]
 
 
-def _cuts(axis: Axis, patch_size: int) -> list[int]:
+def cuts(axis: Axis, patch_size: int) -> list[int]:
+    """Return where patches start and end along an axis, in image pixels; see `plan_patches`."""
     tiles_a_patch = max(round(patch_size / STRIDE), 1)
     n_patches = -(-axis.n_tiles // tiles_a_patch)
     inner = [round(i * axis.n_tiles / n_patches) for i in range(1, n_patches)]
@@ -75,13 +76,18 @@ def group_patches(
     Blocks are as square as they can be, since a task recomputes the tiles around its block.
     Blocks without an informative patch are left out.
     """
-    height = max(int(np.sqrt(patches_per_task)), 1)
-    width = patches_per_task // height
+    height, width = block_shape(patches_per_task)
     blocks: dict[tuple[int, int], list[Patch]] = {}
     for patch in patches:
         if informative[patch.patch_id]:
             blocks.setdefault((patch.row // height, patch.col // width), []).append(patch)
     return [blocks[key] for key in sorted(blocks)]
+
+
+def block_shape(patches_per_task: int) -> tuple[int, int]:
+    """Return how many rows and columns of patches a task has at most."""
+    height = max(int(np.sqrt(patches_per_task)), 1)
+    return height, patches_per_task // height
 
 
 def tiles_of(lattice: Lattice, patches: list[Patch], halo: int) -> list[tuple[int, int]]:

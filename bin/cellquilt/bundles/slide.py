@@ -1,0 +1,120 @@
+"""A slide of several that a script is given, as JSON on its standard input."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DataError, reason
+from ..slides.ingest import Request
+from ..slides.markers import read_markers
+from ..slides.selection import Selection, z_of
+
+_EMPTY = (None, "")
+
+
+@dataclass(frozen=True)
+class Combining:
+    """What is the same of all slides: how channels lie, and how several become one.
+
+    Attributes
+    ----------
+    nuclear, membrane : {'max', 'mean'}
+    axis : {'C', 'Z', 'T'}
+    """
+
+    nuclear: str = "max"
+    membrane: str = "max"
+    axis: str = "C"
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide of a bundle.
+
+    Attributes
+    ----------
+    sample : str
+    images : list of Path
+        See `slides.readers.open_slide`.
+    nuclear, membrane : str
+    image_mpp : float, optional
+        All three as in `slides.ingest.Request`.
+    compartment : {'whole-cell', 'nuclear', 'both'}
+    columns : dict
+        The user's, see `cells.cell_table.read_columns`.
+    z, t, scene
+        As in `slides.selection.Selection`.
+    markers : Path, optional
+        See `slides.markers.read_markers`.
+    roi : Path, optional
+        See `slides.region_file.read_regions`.
+    truth : list of Path
+        Of a generated one, ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
+    """
+
+    sample: str
+    images: Sequence[Path]
+    nuclear: str
+    membrane: str = ""
+    image_mpp: float | None = None
+    compartment: str = "both"
+    columns: Mapping[str, str | float | None] = field(default_factory=dict)
+    z: int | str | None = None
+    t: int | None = None
+    scene: str | None = None
+    markers: Path | None = None
+    roi: Path | None = None
+    truth: Sequence[Path] = ()
+
+    def selection(self, channels_axis: str) -> Selection:
+        """Return what of its files is the slide."""
+        names = read_markers(self.markers) if self.markers else None
+        return Selection(self.z, self.t, self.scene, channels_axis, names)
+
+    def request(self, channels: Combining) -> Request:
+        """Return what INGEST is asked of it.
+
+        Raises
+        ------
+        DataError
+            If the names of its channels cannot be read.
+        """
+        return Request(
+            self.sample,
+            self.images,
+            self.nuclear,
+            self.membrane,
+            self.image_mpp,
+            channels.membrane,
+            channels.nuclear,
+            self.selection(channels.axis),
+            self.markers and self.markers.name,
+            self.roi,
+        )
+
+
+def slides_of(text: str) -> list[Slide]:
+    """Return the slides of a JSON list of objects, whose keys are the attributes of `Slide`.
+
+    Raises
+    ------
+    DataError
+        If it is no such list.
+    """
+    try:
+        found = json.loads(text)
+        if not isinstance(found, list):
+            raise ValueError("no list")
+        given = [{key: v for key, v in row.items() if v not in _EMPTY} for row in found]
+        return [Slide(**row | _files_of(row)) for row in given]
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"standard input: has no slides as JSON ({reason(error)}).") from error
+
+
+def _files_of(row: dict) -> dict:
+    """Return what a slide's object has as paths and as numbers."""
+    paths = {key: [Path(name) for name in row.get(key, ())] for key in ("images", "truth")}
+    tables = {key: Path(row[key]) for key in ("markers", "roi") if key in row}
+    plane = {"z": z_of(str(row["z"]))} if "z" in row else {}
+    return paths | tables | plane

@@ -1,0 +1,1 @@
+"""Before a run: what is understood of its slides, and what they will cost."""

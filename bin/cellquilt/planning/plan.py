@@ -1,0 +1,281 @@
+"""What a run will cost: tasks, processor time, memory and bytes, from the headers of its slides.
+
+A plan takes tissue to be everywhere: glass that is skipped costs less.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from ..compartments import segmented
+from ..tiling.lattice import plan as lattice_of
+from ..tiling.patches import SMOOTHING_REACH, block_shape, cuts
+from ..tiling.pixel_grid import Grid
+from ..tiling.tasks import Cut
+from .figures import Figures
+
+# Of a slide that takes the steps of large ones, in the order of the flow
+_STEPS = (
+    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR"),
+    *("QUANTIFY", "EXPORT", "DRAW"),
+)
+ORDER = ("CHAIN", *_STEPS)
+_CHAINED = tuple(step for step in _STEPS if step != "EXPORT")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all slides.
+
+    Attributes
+    ----------
+    segmenter : str
+    n_networks : int
+        Pixel classifiers, of both compartments together.
+    device : {'cpu', 'gpu'}
+    keeps_maps : bool
+        Whether LABEL has tasks, or the network's tasks label.
+    formats : tuple of str
+        Of EXPORT.
+    max_pixels : int
+        A slide with more has tasks of its own.
+    cut : Cut
+    """
+
+    segmenter: str = "mesmer"
+    n_networks: int = 2
+    device: str = "cpu"
+    keeps_maps: bool = True
+    formats: tuple[str, ...] = ("csv", "h5ad", "geojson")
+    max_pixels: int = 20_000_000
+    cut: Cut = Cut()
+
+    @property
+    def network_step(self) -> str:
+        """The step that runs the network."""
+        return "CLASSIFY" if self.segmenter == "pixelcnn" else "SEGMENT"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is of a slide to segment.
+
+    Attributes
+    ----------
+    height, width : int
+        Pixels.
+    image_mpp : float
+        um/px.
+    n_channels, n_read : int
+        Channels of the image, and how many of them are segmented.
+    compartment : {'whole-cell', 'nuclear', 'both'}
+    bundle : str, optional
+        Small slides with the same one share tasks.
+    """
+
+    height: int
+    width: int
+    image_mpp: float
+    n_channels: int
+    n_read: int
+    compartment: str
+    bundle: str | None = None
+
+    @property
+    def n_compartments(self) -> int:
+        """How many are segmented."""
+        return len(segmented(self.compartment))
+
+
+@dataclass
+class Cost:
+    """What a step takes.
+
+    Attributes
+    ----------
+    tasks : float
+        A slide has its share of tasks that it shares.
+    processor_s : float
+    memory_gb : float
+        Of the largest task.
+    """
+
+    tasks: float = 0.0
+    processor_s: float = 0.0
+    memory_gb: float = 0.0
+
+
+@dataclass
+class Plan:
+    """What slides take.
+
+    Attributes
+    ----------
+    steps : dict of str to Cost
+        In the order of the flow.
+    patches, tiles : int
+        Tiles of the network, those at the edges of tasks counted for each.
+    device_s : float
+    work_gb, results_gb : float
+        Bytes (10^9) of the work folder and of ``--outdir``.
+    """
+
+    steps: dict[str, Cost] = field(default_factory=dict)
+    patches: int = 0
+    tiles: int = 0
+    device_s: float = 0.0
+    work_gb: float = 0.0
+    results_gb: float = 0.0
+
+    @property
+    def tasks(self) -> float:
+        """Tasks of all steps."""
+        return sum(cost.tasks for cost in self.steps.values())
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time of all steps."""
+        return sum(cost.processor_s for cost in self.steps.values())
+
+    @property
+    def memory_gb(self) -> float:
+        """Memory of the largest task."""
+        return max((cost.memory_gb for cost in self.steps.values()), default=0.0)
+
+
+def plan_run(slides: Sequence[Work], settings: Settings, figures: Figures) -> list[Plan]:
+    """Return what each slide takes of a run of them.
+
+    Of tasks that several slides share, each takes its part.
+    """
+    chained = [_is_chained(work, settings) for work in slides]
+    mates = Counter(work.bundle for work, is_ in zip(slides, chained, strict=True) if is_)
+    return [
+        _plan_one(work, settings, figures, 1 / mates[work.bundle] if is_ else None)
+        for work, is_ in zip(slides, chained, strict=True)
+    ]
+
+
+def total(plans: Sequence[Plan]) -> Plan:
+    """Return what several slides take together."""
+    found = Plan()
+    for name in ORDER:
+        costs = [plan.steps[name] for plan in plans if name in plan.steps]
+        if costs:
+            found.steps[name] = Cost(
+                sum(cost.tasks for cost in costs),
+                sum(cost.processor_s for cost in costs),
+                max(cost.memory_gb for cost in costs),
+            )
+    for name in ("patches", "tiles", "device_s", "work_gb", "results_gb"):
+        setattr(found, name, sum(getattr(plan, name) for plan in plans))
+    return found
+
+
+def _is_chained(work: Work, settings: Settings) -> bool:
+    return work.bundle is not None and work.height * work.width <= settings.max_pixels
+
+
+@cache
+def _tasks_of(shape: tuple[int, int], cut: Cut) -> tuple[int, int, int]:
+    """Return the number of patches of a slide, of its tasks, and of their tiles.
+
+    They form a grid, since no patch is left out, so that each axis is counted by itself: a header
+    may claim any size.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in model pixels.
+    cut : Cut
+    """
+    lattice = lattice_of(*shape)
+    margin = cut.halo + SMOOTHING_REACH
+    n_patches = n_tasks = n_tiles = 1
+    for axis, n_together in zip(
+        (lattice.rows, lattice.cols), block_shape(cut.patches_per_task), strict=True
+    ):
+        *starts, end = cuts(axis, cut.patch_size)
+        first = starts[::n_together]
+        spans = zip(first, [*first[1:], end], strict=True)
+        n_patches *= len(starts)
+        n_tasks *= len(first)
+        n_tiles *= sum(
+            len(axis.tiles_of(max(y0 - margin, 0), min(y1 + margin, axis.size))) for y0, y1 in spans
+        )
+    return n_patches, n_tasks, n_tiles
+
+
+def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | None) -> Plan:
+    """Return the plan of a slide, with its `share` of tasks, or with tasks of its own."""
+    shape = Grid(work.height, work.width, work.image_mpp).model_shape
+    patches, n_of_network, tiles = _tasks_of(shape, settings.cut)
+    amounts = _amounts(work, shape, tiles, settings.n_networks, figures)
+    made = Plan(patches=patches, tiles=tiles)
+    on_device = settings.device == "gpu" and settings.network_step == "SEGMENT"
+    if on_device:
+        made.device_s = tiles * figures.tile_s
+    for step in _steps_of(work, settings):
+        n_tasks = n_of_network if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
+        processor_s = figures.processor_s(step, amounts, on_device)
+        if step == settings.network_step and not settings.keeps_maps:
+            processor_s += figures.processor_s("LABEL", amounts)
+        if step == "EXPORT":
+            processor_s += sum(figures.format_s(name, amounts) for name in settings.formats)
+        processor_s += n_tasks * figures.start_s(step)
+        made.steps[step] = Cost(n_tasks, processor_s, figures.memory_gb(step, amounts, n_tasks))
+    made.results_gb = figures.results_gb(settings.formats, amounts)
+    made.work_gb = made.results_gb  # published files are copies
+    if share is None:
+        made.work_gb += figures.work_gb(amounts, settings.keeps_maps)
+    else:
+        _chain(made, amounts, figures, share)
+    return made
+
+
+def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float) -> None:
+    """Put the steps from INGEST to DRAW into one, of which the slide has its share."""
+    inner = [step for step in _CHAINED if step in made.steps]
+    own = sum(
+        made.steps[step].processor_s - made.steps[step].tasks * figures.start_s(step)
+        for step in inner
+    )
+    own += figures.processor_s("CHAIN", amounts)
+    memory = max(figures.memory_gb(step, amounts, 1) for step in ("CHAIN", *inner))
+    costs = {"CHAIN": Cost(share, own + share * figures.start_s("CHAIN"), memory)}
+    if export := made.steps.get("EXPORT"):
+        export.processor_s -= (1 - share) * figures.start_s("EXPORT")
+        export.tasks = share
+        costs["EXPORT"] = export
+    made.steps = costs
+
+
+def _steps_of(work: Work, settings: Settings) -> list[str]:
+    left_out = {"SEGMENT", "CLASSIFY"} - {settings.network_step}
+    left_out |= set() if settings.keeps_maps else {"LABEL"}
+    left_out |= set() if work.n_compartments == 2 else {"REPAIR"}
+    left_out |= set() if settings.formats else {"EXPORT"}
+    return [step for step in _STEPS if step not in left_out]
+
+
+def _amounts(
+    work: Work, shape: tuple[int, int], tiles: int, n_networks: int, figures: Figures
+) -> dict[str, float]:
+    """Return how much there is of each unit of the figures."""
+    mpx, model_mpx = work.height * work.width / 1e6, shape[0] * shape[1] / 1e6
+    kcells = figures.cells_per_model_mpx * model_mpx / 1000
+    is_resized = shape != (work.height, work.width)
+    return {
+        "slide": 1,
+        "mpx": mpx,
+        "read_mpx": mpx * work.n_read,
+        "all_mpx": mpx * work.n_channels,
+        "resized_mpx": mpx * work.n_read * is_resized,
+        "model_mpx": model_mpx,
+        "label_mpx": model_mpx * work.n_compartments,
+        "network_mpx": model_mpx * work.n_compartments * n_networks / 2,
+        "tiles": tiles,
+        "kcells": kcells,
+        "kvalues": kcells * work.n_channels,
+    }

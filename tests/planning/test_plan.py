@@ -1,0 +1,131 @@
+"""Plans: what each slide takes, and that they add up."""
+
+import json
+
+import numpy as np
+import pytest
+from support.steps import ingest_image, plan_store
+
+from cellquilt.errors import DataError
+from cellquilt.handoff import stores
+from cellquilt.planning.figures import read_figures
+from cellquilt.planning.plan import ORDER, Settings, Work, plan_run, total
+from cellquilt.tiling.tasks import Cut
+
+LARGE = Work(10_080, 10_080, 0.5, 3, 2, "both")
+FIELD = Work(512, 512, 0.5, 8, 2, "both", "bundle-0")
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return read_figures()
+
+
+def planned(figures, *slides, **settings):
+    return total(plan_run(slides, Settings(**settings), figures))
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "per_task", "mpp"), [(384, 4, 0.5), (384, 16, 0.377), (1536, 1, 1.0)]
+)
+def test_tasks_and_tiles_are_those_of_patch(patch_size, per_task, mpp, figures, tmp_path):
+    """Where no patch is skipped."""
+    image = np.random.default_rng(0).integers(1, 999, (700, 1300, 2), np.uint16)
+    store = ingest_image(tmp_path / "slide", image, mpp)
+    cut = Cut(patch_size, 96, per_task, "none")
+    table, tasks = plan_store(store, tmp_path / "cut", *(patch_size, 96, per_task, "none"))
+    tiles = 0
+    for task in tasks:
+        with stores.read(task) as group:
+            tiles += len(group.attrs["tiles"])
+    plan = planned(figures, Work(700, 1300, mpp, 2, 2, "both"), cut=cut)
+    assert (plan.patches, plan.tiles) == (len(table), tiles)
+    assert plan.steps["SEGMENT"].tasks == len(tasks) == plan.steps["LABEL"].tasks
+
+
+def test_the_plans_of_slides_add_up(figures):
+    """Of what a bundle shares, each of its slides has its part; a larger slide shares nothing."""
+    slides = [LARGE, *[FIELD] * 24, Work(5000, 5000, 0.5, 8, 2, "both", "bundle-0")]
+    plans = plan_run(slides, Settings(), figures)
+    whole = total(plans)
+    for name in ("patches", "tiles", "tasks", "processor_s", "work_gb", "results_gb"):
+        assert getattr(whole, name) == pytest.approx(sum(getattr(plan, name) for plan in plans))
+    assert whole.memory_gb == max(plan.memory_gb for plan in plans)
+    assert whole.steps["CHAIN"].tasks == pytest.approx(1)
+    assert whole.steps["INGEST"].tasks == 2 and whole.steps["EXPORT"].tasks == pytest.approx(3)
+    assert list(whole.steps) == [name for name in ORDER if name != "CLASSIFY"]
+
+
+def test_slides_that_share_a_task_cost_less_start_up(figures):
+    together = planned(figures, *[FIELD] * 24)
+    each = planned(figures, *(Work(512, 512, 0.5, 8, 2, "both", str(k)) for k in range(24)))
+    alone = planned(figures, *[Work(512, 512, 0.5, 8, 2, "both")] * 24)
+    assert together.tasks == pytest.approx(2) and each.tasks == 48 and alone.tasks == 9 * 24
+    starts = figures.start_s("CHAIN") + figures.start_s("EXPORT")
+    assert each.processor_s - together.processor_s == pytest.approx(23 * starts)
+    assert alone.processor_s > each.processor_s
+
+
+@pytest.mark.parametrize(
+    ("slide", "settings", "steps"),
+    [
+        (LARGE, {}, "INGEST PATCH SEGMENT LABEL STITCH REPAIR QUANTIFY EXPORT DRAW"),
+        (LARGE, {"formats": ()}, "INGEST PATCH SEGMENT LABEL STITCH REPAIR QUANTIFY DRAW"),
+        (
+            Work(999, 999, 0.5, 1, 1, "nuclear"),
+            {"keeps_maps": False, "segmenter": "pixelcnn"},
+            "INGEST PATCH CLASSIFY STITCH QUANTIFY EXPORT DRAW",
+        ),
+        (FIELD, {}, "CHAIN EXPORT"),
+        (FIELD, {"max_pixels": 512 * 512 - 1, "formats": ()}, "INGEST PATCH SEGMENT LABEL STITCH "
+         "REPAIR QUANTIFY DRAW"),
+    ],
+)  # fmt: skip
+def test_a_slide_takes_the_steps_that_it_needs(figures, slide, settings, steps):
+    plan = planned(figures, slide, **settings)
+    assert list(plan.steps) == steps.split()
+    assert all(cost.processor_s > 0 and cost.memory_gb > 0 for cost in plan.steps.values())
+
+
+def test_on_a_gpu_the_network_takes_its_time(figures):
+    on_cpu = planned(figures, LARGE)
+    on_gpu = planned(figures, LARGE, device="gpu", keeps_maps=False)
+    assert on_cpu.device_s == 0
+    assert on_gpu.device_s == pytest.approx(on_gpu.tiles * figures.tile_s)
+    assert on_gpu.steps["SEGMENT"].processor_s < on_cpu.steps["SEGMENT"].processor_s / 2
+    assert on_gpu.work_gb < on_cpu.work_gb
+
+
+def study(tmp_path, device="cpu", **best):
+    path = tmp_path / "recommendation.json"
+    chosen = {"seconds_per_tile": 0.5, "start_s": 9, "peak_memory_gb": 3, "threads": 2, "tasks": 2}
+    where = {"device": device, "device_name": "H200", "processor": "a processor"}
+    found = {"recommended": chosen | best, "measured_on": [where]}
+    path.write_text(json.dumps(found))
+    return path
+
+
+def test_a_users_study_wins_over_the_figures_that_come_along(figures, tmp_path):
+    own = read_figures(study(tmp_path))
+    assert own.source == "measured on a processor"
+    plan, before = (planned(one, LARGE) for one in (own, figures))
+    step = plan.steps["SEGMENT"]
+    assert step.processor_s == pytest.approx(plan.tiles * 0.5 * 2 * 2 + 9 * step.tasks)
+    assert step.memory_gb == 3
+    assert plan.steps["LABEL"] == before.steps["LABEL"]
+    own = read_figures(study(tmp_path, "gpu"))
+    assert own.source == "measured on H200"
+    plan = planned(own, LARGE, device="gpu", keeps_maps=False)
+    assert plan.device_s == plan.tiles * 0.5
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"recommended": null}', '{"recommended": {}}'])
+def test_what_is_no_study_is_refused(tmp_path, text):
+    (tmp_path / "recommendation.json").write_text(text)
+    with pytest.raises(DataError, match="recommendation.json: has no measurement .*; give the"):
+        read_figures(tmp_path / "recommendation.json")
+
+
+def test_a_size_that_only_a_header_has_is_planned_at_once(figures):
+    plan = planned(figures, Work(2**31, 2**31, 0.5, 1, 1, "nuclear"))
+    assert plan.patches > 10**12 and plan.processor_s > 10**9

@@ -1,0 +1,93 @@
+"""The table of a check, and its text on a terminal."""
+
+import csv
+import io
+
+import pytest
+
+from cellquilt.planning import tables
+from cellquilt.planning.figures import read_figures
+from cellquilt.planning.inspection import Inspection
+from cellquilt.planning.plan import Settings, plan_run
+from cellquilt.slides.notice import Notice
+
+NOTE = Notice("no_membrane_channel", "x.tif: no membrane channel is given: nuclei alone.")
+
+
+def good(sample, height=500, notices=(), **more):
+    facts = {"width": 700, "dtype": "uint16", "channels": ("DAPI", "CD45", "PanCK")}
+    facts |= {"nuclear": ("DAPI",), "membrane": ("CD45", "PanCK"), "image_mpp": 0.5}
+    facts |= {"image_mpp_source": "ome-xml", "z": 0, "t": 0, "image": f"{sample}.tif", "files": 1}
+    return Inspection(sample, height=height, notices=list(notices), **facts | more)
+
+
+def bad(sample, *problems):
+    return Inspection(sample, image=f"{sample}.tif", problems=list(problems))
+
+
+def rendered(*found):
+    plans = plan_run([one.work("both", "b") for one in found if one.status == "ok"], Settings(),
+                     read_figures())  # fmt: skip
+    left = iter(plans)
+    plans = [next(left) if one.status == "ok" else None for one in found]
+    text = tables.render_text(found, plans, read_figures())
+    assert max(map(len, text.splitlines())) <= tables.WIDTH
+    rows = list(csv.DictReader(io.StringIO(tables.render_csv(found, plans))))
+    assert [row["sample"] for row in rows] == [one.sample for one in found]
+    return text, rows
+
+
+def test_slides_of_one_layout_are_a_line():
+    text, _ = rendered(*[good(f"s{k}") for k in range(200)], good("wide", 900), good("z", z=3))
+    lines = text.splitlines()
+    assert lines[0] == "202 slides: 202 can be segmented"
+    assert lines[2].split()[:2] == ["slides", "pixels"]
+    assert lines[3].startswith("s0 and 199 more  500 x 700  uint16  3         DAPI")
+    assert lines[4].startswith("wide ") and lines[5].startswith("z ") and "z 3" in lines[5]
+    assert len(lines) < 20 and "Cannot" not in text
+
+
+def test_of_many_layouts_there_is_a_total():
+    text, _ = rendered(*[good(f"s{k}", 500 + k) for k in range(30)], bad("torn", "torn.tif: cut"))
+    assert "30 sizes and kinds: 0.35 to 0.37 million pixels, 3 to 3 channels" in text
+    assert "s3 " not in text and "  torn: torn.tif: cut\n" in text
+
+
+def test_problems_notices_and_what_was_not_looked_at():
+    found = [
+        bad("one", "one.tif: first", "one.tif: second"),
+        *[good(f"n{k}", notices=[NOTE]) for k in range(5)],
+        Inspection("far", unseen="is at s3://"),
+    ]
+    text, rows = rendered(*found)
+    assert text.startswith("7 slides: 5 can be segmented, 1 cannot, 1 not looked at\n")
+    assert "\nCannot be segmented\n  one: one.tif: first\n  one: one.tif: second\n" in text
+    assert "\nNot looked at\n  far: is at s3://\n" in text
+    assert "\nTo be known\n  n0, n1, n2 and 2 more: for example x.tif: no membrane" in text
+    assert [row["status"] for row in rows] == ["refused", *["ok"] * 5, "not looked at"]
+    assert rows[0]["problems"] == "one.tif: first; one.tif: second"
+    assert rows[1]["notices"] == NOTE.text and rows[6]["problems"] == "is at s3://"
+    assert rows[1]["channels"] == "DAPI; CD45; PanCK"
+    assert float(rows[1]["processor_s"]) > 0 and rows[0]["processor_s"] == ""
+    assert tables.refusal(found) == "1 of 7 slides cannot be segmented"
+    assert tables.refusal(found[1:]) == ""
+
+
+def test_a_long_list_ends_where_the_table_goes_on():
+    text, _ = rendered(*[bad(f"s{k}", f"s{k}.tif: torn") for k in range(60)])
+    assert text.endswith("  and 10 more, in check.csv\n") and "Plan" not in text
+
+
+def test_long_names_do_not_make_lines_long():
+    name = "a" * 150
+    text, rows = rendered(good(name, channels=tuple(f"channel {k}" for k in range(99))),
+                          bad(name + "b", f"{name}.tif: {'words ' * 60}"))  # fmt: skip
+    assert rows[0]["sample"] == name and "…" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (599, "599 s"), (900, "15 min"), (5400, "1.5 h"), (9e6, "2,500.0 h")],
+)
+def test_times_are_of_a_readable_size(seconds, text):
+    assert tables.hours(seconds) == text

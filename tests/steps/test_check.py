@@ -1,0 +1,119 @@
+"""A look before a run: all slides of a sheet, good and bad, and nothing else is touched."""
+
+import csv
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from support.slides import names, pixels, write
+
+MPP = {f"PhysicalSize{axis}": 0.5 for axis in "XY"}
+SHEET = """sample,image,nuclear,membrane,image_mpp,z,donor
+codex,{data}/codex_tile/codex_tile.ome.tif,nucleus,membrane,,,D1
+two,{data}/reported/two_dna.ome.tif,DNA1;DNA2,CD45,,,D1
+stack,{data}/reported/z3c2.ome.tif,DAPI,HLA,,,D2
+projected,{data}/reported/z3c2.ome.tif,DAPI,CD45,,max,D2
+aniso,{data}/reported/qpi_aniso.qptiff,DAPI,0,,,D3
+torn,torn.ome.tif,DAPI,CD45,,,D3
+gone,gone.ome.tif,DAPI,CD45,,,D4
+size,small.ome.tif,DAPI,CD45,huge,,D4
+far,http://localhost:{port}/small.ome.tif,DAPI,CD45,,,D4
+"""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Path:
+    return Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory) -> Iterator[tuple[Path, int]]:
+    """Yield a folder that is on the web, and the port."""
+    folder = tmp_path_factory.mktemp("slides")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("localhost", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, server.server_port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def sheet(shared, web) -> Path:
+    folder, port = web
+    for name in ("torn", "small"):
+        image = pixels((2, 150, 110))
+        write(folder / f"{name}.ome.tif", image, metadata=names("DAPI", "CD45") | MPP)
+    torn = folder / "torn.ome.tif"
+    torn.write_bytes(torn.read_bytes()[:3000])
+    (folder / "sheet.csv").write_text(SHEET.format(data=shared, port=port))
+    return folder / "sheet.csv"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def checked(nextflow, sheet, tmp_path_factory):
+    """Return the folder of a check into the folder of earlier results, and what it said."""
+    folder = tmp_path_factory.mktemp("checked")
+    earlier = folder / "results" / "codex" / "files.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text('{"files": ["sample.json"], "image": {"name": "other.tif"}, "run": "x"}')
+    info = folder / "results" / "pipeline_info"
+    info.mkdir()
+    for name in ("execution_trace.txt", "files.json"):
+        (info / name).write_text("earlier")
+    before = tree(folder / "results")
+    done = nextflow("--mode", "check", "--input", sheet, folder=folder, accept=False)
+    after = tree(folder / "results")
+    assert {"check.csv": after.pop("check.csv", None)}["check.csv"], done.stdout
+    assert after == before
+    return folder, done
+
+
+def test_every_slide_has_its_row(checked):
+    folder, _ = checked
+    with (folder / "results" / "check.csv").open() as file:
+        rows = {row["sample"]: row for row in csv.DictReader(file)}
+    status = {sample: row["status"] for sample, row in rows.items()}
+    good = dict.fromkeys(["codex", "two", "projected"], "ok")
+    bad = dict.fromkeys(["stack", "aniso", "torn", "gone", "size"], "refused")
+    assert status == good | bad | {"far": "not looked at"}
+    assert rows["far"]["problems"].startswith("is at http://, and a check downloads no slide")
+    assert rows["two"]["nuclear"] == "DNA1; DNA2"
+    assert (rows["codex"]["height"], rows["codex"]["image_mpp"]) == ("1008", "0.37745")
+    assert rows["projected"]["z"] == "max"
+    assert all(float(rows[sample]["processor_s"]) > 5 for sample in good)
+    assert "no membrane channel 'HLA'" in rows["stack"]["problems"]
+    assert "holds 3 planes along Z" in rows["stack"]["problems"]
+    assert "sheet.csv, row 8: image gone.ome.tif does not exist" in rows["gone"]["problems"]
+    assert "image_mpp 'huge' is not a number" in rows["size"]["problems"]
+
+
+def test_the_run_ends_with_the_table_and_an_error(checked):
+    _, done = checked
+    assert done.returncode == 1
+    said = done.stdout
+    assert "9 slides: 3 can be segmented, 5 cannot, 1 not looked at" in said
+    line = re.search(r"^codex +(.+)$", said, re.M)[1]
+    assert re.split(" {2,}", line)[:4] == ["1008 x 1344", "uint16", "8", "nucleus"]
+    assert "  torn: torn.ome.tif: " in said and "Plan of 3 slides: " in said
+    assert "All of it is in results/check.csv" in said
+    assert "5 of 9 slides cannot be segmented; results/check.csv has the reasons." in said
+    assert said.index("Plan of 3 slides") < said.index("5 of 9 slides cannot")
+    assert "licence" not in said and "MODEL" not in said
+
+
+def test_a_sheet_without_problems_ends_well(nextflow, sheet, shared, tmp_path):
+    lines = SHEET.format(data=shared, port=0).splitlines()
+    good = sheet.with_name("good.csv")
+    good.write_text("\n".join([lines[0], *lines[1:3]]) + "\n")
+    done = nextflow("--mode", "check", "--input", good, folder=tmp_path, accept=False)
+    assert done.returncode == 0, done.stdout
+    assert "2 slides: 2 can be segmented\n" in done.stdout
+    assert [*tree(tmp_path / "results")] == ["check.csv"]
