@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import cli
 from ..errors import DataError, reason
 from ..slides.channel_choice import refuse_shared_channel, resolve_channels
-from ..slides.ingest import Request, grid_of, without_membrane
+from ..slides.ingest import Request, grid_of, regions_of, without_membrane
 from ..slides.notice import Notice
 from ..slides.pixel_size import resolve_image_mpp
 from ..slides.readers import open_slide
@@ -153,4 +153,5 @@ def _look(found: Inspection, slide: Slide, asked: Request) -> None:
     if size is not None:
         found.image_mpp, found.image_mpp_source = size
         _attempt(found, lambda: grid_of(slide, size[0]))
+    _attempt(found, lambda: regions_of(asked, slide, 1.0))
     found.notices = slide.notices

@@ -167,7 +167,7 @@ def ingest(request: Request, store: Path) -> dict:
             refuse_shared_channel(slide, images[0].channels, images[1].channels)
         image_mpp, mpp_source = resolve_image_mpp(slide, request.image_mpp)
         grid = grid_of(slide, image_mpp)
-        regions = _regions(request, slide, image_mpp)
+        regions = regions_of(request, slide, image_mpp)
         source = _Source(slide, images)
         if not source.has_membrane:
             slide.notices.append(without_membrane(slide))
@@ -231,8 +231,16 @@ def without_membrane(slide: Slide) -> Notice:
     return Notice("no_membrane_channel", text)
 
 
-def _regions(request: Request, slide: Slide, mpp: float) -> list[dict] | None:
-    """Return the facts of the regions of interest; None where none is given."""
+def regions_of(request: Request, slide: Slide, mpp: float) -> list[dict] | None:
+    """Return the facts of the regions of interest; None where none is given.
+
+    What is to be known of them is added to the slide's notices.
+
+    Raises
+    ------
+    DataError
+        See `region_file.read_regions`.
+    """
     if request.roi is None:
         return None
     regions, notes = read_regions(request.roi, (slide.height, slide.width))
