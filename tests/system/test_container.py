@@ -161,3 +161,39 @@ def test_kernels_were_compiled_ahead_of_time(podman, images):
         image = f"localhost/cellquilt/{name}:0.1.0"
         code = "import cellquilt_kernels.flood as k; print(k.__file__)"
         assert podman("run", "--rm", "--read-only", image, "python", "-c", code).endswith(".so\n")
+
+
+def test_slides_of_several_files_elsewhere(repo, images, mesmer_weights, shared_data, tmp_path):
+    """Files of a slide that lie in no folder of the run are mounted, all of them."""
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("channel_folder", "multifile"):
+        shutil.copytree(shared_data / "reported" / name, elsewhere / name)
+    (tmp_path / "run").mkdir()
+    square = [[60, 50], [150, 50], [150, 140], [60, 140], [60, 50]]
+    region = {"type": "Polygon", "coordinates": [square]}
+    (elsewhere / "roi.geojson").write_text(json.dumps(region))
+    folder, member = elsewhere / "channel_folder", elsewhere / "multifile" / "set_C1.ome.tif"
+    rows = ["sample,image,nuclear,membrane,roi", f"folder,{folder},HH3,CD45;ECAD,"]
+    rows += [f"pattern,{folder}/*.tif,HH3,CD45;ECAD,{elsewhere}/roi.geojson"]
+    rows += [f"member,{member},0,1,"]
+    (tmp_path / "run" / "sheet.csv").write_text("\n".join(rows) + "\n")
+    options = ["-profile", "podman", "--input", "sheet.csv", "--segmenter", "pixelcnn"]
+    options += ["--image_mpp", "0.5", "--formats", "csv"]
+    found = {}
+    for way, more in {"bundled": [], "steps": ["--bundle_slides", "0"]}.items():
+        results = run_demo(
+            repo, tmp_path / "run", mesmer_weights, *options, *more, "--outdir", way
+        ).with_name(way)
+        found[way] = {
+            name: path.read_bytes()
+            for name, path in published(results).items()
+            if "/segmentation/" in name or name.endswith("sample.json")
+        }
+    assert len(found["steps"]) == 3 * 8
+    assert found["steps"] == found["bundled"]
+    texts = {name: text for name, text in found["steps"].items() if name.endswith(".json")}
+    facts = {name.split("/")[0]: json.loads(text) for name, text in texts.items()}
+    for sample in ("folder", "pattern"):
+        assert facts[sample]["image"]["channels"] == ["CD45", "ECAD", "HH3"]
+    assert len(facts["member"]["image"]["channels"]) == 3
+    assert [region["um2"] for region in facts["pattern"]["regions"]] == [90 * 90 / 4]
