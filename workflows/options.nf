@@ -83,6 +83,9 @@ def inputProblems(options, commandLine) {
     if (surplus) {
         return ["--image ${options.image}: ${surplus.take(3).join(', ')}${surplus.size() > 3 ? ' ...' : ''} would not be read; put a pattern in quotes, as --image 'slide1_*.tif'."]
     }
+    if (options.roi && (options.demo || !(options.mode in ['segment', 'check']))) {
+        return ["--roi ${options.roi} is for your own slides, to segment them; leave it out."]
+    }
     def problems = ['markers', 'roi'].findAll { name -> options[name] }.collectEntries { name -> [name, fileProblem(options[name], null)] }
     return problems.findAll { _name, problem -> problem }.collect { name, problem -> "--${name} ${options[name]} ${problem}" }
 }

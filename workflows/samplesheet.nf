@@ -42,7 +42,7 @@ def rulesOf(mode) {
         columns: columns,
         required: schema.items.required + (kind.required ?: []),
         unique: schema.uniqueEntries,
-        elsewhere: (schema.items.properties - columns).collectEntries { name, _column -> [name, schema['$defs'].values().find { sheet -> !sheet.items.properties }.modes[0]] },
+        elsewhere: (schema.items.properties - columns).collectEntries { name, _column -> [name, schema['$defs'].values().find { sheet -> sheet.items.properties[name] != false }.modes[0]] },
         reserved: mode in ['segment', 'check'] ? schema.items.propertyNames.not.anyOf : [],
     ]
 }

@@ -139,10 +139,13 @@ def results(look, image_files) -> dict[str, dict]:
     examples = "sample,image,labels,nuclear\n"
     sheet("examples", TRAIN, f"{examples}a,set/set_C*.ome.tif,channels/c1.tif,0\n")
     sheet("labels", TRAIN, f"{examples}a,set/set_C1.ome.tif,channels,0\n")
-    header = "sample,image,nuclear,z,t,scene,markers\n"
+    header = "sample,image,nuclear,z,t,scene,markers,roi\n"
     planes = {"z": "2", "t": "1", "scene": "0", "markers": str(image_files / "x.ome.zarr.zip")}
-    rows = 'a,channels,0,max,0,Series 1,channels/names.csv\nb,channels,"A;B",,,,\n'
-    sheet("planes", SEGMENT | planes, header + rows)
+    planes |= {"roi": str(image_files / "channels" / "c1.tif")}
+    rows = "a,channels,0,max,0,Series 1,channels/names.csv,channels/c2.tif\n"
+    sheet("planes", SEGMENT | planes, header + rows + 'b,channels,"A;B",,,,,\n')
+    sheet("regions to learn from", TRAIN, f"{examples[:-1]},roi\na,x,channels/c1.tif,0,x\n")
+    header = header.replace(",roi", "")
     rows = "a,channels,0,-1,-1,,no.csv\nb,channels,0,1.5,x,,channels\nc,channels,0,all,,,\n"
     sheet("wrong planes", SEGMENT, header + rows)
     rows = "a,channels,0,1,1,1,1\n"
@@ -199,6 +202,10 @@ def test_planes_and_markers_are_those_of_the_row_or_the_parameters(results, imag
     markers = {sample: found["markers"] for sample, found in results["planes"]["extras"].items()}
     files = (image_files / "channels" / "names.csv", image_files / "x.ome.zarr.zip")
     assert markers == dict(zip("ab", map(str, files), strict=True))
+    regions = {sample: found["roi"] for sample, found in results["planes"]["extras"].items()}
+    files = (image_files / "channels" / f"c{n}.tif" for n in (2, 1))
+    assert regions == dict(zip("ab", map(str, files), strict=True))
+    assert "column roi is for --mode segment" in results["regions to learn from"]["refused"][0]
 
 
 def test_wrong_planes_and_markers_are_refused_before_the_start(results):
