@@ -77,6 +77,7 @@ def write_stores(folder, slides, n_tasks, doubtful=(), change=lambda patch_id, l
                         "origin": np.array([window[0].start, window[1].start]),
                         "markers": np.array(markers, np.int64).reshape(-1, 2),
                         "certified": np.isin(np.flatnonzero(own), certified),
+                        "unseen": np.zeros((0, 2), np.int64),
                     }
                     for array, values in arrays.items():
                         where = f"{patch['patch_id']}/{name}/{array}"
