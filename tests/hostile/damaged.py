@@ -378,7 +378,7 @@ def special_case(kind, make, message):
         return ingest(folder, folder / NAME)
 
 
-special_case("folder", lambda path: path.mkdir(), "cannot be read")
+special_case("folder", lambda path: path.mkdir(), "holds no images of a channel each")
 special_case("FIFO", os.mkfifo, "not a file")
 special_case("symbolic link to itself", lambda path: path.symlink_to(path), "cannot be read")
 special_case("link to nothing", lambda path: path.symlink_to("nowhere"), "no such file")

@@ -507,7 +507,7 @@ def test_report_holds_what_the_inputs_say(draw, tmp_path):
     assert report["density_per_mm2"] == pytest.approx(3 / (HEIGHT * WIDTH * 0.25e-6))
     image = report["image"]
     assert (image["height"], image["width"], image["mpp"]) == (HEIGHT, WIDTH, 0.5)
-    assert (image["nuclear"], image["membrane"]) == ("nuclear", ["membrane"])
+    assert (image["nuclear"], image["membrane"]) == (["nuclear"], ["membrane"])
 
     rows = rows_of(MATCHED | ORIGINAL, 0.5)
     for measure in OF_OBJECTS:
@@ -549,7 +549,8 @@ def test_refuses_the_table_of_another_sample(stores_by_kind, tmp_path):
 def test_patches_by_state():
     states = patch_states(PATCHES)
     areas = {"segmented": 200 * 160, "uncertified": 180 * 160, "empty": 200 * 140}
-    assert {name: state["n"] for name, state in states.items()} == dict.fromkeys(states, 1)
+    expected = dict.fromkeys([*areas, "skipped"], 1) | {"outside": 0}
+    assert {name: state["n"] for name, state in states.items()} == expected
     for name, area in areas.items():
         assert states[name]["area_fraction"] == pytest.approx(area / (HEIGHT * WIDTH))
     assert states["segmented"]["n_objects"] == 2

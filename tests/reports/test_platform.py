@@ -71,7 +71,8 @@ def test_launch_form_tells_what_everything_is(schema, parameters):
 def test_launch_form_knows_files_and_folders(parameters):
     paths = {name for name, prop in parameters.items() if "path" in prop.get("format", "")}
     assert paths >= {"input", "image", "outdir", "model_cache", "mesmer_model", "labels"}
-    read = {name for name in paths if parameters[name]["format"] != "directory-path"}
+    # An image may be a pattern, which is no path
+    read = {name for name in paths - {"image"} if parameters[name]["format"] != "directory-path"}
     assert all(parameters[name]["exists"] for name in read)
 
 
@@ -89,7 +90,8 @@ def test_patterns_hold_for_the_whole_value(parameters):
 def test_samplesheet_schema_names_files(repo):
     row = json.loads((repo / "assets" / "schema_input.json").read_text())["items"]["properties"]
     files = {name for name, prop in row.items() if prop.get("format") == "file-path"}
-    assert files == {"image", "labels"} and all(row[name]["exists"] for name in files)
+    assert files == {"labels", "markers", "roi"} and row["image"]["format"] == "path"
+    assert all(row[name]["exists"] for name in files | {"image"})
     assert all(prop["title"] and prop["description"] for prop in row.values())
 
 

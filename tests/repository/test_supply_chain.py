@@ -135,7 +135,10 @@ def test_the_search_for_them_finds_them(source):
 
 
 def test_only_model_fetches_anything():
-    """Of the modules that open connections, only the one that fetches weights has any."""
+    """Of the modules that open connections, only the one that fetches weights has any.
+
+    Reading a Zarr takes threads of asyncio, and nothing else of it.
+    """
     found = {}
     for path in PROGRAMS:
         names = set()
@@ -145,6 +148,8 @@ def test_only_model_fetches_anything():
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         roots = {name for name in names if {name, name.partition(".")[0]} & SOCKETS}
+        if set(re.findall(r"asyncio\.(\w+)", path.read_text())) == {"to_thread"}:
+            roots -= {"asyncio"}
         found |= {path.name: roots} if roots else {}
     assert set(found) == {"weights.py"}
     users = [path for path in PROGRAMS if re.search(r"\bimport .*\bweights\b", path.read_text())]
