@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from io import UnsupportedOperation
 from typing import Any
 
 import imagecodecs
@@ -61,10 +62,10 @@ class _Decompress(BytesBytesCodec):
         return chunk_spec.prototype.buffer.from_bytes(decoded)
 
     async def _encode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
-        raise NotImplementedError
+        raise UnsupportedOperation("a Zarr is only read here")
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
-        raise NotImplementedError
+        raise UnsupportedOperation("a Zarr is only read here")
 
 
 class _Store(Store):
@@ -98,7 +99,7 @@ class _Store(Store):
         return self is other
 
     def _not_here(self, *_: Any) -> Any:
-        raise NotImplementedError
+        raise UnsupportedOperation("a Zarr is only read here")
 
     exists = get_partial_values = set = delete = list = list_prefix = list_dir = _not_here
 
