@@ -142,8 +142,8 @@ class Cluster:
         kill([self._daemons.pop(node)])
         jobs = list(self._processes(lambda found: found.get("SLURMD_NODENAME") == node))
         # What watches a job would tell the controller of its end: that goes first
-        parents = {process.parent() for process in jobs} - {None}
-        watchers = [process for process in parents if process.name().startswith("slurmstepd")]
+        parents = {parent for process in jobs if (parent := parent_of(process))}
+        watchers = [parent for parent in parents if parent.name().startswith("slurmstepd")]
         assert watchers, f"no job runs on {node}"
         kill(watchers)
         kill(jobs)
@@ -163,6 +163,13 @@ class Cluster:
         """Return the jobs in a state, or with ``all`` those that have ended too."""
         options = ["--noheader", "--array", f"--states={states}", "--format=%i|%t|%N|%j"]
         return [Job(*line.split("|", 3)) for line in self.ask("squeue", *options).splitlines()]
+
+
+def parent_of(process: psutil.Process) -> psutil.Process | None:
+    """Return a process's parent; none where either has ended, as a task's short commands do."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.parent()
+    return None
 
 
 def kill(processes: list[psutil.Process]) -> None:
