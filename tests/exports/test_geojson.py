@@ -245,6 +245,8 @@ def test_more_cells_than_are_written_at_once(measured, tmp_path, monkeypatch):
         monkeypatch.setattr(geojson, "_AT_ONCE", 7)
         parts = geojson.write(cells, tmp_path).read_bytes()
         assert gzip.decompress(parts) == whole
+        monkeypatch.setattr(geojson, "OBJECTS_AT_ONCE", 14)
+        assert geojson.write(cells, tmp_path).read_bytes() == parts
         monkeypatch.setattr(geojson, "_FEW", 0)
         assert geojson.write(cells, tmp_path, 2).read_bytes() == parts
     browser = zlib.decompressobj(zlib.MAX_WBITS | 16)  # takes one member

@@ -1,15 +1,17 @@
 """Polygons against the pixels they outline: rasterised by shapely."""
 
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import shapely
 import tifffile
+from skimage.measure import regionprops
 from support.labels import InMemory
 
 from cellquilt.images import label_image
-from cellquilt.images.polygons import trace
+from cellquilt.images.polygons import OutlineReader, trace
 
 MASKS = ("mask_expert1", "mask_expert2", "mask_DeepCell-0.9.0_membrane")
 
@@ -132,6 +134,41 @@ def test_strips_of_a_real_label_image(shared_data, tmp_path):
 
 
 @pytest.mark.parametrize("labels", CASES.values(), ids=CASES)
+def test_outlines_of_some_labels_are_those_of_the_whole_image(labels):
+    whole = trace(InMemory(labels))
+    for rows in (1, 7, None):
+        reader = OutlineReader(InMemory(labels), rows)
+        assert np.array_equal(reader.labels, whole.labels)
+        for at_once in (1, 3):
+            # From one part's first label to the next one's, so that labels between are there, too
+            firsts = [0, *whole.labels[at_once::at_once].tolist(), 2**32]
+            for first, beyond in pairwise(firsts):
+                assert_equal(reader.between(first, beyond - 1), whole.between(first, beyond - 1))
+            parts = [part.geometries() for part in reader.parts(at_once)]
+            assert np.array_equal(np.concatenate([np.empty(0, object), *parts]), whole.geometries())
+
+
+def test_some_labels_of_a_large_image_read_its_rows_once_more(shared_data):
+    labels = tifffile.imread(shared_data / "codex_tile" / f"{MASKS[0]}.tif")
+    found = regionprops(labels)
+    top_down = np.zeros(labels.max() + 1, np.uint32)
+    top_down[[cell.label for cell in found]] = (
+        np.argsort(np.argsort([cell.bbox[0] for cell in found])) + 1
+    )
+    read = []
+
+    class Counted(InMemory):
+        def read(self, y0, y1):
+            read.append(y1 - y0)
+            return super().read(y0, y1)
+
+    reader = OutlineReader(Counted(top_down[labels]), 8)
+    assert sum(read) == len(labels)
+    assert sum(len(part.labels) for part in reader.parts(500)) == len(found)
+    assert sum(read) < 3 * len(labels)
+
+
+@pytest.mark.parametrize("labels", CASES.values(), ids=CASES)
 def test_rings_are_closed_oriented_and_have_corners_only(labels):
     outlines = trace(InMemory(labels))
     outer = np.isin(np.arange(len(outlines.rings) - 1), outlines.polygons[:-1])
@@ -163,7 +200,7 @@ def test_four_connected_parts():
 
 
 def test_more_polygons_than_are_made_at_once(monkeypatch):
-    monkeypatch.setattr("cellquilt.images.polygons._AT_ONCE", 5)
+    monkeypatch.setattr("cellquilt.images.polygons._POLYGONS_AT_ONCE", 5)
     check(noise((40, 40), 60, 1))
 
 

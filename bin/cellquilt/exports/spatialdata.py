@@ -12,7 +12,7 @@ from spatialdata.transformations import Scale
 
 from .. import outputs
 from ..cells.cell_table import Cells
-from ..images import polygons
+from ..images.polygons import OutlineReader
 from ..images.strips import pyramid_steps
 from . import anndata
 from .zarr_pyramid import CHUNK, fill_pyramid
@@ -54,9 +54,12 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
             group = zarr.open_group(partial / "labels" / anndata.region(name), mode="r+")
             datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
             fill_pyramid([group[level["path"]] for level in datasets], mask.read, path.parent)
-            traced = polygons.trace(mask)
-            if len(traced.labels):
-                shapes = geopandas.GeoDataFrame(geometry=traced.geometries(), index=traced.labels)
+            outlines = OutlineReader(mask)
+            if len(outlines.labels):
+                geometries = [part.geometries() for part in outlines.parts()]
+                shapes = geopandas.GeoDataFrame(
+                    geometry=np.concatenate(geometries), index=outlines.labels
+                )
                 data[f"{name}_shapes"] = ShapesModel.parse(shapes, transformations=to_um)
                 data.write_element(f"{name}_shapes")
                 del data[f"{name}_shapes"]
