@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import zarr
 
 from cellquilt.cells import cell_table
@@ -24,9 +25,12 @@ from cellquilt.slides import ome_xml
 from cellquilt.slides.channel_choice import resolve_channel
 from cellquilt.slides.pixel_size import resolve_image_mpp
 from cellquilt.slides.readers import open_slide
+from cellquilt.slides.region_file import read_regions
 from cellquilt.slides.selection import Selection
 from cellquilt.slides.slide import check_finite
+from cellquilt.tiling.box import Box
 from cellquilt.tiling.pixel_grid import Grid
+from cellquilt.tiling.regions import Regions
 
 from . import seeds
 from .mutators import Mutator, json_mutator, tar_mutator, text_mutator, zip_mutator
@@ -93,6 +97,16 @@ def read_labels(path: Path) -> None:
     with LabelReader(path) as labels:
         for y0, y1 in _strips(*labels.shape):
             labels.read(y0, y1)
+
+
+def read_roi(path: Path) -> None:
+    """Read regions of interest as INGEST does, and look things up in them as later steps do."""
+    regions, _ = read_regions(path, seeds.ROI_SHAPE)
+    again = Regions.of({"regions": regions.facts(0.5)})
+    y, x = np.indices(seeds.ROI_SHAPE)[:, ::7, ::7].reshape(2, -1)
+    names, later = regions.names_at(y, x), again.names_at(y, x)
+    assert np.array_equal(names, later), "regions differ when they were handed on"
+    regions.touch(Box(0, 9, 0, 9))
 
 
 def read_ome_xml(path: Path) -> None:
@@ -213,6 +227,7 @@ READERS = {
         read_slide, seeds.companions, XML, "set.companion.ome", seeds.write_members
     ),
     "labels": Reader(read_labels, seeds.label_images, TIFF, "cell.ome.tif"),
+    "regions": Reader(read_roi, seeds.regions, json_mutator, "roi.geojson"),
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),
     "network": Reader(read_network, seeds.small_networks, zip_mutator(JSON_MEMBERS), "net.keras"),

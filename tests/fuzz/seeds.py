@@ -29,6 +29,7 @@ from cellquilt.slides.ingest import Request, ingest
 
 SIZE = (40, 32)  # x, y
 SHAPE = (3, SIZE[1], SIZE[0])
+ROI_SHAPE = (70, 100)
 MICRONS = 'PhysicalSizeX="0.5" PhysicalSizeY="0.5" PhysicalSizeXUnit="µm"'
 BLOCKS = (
     '<Channel ID="Channel:0:0" Name="DAPI" SamplesPerPixel="1"/><Channel ID="Channel:0:1"/>'
@@ -197,6 +198,25 @@ def label_images() -> list[bytes]:
         _plain(small.astype("uint8"), compression="packbits"),
         _plain(small.astype("int32"), compression="lzma", **tiles),
     ]
+
+
+def regions() -> list[bytes]:
+    """Return GeoJSON of regions of interest in the forms that it may have."""
+    square = [[[20, 20], [90, 20], [90, 60], [20, 60], [20, 20]]]
+    frame = [*square, [[30, 30], [80, 30], [80, 50], [30, 50], [30, 30]]]
+    crossing = [[[0, 0], [50, 50], [50, 0], [0, 50], [0, 0]]]
+    polygons = [
+        {"type": "Polygon", "coordinates": frame},
+        {"type": "MultiPolygon", "coordinates": [square, crossing]},
+        {"type": "Polygon", "coordinates": crossing},
+    ]
+    named = [{"name": "A1"}, {"classification": {"name": "tumour", "color": [1, 2, 3]}}, {}]
+    features = [
+        {"type": "Feature", "id": str(k), "geometry": polygon, "properties": properties}
+        for k, (polygon, properties) in enumerate(zip(polygons, named, strict=True))
+    ]
+    collection = {"type": "FeatureCollection", "features": features}
+    return [json.dumps(given).encode() for given in (collection, features, features[0], *polygons)]
 
 
 def cards() -> list[bytes]:

@@ -1,16 +1,21 @@
 """Plans: what each slide takes, and that they add up."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.steps import ingest_image, plan_store
+import shapely
+from support.steps import ingest_image, plan_store, write_slide
 
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores
 from cellquilt.planning.figures import read_figures
+from cellquilt.planning.inspection import inspect
 from cellquilt.planning.plan import ORDER, Settings, Work, plan_run, total
-from cellquilt.tiling.tasks import Cut
+from cellquilt.slides.ingest import Request, ingest
+from cellquilt.tiling.regions import Regions
+from cellquilt.tiling.tasks import Cut, plan_tasks
 
 LARGE = Work(10_080, 10_080, 0.5, 3, 2, "both")
 FIELD = Work(512, 512, 0.5, 8, 2, "both", "bundle-0")
@@ -41,6 +46,43 @@ def test_tasks_and_tiles_are_those_of_patch(patch_size, per_task, mpp, figures, 
     plan = planned(figures, Work(700, 1300, mpp, 2, 2, "both"), cut=cut)
     assert (plan.patches, plan.tiles) == (len(table), tiles)
     assert plan.steps["SEGMENT"].tasks == len(tasks) == plan.steps["LABEL"].tasks
+
+
+def corner(name, x0, y0, x1, y1):
+    """Return a region in one corner of a slide."""
+    return Regions((name,), np.array([shapely.box(x0, y0, x1, y1)]))
+
+
+@pytest.mark.parametrize("mpp", [0.5, 1.0])
+def test_of_a_slide_with_regions_the_tasks_are_those_that_patch_makes(mpp, figures, tmp_path):
+    image = np.random.default_rng(0).integers(1, 999, (1400, 1300, 2), np.uint16)
+    slide = write_slide(tmp_path / "slide.ome.tif", image, mpp)
+    regions = corner("core", 900, 1000, 1250, 1300)
+    outline = json.loads(shapely.to_geojson(regions.areas[0]))
+    (tmp_path / "roi.geojson").write_text(json.dumps(outline))
+    request = Request("a", slide, "nuclear", "membrane", roi=tmp_path / "roi.geojson")
+    ingest(request, tmp_path / "normalised.zip")
+    cut = Cut(384, 96, 2, "none")
+    table = plan_tasks(tmp_path / "normalised.zip", tmp_path, cut)
+    found = inspect("a", lambda: request)
+    assert found.regions.areas[0].equals(regions.areas[0])
+    plan = planned(figures, found.work("both", None), cut=cut)
+    whole = planned(figures, Work(1400, 1300, mpp, 2, 2, "both"), cut=cut)
+    assert 0 < plan.patches == (table["task"] >= 0).sum() < len(table) == whole.patches
+    assert plan.steps["SEGMENT"].tasks == table["task"].nunique() - 1
+    tiles = 0
+    for task in tmp_path.glob("task-*.pixels.zip"):
+        with stores.read(task) as group:
+            tiles += len(group.attrs["tiles"])
+    assert plan.tiles == tiles < whole.tiles
+    for step in ("SEGMENT", "LABEL", "EXPORT"):
+        assert plan.steps[step].processor_s < whole.steps[step].processor_s
+    assert plan.steps["INGEST"] == whole.steps["INGEST"]
+
+
+def test_regions_of_all_of_a_slide_change_nothing(figures):
+    everywhere = replace(LARGE, regions=corner("all", 0, 0, 10_080, 10_080))
+    assert planned(figures, everywhere) == planned(figures, LARGE)
 
 
 def test_the_plans_of_slides_add_up(figures):
@@ -127,5 +169,7 @@ def test_what_is_no_study_is_refused(tmp_path, text):
 
 
 def test_a_size_that_only_a_header_has_is_planned_at_once(figures):
-    plan = planned(figures, Work(2**31, 2**31, 0.5, 1, 1, "nuclear"))
-    assert plan.patches > 10**12 and plan.processor_s > 10**9
+    for regions in (None, corner("core", 0, 0, 9, 9)):
+        slide = Work(2**31, 2**31, 0.5, 1, 1, "nuclear", None, regions)
+        plan = planned(figures, slide)
+        assert plan.patches > 10**12 and plan.processor_s > 10**9

@@ -3,13 +3,16 @@
 import csv
 import io
 
+import numpy as np
 import pytest
+import shapely
 
 from cellquilt.planning import tables
 from cellquilt.planning.figures import read_figures
 from cellquilt.planning.inspection import Inspection
 from cellquilt.planning.plan import Settings, plan_run
 from cellquilt.slides.notice import Notice
+from cellquilt.tiling.regions import Regions
 
 NOTE = Notice("no_membrane_channel", "x.tif: no membrane channel is given: nuclei alone.")
 
@@ -45,6 +48,13 @@ def test_slides_of_one_layout_are_a_line():
     assert lines[3].startswith("s0 and 199 more  500 x 700  uint16  3         DAPI")
     assert lines[4].startswith("wide ") and lines[5].startswith("z ") and "z 3" in lines[5]
     assert len(lines) < 20 and "Cannot" not in text
+
+
+def test_regions_are_named_and_the_plan_says_that_it_counts_them():
+    areas = np.array([shapely.box(0, 0, 90, 90), shapely.box(100, 0, 190, 90)])
+    text, (row, other) = rendered(good("a", regions=Regions(("A1", "A2"), areas)), good("b"))
+    assert (row["roi"], other["roi"]) == ("A1; A2", "")
+    assert "everywhere, in slides with regions of interest in these; by" in " ".join(text.split())
 
 
 def test_of_many_layouts_there_is_a_total():

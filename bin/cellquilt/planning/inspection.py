@@ -12,6 +12,7 @@ from ..slides.notice import Notice
 from ..slides.pixel_size import resolve_image_mpp
 from ..slides.readers import open_slide
 from ..slides.slide import Slide
+from ..tiling.regions import Regions
 from .plan import Work
 
 
@@ -34,6 +35,8 @@ class Inspection:
         Pixel size (um/px), and where it is from, as in INGEST's facts.
     z, t, scene
         The planes that are read, and the image of several.
+    regions : Regions, optional
+        Of interest.
     notices : list of Notice
         What does not stop a run.
     problems : list of str
@@ -57,6 +60,7 @@ class Inspection:
     z: int | str | None = None
     t: int | None = None
     scene: str | None = None
+    regions: Regions | None = None
     notices: list[Notice] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     unseen: str = ""
@@ -76,6 +80,7 @@ class Inspection:
             len(self.nuclear) + len(self.membrane),
             compartment,
             bundle,
+            self.regions,
         )
 
 
@@ -153,5 +158,6 @@ def _look(found: Inspection, slide: Slide, asked: Request) -> None:
     if size is not None:
         found.image_mpp, found.image_mpp_source = size
         _attempt(found, lambda: grid_of(slide, size[0]))
-    _attempt(found, lambda: regions_of(asked, slide, 1.0))
+    regions = _attempt(found, lambda: regions_of(asked, slide, 1.0))
+    found.regions = Regions.of({"sample": found.sample, "regions": regions})
     found.notices = slide.notices

@@ -1,8 +1,10 @@
 """What a run will cost: tasks, processor time, memory and bytes, from the headers of its slides.
 
-A plan takes tissue to be everywhere: glass that is skipped costs less.
+A plan takes tissue to be everywhere, of a slide with regions of interest everywhere in these: glass
+that is skipped costs less.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,9 +12,17 @@ from functools import cache
 
 from ..compartments import segmented
 from ..tiling.lattice import plan as lattice_of
-from ..tiling.patches import SMOOTHING_REACH, block_shape, cuts
+from ..tiling.patches import (
+    SMOOTHING_REACH,
+    block_shape,
+    cuts,
+    group_patches,
+    plan_patches,
+    tiles_of,
+)
 from ..tiling.pixel_grid import Grid
-from ..tiling.tasks import Cut
+from ..tiling.regions import Regions
+from ..tiling.tasks import Cut, beyond_regions
 from .figures import Figures
 
 # Of a slide that takes the steps of large ones, in the order of the flow
@@ -21,6 +31,7 @@ _STEPS = (
     *("QUANTIFY", "EXPORT", "DRAW"),
 )
 ORDER = ("CHAIN", *_STEPS)
+_MOST_PATCHES = 1_000_000  # more, which no slide has, are not looked at one by one
 _CHAINED = tuple(step for step in _STEPS if step != "EXPORT")
 
 
@@ -72,6 +83,8 @@ class Work:
     compartment : {'whole-cell', 'nuclear', 'both'}
     bundle : str, optional
         Small slides with the same one share tasks.
+    regions : Regions, optional
+        Of interest; without, all of it is.
     """
 
     height: int
@@ -81,6 +94,7 @@ class Work:
     n_read: int
     compartment: str
     bundle: str | None = None
+    regions: Regions | None = None
 
     @property
     def n_compartments(self) -> int:
@@ -177,9 +191,49 @@ def _is_chained(work: Work, settings: Settings) -> bool:
     return work.bundle is not None and work.height * work.width <= settings.max_pixels
 
 
+@dataclass(frozen=True)
+class _Extent:
+    """How much of a slide is segmented.
+
+    Attributes
+    ----------
+    patches, tasks, tiles : int
+        Tiles of each task.
+    share : float
+        Of the slide's pixels those that patches have.
+    inside : float
+        Of the slide's pixels those whose cells are kept.
+    """
+
+    patches: int
+    tasks: int
+    tiles: int
+    share: float = 1.0
+    inside: float = 1.0
+
+
+def _extent(work: Work, grid: Grid, cut: Cut) -> _Extent:
+    """Return how much of a slide there is to segment."""
+    extent = _of_all(grid.model_shape, cut)
+    if work.regions is None or extent.patches > _MOST_PATCHES:
+        return extent
+    lattice = lattice_of(*grid.model_shape)
+    patches = plan_patches(lattice, cut.patch_size)
+    wanted = ~beyond_regions(work.regions, grid, patches)
+    tasks = group_patches(patches, wanted, cut.patches_per_task)
+    segmented_px = sum(math.prod(patch.core.shape) for patches in tasks for patch in patches)
+    return _Extent(
+        int(wanted.sum()),
+        len(tasks),
+        sum(len(tiles_of(lattice, patches, cut.halo)) for patches in tasks),
+        segmented_px / math.prod(grid.model_shape),
+        work.regions.area_px / (work.height * work.width),
+    )
+
+
 @cache
-def _tasks_of(shape: tuple[int, int], cut: Cut) -> tuple[int, int, int]:
-    """Return the number of patches of a slide, of its tasks, and of their tiles.
+def _of_all(shape: tuple[int, int], cut: Cut) -> _Extent:
+    """Return how much there is of a slide of which all is segmented.
 
     They form a grid, since no patch is left out, so that each axis is counted by itself: a header
     may claim any size.
@@ -204,20 +258,20 @@ def _tasks_of(shape: tuple[int, int], cut: Cut) -> tuple[int, int, int]:
         n_tiles *= sum(
             len(axis.tiles_of(max(y0 - margin, 0), min(y1 + margin, axis.size))) for y0, y1 in spans
         )
-    return n_patches, n_tasks, n_tiles
+    return _Extent(n_patches, n_tasks, n_tiles)
 
 
 def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | None) -> Plan:
     """Return the plan of a slide, with its `share` of tasks, or with tasks of its own."""
-    shape = Grid(work.height, work.width, work.image_mpp).model_shape
-    patches, n_of_network, tiles = _tasks_of(shape, settings.cut)
-    amounts = _amounts(work, shape, tiles, settings.n_networks, figures)
-    made = Plan(patches=patches, tiles=tiles)
+    grid = Grid(work.height, work.width, work.image_mpp)
+    extent = _extent(work, grid, settings.cut)
+    amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
+    made = Plan(patches=extent.patches, tiles=extent.tiles)
     on_device = settings.device == "gpu" and settings.network_step == "SEGMENT"
     if on_device:
-        made.device_s = tiles * figures.tile_s
+        made.device_s = extent.tiles * figures.tile_s
     for step in _steps_of(work, settings):
-        n_tasks = n_of_network if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
+        n_tasks = extent.tasks if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
         processor_s = figures.processor_s(step, amounts, on_device)
         if step == settings.network_step and not settings.keeps_maps:
             processor_s += figures.processor_s("LABEL", amounts)
@@ -260,11 +314,12 @@ def _steps_of(work: Work, settings: Settings) -> list[str]:
 
 
 def _amounts(
-    work: Work, shape: tuple[int, int], tiles: int, n_networks: int, figures: Figures
+    work: Work, shape: tuple[int, int], extent: _Extent, n_networks: int, figures: Figures
 ) -> dict[str, float]:
     """Return how much there is of each unit of the figures."""
     mpx, model_mpx = work.height * work.width / 1e6, shape[0] * shape[1] / 1e6
-    kcells = figures.cells_per_model_mpx * model_mpx / 1000
+    kcells = figures.cells_per_model_mpx * model_mpx * extent.inside / 1000
+    label_mpx = model_mpx * work.n_compartments * extent.share
     is_resized = shape != (work.height, work.width)
     return {
         "slide": 1,
@@ -273,9 +328,9 @@ def _amounts(
         "all_mpx": mpx * work.n_channels,
         "resized_mpx": mpx * work.n_read * is_resized,
         "model_mpx": model_mpx,
-        "label_mpx": model_mpx * work.n_compartments,
-        "network_mpx": model_mpx * work.n_compartments * n_networks / 2,
-        "tiles": tiles,
+        "label_mpx": label_mpx,
+        "network_mpx": label_mpx * n_networks / 2,
+        "tiles": extent.tiles,
         "kcells": kcells,
         "kvalues": kcells * work.n_channels,
     }

@@ -12,7 +12,7 @@ from .plan import Plan, total
 COLUMNS = (
     *("sample", "status", "problems", "notices"),
     *("image", "files", "size_bytes", "height", "width", "dtype", "channels", "nuclear"),
-    *("membrane", "image_mpp", "image_mpp_source", "z", "t", "scene"),
+    *("membrane", "image_mpp", "image_mpp_source", "z", "t", "scene", "roi"),
     *("patches", "tiles", "tasks", "processor_s", "device_s", "peak_memory_gb", "work_gb"),
     "results_gb",
 )
@@ -38,7 +38,9 @@ def render_csv(found: Sequence[Inspection], plans: Sequence[Plan | None]) -> str
 def _row(slide: Inspection) -> dict[str, object]:
     own = {name: getattr(slide, name) for name in COLUMNS if hasattr(slide, name)}
     named = {name: "; ".join(getattr(slide, name)) for name in ("channels", "nuclear", "membrane")}
+    regions = slide.regions.names if slide.regions else ()
     texts = {
+        "roi": "; ".join(regions),
         "problems": "; ".join(slide.problems or [slide.unseen]),
         "notices": " ".join(notice.text for notice in slide.notices),
     }
@@ -74,7 +76,8 @@ def render_text(found: Sequence[Inspection], plans: Sequence[Plan | None], figur
         [(slide.sample, note.code, note.text) for slide in found for note in slide.notices],
     )
     known = [plan for plan in plans if plan]
-    return "\n".join([*lines, *(_plan(known, figures) if known else [])]) + "\n"
+    regions = any(slide.regions for slide in found)
+    return "\n".join([*lines, *(_plan(known, figures, regions) if known else [])]) + "\n"
 
 
 def refusal(found: Sequence[Inspection]) -> str:
@@ -178,8 +181,11 @@ def _texts(title: str, found: Iterable[tuple[str, str, str]]) -> list[str]:
     return ["", title, *lines] if lines else []
 
 
-def _plan(plans: Sequence[Plan], figures: Figures) -> list[str]:
-    """Return the table of steps, and what the run takes besides."""
+def _plan(plans: Sequence[Plan], figures: Figures, regions: bool) -> list[str]:
+    """Return the table of steps, and what the run takes besides.
+
+    `regions` is whether a slide has some of interest.
+    """
     whole = total(plans)
     rows = [("step", "tasks", "processor time", "memory of a task")]
     for name, cost in [*whole.steps.items(), ("all", whole)]:
@@ -193,9 +199,10 @@ def _plan(plans: Sequence[Plan], figures: Figures) -> list[str]:
         *_aligned(rows),
         f"Work folder about {_size(whole.work_gb)}, results about {_size(whole.results_gb)}.",
     ]
+    in_regions = ", in slides with regions of interest in these" if regions else ""
     note = (
-        f"If tissue is everywhere; by figures {figures.source}. Nextflow and the run's report come"
-        " on top."
+        f"If tissue is everywhere{in_regions}; by figures {figures.source}. Nextflow and the run's"
+        " report come on top."
     )
     return [*lines, *textwrap.wrap(note, WIDTH)]
 

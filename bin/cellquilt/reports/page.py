@@ -20,6 +20,7 @@ from . import markers
 from .charts import n_beyond, outline
 from .findings import plural
 from .measures import MEASURES
+from .regions import svg_path
 from .sample_report import OUTLINE_UM
 from .slide_view import LINE_COLOURS, SIGNAL_COLOURS, scale_bar
 from .summary import unverified
@@ -70,6 +71,7 @@ def _environment() -> jinja2.Environment:
         "counted": lambda n, what: plural(n, _SINGULAR[what], what),
         "noun": lambda n, what: _SINGULAR[what] if n == 1 else what,
         "breakable": breakable,
+        "svg_path": svg_path,
         "zip": zip,
     }
     environment.globals |= {

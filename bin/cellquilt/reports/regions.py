@@ -23,9 +23,10 @@ def described(facts: Mapping, rows: pd.DataFrame) -> list[dict] | None:
     Returns
     -------
     list of dict
-        Of each its ``name``, area (``mm2``), and ``path``, its outline in input pixels as an SVG
-        path; ``n_cells`` (of a single compartment the objects) and ``density_per_mm2`` of these;
-        of both compartments ``n_nuclei`` and ``n_matched``, else None.
+        Of each its ``name``, area (``mm2``), and ``outline`` in input pixels as WKT, in as much
+        detail as a picture shows; ``n_cells`` (of a single compartment the objects) and
+        ``density_per_mm2`` of these; of both compartments ``n_nuclei`` and ``n_matched``, else
+        None.
     """
     regions = Regions.of(facts)
     if regions is None:
@@ -45,13 +46,15 @@ def described(facts: Mapping, rows: pd.DataFrame) -> list[dict] | None:
         name, mm2 = region["name"], region["um2"] / 1e6
         numbers = {key: None if n is None else int(n.get(name, 0)) for key, n in counts.items()}
         density = numbers["n_cells"] / mm2 if mm2 else None
-        about = {"mm2": mm2, "density_per_mm2": density, "path": _path(outline)}
+        wkt = shapely.to_wkt(outline, rounding_precision=3)  # as `region_file` has them
+        about = {"mm2": mm2, "density_per_mm2": density, "outline": wkt}
         found.append({"name": name, **numbers, **about})
     return found
 
 
-def _path(area: shapely.Geometry) -> str:
-    """Return the rings of an area as an SVG path of whole pixels."""
+def svg_path(outline: str) -> str:
+    """Return the rings of an area (WKT) as an SVG path of whole pixels."""
+    area = shapely.from_wkt(outline)
     rings = shapely.get_parts(shapely.get_rings(shapely.get_parts(area)))
     steps = []
     for ring in rings:

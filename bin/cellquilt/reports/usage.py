@@ -9,6 +9,7 @@ import pandas as pd
 from ..errors import DataError, reason
 from ..planning.figures import Figures
 from ..planning.plan import Plan, Settings, Work, plan_run, total
+from ..tiling.regions import Regions
 
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
@@ -117,6 +118,7 @@ def _work(sample: dict, bundle: str | None) -> Work:
         len(image["nuclear"]) + len(image["membrane"]),
         single if sample["n_by_status"] is None else "both",
         bundle,
+        Regions.of(sample),
     )
 
 

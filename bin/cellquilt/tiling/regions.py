@@ -64,6 +64,11 @@ class Regions:
             earlier |= area
         return found
 
+    @property
+    def area_px(self) -> float:
+        """What they cover together, in pixels of the slide."""
+        return float(shapely.union_all(self.areas).area)
+
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return the region of pixels, (n,) int64: an index of `names`, -1 for none.
 

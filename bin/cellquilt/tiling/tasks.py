@@ -87,7 +87,7 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         flat = constant_tiles(slide["codes"], blank, lattice)
         constant = np.array([all(tile in flat for tile in tiles) for tiles in needed])
         quality = assess(patches, lattice, channels, constant, cut.patch_qc, cut.min_contrast)
-        far = _beyond_regions(facts, grid, patches)
+        far = beyond_regions(Regions.of(facts), grid, patches)
         quality.loc[far, ["is_informative", "reason"]] = False, "outside_roi"
         skipped = np.flatnonzero(quality["reason"] == "constant")
         blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
@@ -123,10 +123,9 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     return table
 
 
-def _beyond_regions(facts: dict, grid: Grid, patches: list[Patch]) -> np.ndarray:
-    """Return which patches no cell of a region can reach, (n,) bool."""
+def beyond_regions(regions: Regions | None, grid: Grid, patches: list[Patch]) -> np.ndarray:
+    """Return which patches no cell of a region can reach, (n,) bool; none without regions."""
     far = np.zeros(len(patches), bool)
-    regions = Regions.of(facts)
     if regions is None:
         return far
     rows, cols = grid.label_rows(), grid.label_cols()
