@@ -124,6 +124,8 @@ NAN = feature("a", [[0, 0], [float("nan"), 1], [1, 1], [0, 0]])
         ("[" * 100_000, "is no GeoJSON"),
         ('{"type": "FeatureCollection"}', "is no GeoJSON of features"),
         ('{"type": "FeatureCollection", "features": [1]}', "is no GeoJSON of features"),
+        ('{"type": {}}', "is no GeoJSON of features"),
+        ('{"type": "Feature", "geometry": {"type": []}}', "it has no region"),
         ('{"type": "FeatureCollection", "features": []}', "it has no region, of 100 x 200 px"),
         (json.dumps(feature("far", square(999, 0, 9))), "none of its regions lies on the slide"),
         (json.dumps(feature("a", [[0, 0], [1, 1]])), "region 'a' is no polygon"),

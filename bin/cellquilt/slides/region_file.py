@@ -16,7 +16,7 @@ _MAX_BYTES = 64_000_000
 _MAX_REGIONS, _MAX_CORNERS = 10_000, 1_000_000
 _MAX_NAME = 99
 _GRID = 1e-3  # px, to which corners are rounded
-_AREAS = {"Polygon", "MultiPolygon"}
+_AREAS = ("Polygon", "MultiPolygon")  # compared, and not hashed: a type may be a list
 _REMEDY = "export the annotations of the slide as GeoJSON from QuPath, or give a label image"
 
 

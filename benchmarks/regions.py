@@ -1,0 +1,87 @@
+"""A slide of which regions of interest are wanted, against all of it: SEGMENT's time by area."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import fixtures
+from bench import Bench, Row
+
+SIDE, MPP = 6144, 0.5
+PATCH_SIZES = (1536, 384)
+# Of the slide: a core of a tissue microarray, a region that a pathologist draws, half of it
+REGIONS = {
+    "one disc of 1 mm": [(1500, 1500, 1000)],
+    "four discs of 0.6 mm": [(y, x, 600) for y in (1200, 4700) for x in (1200, 4700)],
+    "half of it": [(0, 0, None)],
+}
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    slide = fixtures.slide(bench, f"mosaic {SIDE}", MPP)
+    whole = {size: segmented(bench, slide, size, None) for size in PATCH_SIZES}
+    for number, (title, places) in enumerate(REGIONS.items()):
+        roi = bench.scratch / f"{number}.geojson"
+        area = write_regions(roi, places)
+        for size in PATCH_SIZES:
+            part = segmented(bench, slide, size, roi)
+            yield Row(
+                f"SEGMENT of {title} in {SIDE:,}^2 px, patches of {size} px",
+                "all of the slide",
+                part["cpu_s"],
+                whole[size]["cpu_s"],
+                None,
+                f"processor time; {area:.0%} of the area, {part['pixels'] / SIDE**2:.0%} is "
+                f"segmented, in {part['cpu_s'] / whole[size]['cpu_s']:.0%} of the time",
+            )
+
+
+def segmented(bench: Bench, slide: Path, patch_size: int, roi: Path | None) -> dict:
+    """Return the processor time of SEGMENT's tasks, and how many pixels their patches have."""
+    folder = bench.scratch / f"{patch_size}-{roi.stem if roi else 'whole'}"
+    cut = folder / "cut"
+    cut.mkdir(parents=True)
+    bench.step(
+        "ingest", "--sample", "codex", "--image", slide, "--nuclear", "nuclear", "--membrane",
+        "membrane", *(["--roi", roi] if roi else []), "--outdir", folder,
+    )  # fmt: skip
+    bench.step(
+        "patch", "--store", folder / "normalised.zip", "--patch_size", patch_size,
+        "--table", folder / "patches.csv", "--outdir", cut,
+    )  # fmt: skip
+    found = bench.call("runtime", "count", table=folder / "patches.csv")
+    found["cpu_s"] = 0.0
+    for pixels in sorted(cut.glob("*.pixels.zip")):
+        maps = pixels.with_suffix(".maps.zip")
+        found["cpu_s"] += fixtures.segment(bench, [pixels], maps)["cpu_s"]
+        maps.unlink()
+        pixels.unlink()
+    return found
+
+
+def count(table: str) -> dict:
+    """Worker: how many pixels the patches have that are segmented."""
+    import pandas as pd
+
+    patches = pd.read_csv(table).query("task >= 0")
+    return {"pixels": int((patches["height"] * patches["width"]).sum())}
+
+
+def write_regions(path: Path, places: list) -> float:
+    """Write discs, or the upper half of the slide, as GeoJSON; return their part of its area."""
+    import math
+
+    features, area = [], 0.0
+    for number, (y, x, radius) in enumerate(places):
+        if radius is None:
+            ring = [[0, 0], [SIDE, 0], [SIDE, SIDE / 2], [0, SIDE / 2], [0, 0]]
+            area += SIDE**2 / 2
+        else:
+            turn = [math.tau * k / 64 for k in (*range(64), 0)]
+            ring = [[x + radius * math.cos(a), y + radius * math.sin(a)] for a in turn]
+            area += math.pi * radius**2
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        name = {"name": f"region {number}"}
+        features.append({"type": "Feature", "geometry": geometry, "properties": name})
+    path.write_text(json.dumps(features))
+    return area / SIDE**2
