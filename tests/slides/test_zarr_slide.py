@@ -235,7 +235,7 @@ def test_the_scale_of_all_levels_is_a_factor(path):
     ("scale", "unit", "match"),
     [
         ([1, 1.0, 1.0], None, "has no pixel size; give --image_mpp"),
-        ([1, 0.5, 0.5], None, r"scale along X is 0.5 '', which is no length; give --image_mpp"),
+        ([1, 0.5, 0.5], None, r"scale along X is 0.5 without a unit; give --image_mpp"),
         ([1, 0.5, 0.5], "pixel", "scale along X is 0.5 'pixel', which is no length"),
         ([1, 0.5, 0.7], "micrometer", r"scale along Y \(0.5 um\) differ by more than 1 %"),
         ([1, "a", 0.7], "micrometer", "has no pixel size"),

@@ -64,7 +64,8 @@ def square(sizes: Mapping[str, tuple[float | None, str]]) -> tuple[float | None,
             continue
         known = unit_of(unit)
         if known is None:
-            return None, f"{name} is {size:g} '{unit:.99}', which is no length"
+            what = f"'{unit:.99}', which is no length" if unit.strip() else "without a unit"
+            return None, f"{name} is {size:g} {what}"
         found[name] = size * UM_PER_UNIT[known]
     if not found:
         return None, None
