@@ -1,4 +1,7 @@
-"""A slide of which regions of interest are wanted, against all of it: SEGMENT's time by area."""
+"""A slide of which regions of interest are wanted, against all of it: SEGMENT's time by area.
+
+And whether the cells and nuclei of the regions are those of the whole slide, to the pixel.
+"""
 
 import json
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ import fixtures
 from bench import Bench, Row
 
 SIDE, MPP = 6144, 0.5
+COMPARTMENTS = ("cell", "nucleus")
 PATCH_SIZES = (1536, 384)
 # Of the slide: a core of a tissue microarray, a region that a pathologist draws, half of it
 REGIONS = {
@@ -25,19 +29,26 @@ def rows(bench: Bench) -> Iterator[Row]:
         area = write_regions(roi, places)
         for size in PATCH_SIZES:
             part = segmented(bench, slide, size, roi)
+            given = {"part": part["folder"], "whole": whole[size]["folder"]}
+            same = bench.call("runtime", "compare", **given)
             yield Row(
                 f"SEGMENT of {title} in {SIDE:,}^2 px, patches of {size} px",
                 "all of the slide",
                 part["cpu_s"],
                 whole[size]["cpu_s"],
-                None,
+                same["n_different"] == same["n_doubtful"] == 0,
                 f"processor time; {area:.0%} of the area, {part['pixels'] / SIDE**2:.0%} is "
-                f"segmented, in {part['cpu_s'] / whole[size]['cpu_s']:.0%} of the time",
+                f"segmented, in {part['cpu_s'] / whole[size]['cpu_s']:.0%} of the time; of "
+                f"{same['n']:,} cells and nuclei in the regions {same['n_different']} differ from "
+                f"those of the whole slide and {same['n_doubtful']} are not tiling verified",
             )
 
 
 def segmented(bench: Bench, slide: Path, patch_size: int, roi: Path | None) -> dict:
-    """Return the processor time of SEGMENT's tasks, and how many pixels their patches have."""
+    """Segment a slide; return SEGMENT's processor time, the pixels of its patches, and the folder.
+
+    The folder has what STITCH writes of the sample.
+    """
     folder = bench.scratch / f"{patch_size}-{roi.stem if roi else 'whole'}"
     cut = folder / "cut"
     cut.mkdir(parents=True)
@@ -49,14 +60,18 @@ def segmented(bench: Bench, slide: Path, patch_size: int, roi: Path | None) -> d
         "patch", "--store", folder / "normalised.zip", "--patch_size", patch_size,
         "--table", folder / "patches.csv", "--outdir", cut,
     )  # fmt: skip
-    found = bench.call("runtime", "count", table=folder / "patches.csv")
-    found["cpu_s"] = 0.0
+    found, cpu_s = bench.call("runtime", "count", table=folder / "patches.csv"), 0.0
     for pixels in sorted(cut.glob("*.pixels.zip")):
-        maps = pixels.with_suffix(".maps.zip")
-        found["cpu_s"] += fixtures.segment(bench, [pixels], maps)["cpu_s"]
+        maps = cut / pixels.name.replace("pixels", "maps")
+        cpu_s += fixtures.segment(bench, [pixels], maps)["cpu_s"]
+        bench.step("label", "--maps", maps, "--labels", cut / maps.name.replace("maps", "labels"))
         maps.unlink()
         pixels.unlink()
-    return found
+    bench.step(
+        "stitch", "--facts", folder / "sample.json", "--patches", folder / "patches.csv",
+        "--labels", *sorted(cut.glob("*.labels.zip")), "--outdir", folder,
+    )  # fmt: skip
+    return found | {"cpu_s": cpu_s, "folder": folder}
 
 
 def count(table: str) -> dict:
@@ -65,6 +80,31 @@ def count(table: str) -> dict:
 
     patches = pd.read_csv(table).query("task >= 0")
     return {"pixels": int((patches["height"] * patches["width"]).sum())}
+
+
+def compare(part: str, whole: str) -> dict:
+    """Worker: how many objects of regions there are, and how many are not those of all."""
+    import numpy as np
+    import pandas as pd
+    import tifffile
+
+    found = {"n": 0, "n_different": 0, "n_doubtful": 0}
+    inside = pd.read_csv(Path(part) / "regions.csv").dropna(subset="roi")
+    doubtful = pd.read_csv(Path(part) / "uncertified.csv")
+    for compartment in COMPARTMENTS:
+        name = f"segmentation/mesmer-codex/{compartment}_original.ome.tif"
+        ours, theirs = (tifffile.imread(Path(folder) / name).ravel() for folder in (part, whole))
+        sizes, sizes_of_all = np.bincount(ours), np.bincount(theirs)
+        # An object is the same if all its pixels, and no others, have one label in the other mask
+        both, shared = np.unique((np.int64(ours) << 32) | theirs, return_counts=True)
+        label, other = both >> 32, both & 0xFFFFFFFF
+        same = label[(other > 0) & (shared == sizes[label]) & (shared == sizes_of_all[other])]
+        wanted = inside.loc[inside["compartment"] == compartment, "label"]
+        listed = doubtful.loc[doubtful["compartment"] == compartment, "label"]
+        found["n"] += len(wanted)
+        found["n_different"] += int((~wanted.isin(same)).sum())
+        found["n_doubtful"] += int(wanted.isin(listed).sum())
+    return found
 
 
 def write_regions(path: Path, places: list) -> float:

@@ -39,7 +39,16 @@ SUBJECTS = (
     "end_to_end",
     "overhead",
 )
-LONG = ("quality", "cohort", "scaling", "end_to_end_4096", "whole_slide", "rows")
+LONG = (
+    "layouts",
+    "regions",
+    "quality",
+    "cohort",
+    "scaling",
+    "end_to_end_4096",
+    "whole_slide",
+    "rows",
+)
 COLUMNS = ("work", "peer", "ours_s", "peer_s", "ratio", "equal", "note")
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = {
