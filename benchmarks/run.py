@@ -40,14 +40,8 @@ SUBJECTS = (
     "overhead",
 )
 LONG = (
-    "layouts",
-    "regions",
-    "quality",
-    "cohort",
-    "scaling",
-    "end_to_end_4096",
-    "whole_slide",
-    "rows",
+    *("layouts", "regions", "checks", "quality", "cohort", "scaling"),
+    *("end_to_end_4096", "whole_slide", "rows"),
 )
 COLUMNS = ("work", "peer", "ours_s", "peer_s", "ratio", "equal", "note")
 RESULTS = ROOT / "benchmarks" / "results"
