@@ -433,6 +433,11 @@ def test_lines_are_in_um_and_unmatched_objects_apart(tmp_path, mpp):
     x, y = lines["unmatched"][0].T / mpp
     expected = [120, 150, 90, 130]
     np.testing.assert_allclose([y.min(), y.max(), x.min(), x.max()], expected, atol=0.5)
+    known = {name: np.unique(ORIGINAL[f"{name}_original"]) for name in ("cell", "nucleus")}
+    assert len(crop_lines(masks, [crop], mpp, known)[crop.square]["unmatched"]) == 1
+    outside = {name: labels[:0] for name, labels in known.items()}
+    of_regions = crop_lines(masks, [crop], mpp, outside)[crop.square]
+    assert of_regions["unmatched"] == [] and len(of_regions["cell"]) == 2
 
 
 def test_signal_of_a_crop_lies_where_the_slide_has_it(stores_by_kind):

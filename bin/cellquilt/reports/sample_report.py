@@ -32,7 +32,7 @@ ENLARGEMENT = 2
 
 PLACES = tuple(f"{compartment}_centroid_{axis}_um" for compartment in PLURALS for axis in "yx")
 COLUMNS = ("cell_id", *PLACES, *(measure.key for measure in OF_OBJECTS), *flags.COLUMNS)
-COLUMNS += ("status", "roi")
+COLUMNS += ("status", "roi", *(f"{compartment}_label" for compartment in PLURALS))
 
 
 def read_cells(table: Path, sample: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ The model's grid, that the signal is on, and the input's, that the masks are on,
 rectangle. Full resolution is read for crops only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,12 @@ def view_slide(group: zarr.Group, masks: dict[str, Path], rows: pd.DataFrame) ->
     crops = choose_crops(places, extent)
     worst = worst_matched(rows, extent, mpp)
     near = close_ups(rows, extent, mpp, N_CLOSE_UPS)
-    lines = crop_lines(masks, [*crops, *worst, *near], mpp)
+    known = None
+    if facts.get("regions") is not None and "status" in rows:
+        # What lies outside of all regions has no partner that was looked for
+        labels = {compartment: rows[f"{compartment}_label"].dropna() for compartment in PLURALS}
+        known = {compartment: of.to_numpy(np.uint32) for compartment, of in labels.items()}
+    lines = crop_lines(masks, [*crops, *worst, *near], mpp, known)
     return SlideView(
         facts, group["codes"], group["lut"][:], extent, compartment, crops, worst, near, lines
     )
@@ -151,13 +156,17 @@ def crop_signal(
 
 
 def crop_lines(
-    masks: dict[str, Path], crops: Iterable[Crop], image_mpp: float
+    masks: dict[str, Path],
+    crops: Iterable[Crop],
+    image_mpp: float,
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> dict[Square, dict[str, list[np.ndarray]]]:
     """Return the outlines in crops, (n, 2) arrays of x and y in um, by `Crop.square` and kind.
 
     An object that reaches into a crop is outlined as a whole. The kinds are ``cell``, ``nucleus``,
     and where there are masks before and after matching ``unmatched`` and ``untrimmed``, the
-    matched nuclei as they were before they were trimmed.
+    matched nuclei as they were before they were trimmed. With `known`, labels before matching by
+    compartment, only these are unmatched.
     """
 
     def span(start: float, side: float) -> slice:
@@ -184,7 +193,8 @@ def crop_lines(
             if matched and original:
                 after, before = matched[square], original[square]
                 kept = np.isin(before, before[after > 0])
-                alone = lines_of(np.where(kept, 0, before), square)
+                drawn = ~kept if known is None else ~kept & np.isin(before, known[compartment])
+                alone = lines_of(np.where(drawn, before, 0), square)
                 found.setdefault("unmatched", []).extend(alone)
                 cut = np.isin(before, before[kept & (after == 0)])
                 whole = lines_of(np.where(cut, before, 0), square)
