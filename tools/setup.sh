@@ -11,8 +11,8 @@
 #   all       all of the above (the default)
 #   evaluate  EVALUATE, which is optional and not in all (Python 3.13)
 #   fuzz      runtime, and atheris for make fuzz; not in all
-# Python environments match their lock files exactly, with hashes checked, including the build
-# tools of the kernels. Existing environments are kept.
+# The kernels are compiled once for all of them. Python environments match their lock files exactly,
+# with hashes checked, including the build tools of the kernels. Existing environments are kept.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -62,12 +62,18 @@ build_fuzz() { install_with_kernels "$1" "$RUNTIME" "$FUZZ"; }
 
 # install_with_kernels FOLDER LOCK...
 install_with_kernels() {
+    install_in_cache kernels build_kernels "${KERNEL_SOURCES[@]}"
     make_venv 3.13 "$1"
-    need_compiler "$1" "Cellquilt's kernels are"
     # compile now: in a read-only environment every task would compile its imports again
     "$UV" pip sync --quiet --compile-bytecode --require-hashes --python "$1/bin/python" "${@:2}"
-    "$UV" pip install --quiet --no-deps --python "$1/bin/python" \
-        --build-constraints "$KERNELS/build.lock" "$KERNELS"
+    "$UV" pip install --quiet --no-deps --python "$1/bin/python" "$CACHE"/kernels/wheel/*.whl
+}
+
+build_kernels() {
+    make_venv 3.13 "$1"
+    need_compiler "$1" "Cellquilt's kernels are"
+    "$UV" build --quiet --wheel --require-hashes --build-constraints "$KERNELS/build.lock" \
+        --python "$1/bin/python" --out-dir "$1/wheel" "$KERNELS"
 }
 
 build_deepcell() {

@@ -55,12 +55,13 @@ def test_every_locked_package_has_one_version_and_hashes(lock):
 
 def test_every_install_checks_the_hashes():
     """Or installs what was built beside it, or this repository's own kernels."""
-    own = ("--no-index", '"$KERNELS"', "/tmp/kernels")
+    own = ("--no-index", '"$CACHE"/kernels/wheel/', "/tmp/kernels")
     found = 0
     scripts = [*REPO.glob("tools/*.sh"), *REPO.glob("benchmarks/*.sh")]
     for path in [*scripts, *REPO.glob("containers/*/Containerfile")]:
         text = re.sub(r"^ *#.*\n", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-        installs = re.findall(r"pip (?:install|sync|wheel|download) [^&;\n]*", text)
+        kinds = r"(?:pip (?:install|sync|wheel|download)|\"\$UV\" build) [^&;\n]*"
+        installs = re.findall(kinds, text)
         found += len(installs)
         for install in installs:
             checked = "--require-hashes" in install or any(part in install for part in own)

@@ -116,26 +116,35 @@ def test_masks_do_not_depend_on_how_the_slide_is_cut(nextflow, trained, tissue, 
     assert [step["step"] for step in provenance["steps"]][2] == "CLASSIFY"
 
 
-def test_other_limits_of_flags_repeat_the_table_and_not_the_network(nextflow, tissue, tmp_path):
+@pytest.fixture(scope="module")
+def embedded(nextflow, tissue, tmp_path_factory) -> tuple[list, Path, str]:
+    """Run the embedded networks step by step; return options, folder and what the run said."""
+    folder = tmp_path_factory.mktemp("embedded")
     options = ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--segmenter", "pixelcnn"]
     options += ["--bundle_slides", "0", "--formats", "csv,h5ad"]
-    first = nextflow(*options, folder=tmp_path, accept=False)
-    assert first.returncode == 0, first.stdout + first.stderr
+    done = nextflow(*options, folder=folder, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return options, folder, done.stdout
+
+
+def test_other_limits_of_flags_repeat_the_table_and_not_the_network(nextflow, embedded):
+    options, ran, _ = embedded
     limits = ["--min_cell_um2", "40", "--max_mismatch", "0.3", "--export_cells", "unflagged"]
-    done = nextflow(*options, *limits, "-resume", folder=tmp_path, accept=False)
+    limits += ["-resume", "--outdir", "limited"]
+    done = nextflow(*options, *limits, folder=ran, accept=False)
     assert done.returncode == 0, done.stdout + done.stderr
     repeated = set(re.findall(r"Submitted process > \S*?(\w+)(?: |$)", done.stdout, re.MULTILINE))
     assert repeated == {"QUANTIFY", "EXPORT", "DRAW", "REPORT"}
     assert "Cached process > SEGMENTATION:MASKS:MAPS:CLASSIFY" in done.stdout
 
-    folder = tmp_path / "results" / "tissue"
+    folder = ran / "limited" / "tissue"
     rows = cell_table.read(folder / "quantification" / "tissue.parquet")
     cells = rows[rows["cell_id"].notna()]
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["flag_limits"] == {"max_mismatch": 0.3, "min_cell_um2": 40}
     assert summary["n_flagged"] == cells["is_flagged"].sum() > 0
     assert summary["flags"]["small_cell"] == (cells["cell_area_um2"] < 40).sum() > 0
-    with open(tmp_path / "results" / "samples.csv") as file:
+    with open(ran / "limited" / "samples.csv") as file:
         (row,) = csv.DictReader(file)
     assert row["n_flagged"] == str(summary["n_flagged"]) and row["n_flag_large_cell"] == ""
     assert {flag: int(row[f"n_flag_{flag}"]) for flag in summary["flags"]} == summary["flags"]
@@ -145,16 +154,14 @@ def test_other_limits_of_flags_repeat_the_table_and_not_the_network(nextflow, ti
     assert not table.obs["is_flagged"].any()
 
 
-def test_the_embedded_networks_are_free_and_good_on_tissue(nextflow, tissue, tmp_path):
-    options = ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--segmenter", "pixelcnn"]
-    done = nextflow(*options, folder=tmp_path, accept=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "licensed" not in done.stdout
-    folder = tmp_path / "results" / "tissue" / "segmentation" / "pixelcnn-tissue"
+def test_the_embedded_networks_are_free_and_good_on_tissue(embedded, tissue):
+    _, ran, said = embedded
+    assert "licensed" not in said
+    folder = ran / "results" / "tissue" / "segmentation" / "pixelcnn-tissue"
     for mask, truth in (("cell_original", "cell_truth"), ("nucleus_original", "nucleus_truth")):
         found = tifffile.imread(folder / f"{mask}.ome.tif")
         assert object_f1(found, tifffile.imread(tissue / f"{truth}.ome.tif"))["f1"] > 0.85
-    summary = json.loads((tmp_path / "results" / "tissue" / "summary.json").read_text())
+    summary = json.loads((ran / "results" / "tissue" / "summary.json").read_text())
     assert (summary["n_uncertified_cells"], summary["n_uncertified_nuclei"]) == (0, 0)
     assert summary["n_matched"] > 100
 
