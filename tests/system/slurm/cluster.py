@@ -142,10 +142,9 @@ class Cluster:
         kill([self._daemons.pop(node)])
         jobs = list(self._processes(lambda found: found.get("SLURMD_NODENAME") == node))
         # What watches a job would tell the controller of its end: that goes first
-        parents = {parent for process in jobs if (parent := parent_of(process))}
-        watchers = [parent for parent in parents if parent.name().startswith("slurmstepd")]
+        watchers = {watcher for process in jobs if (watcher := watcher_of(process))}
         assert watchers, f"no job runs on {node}"
-        kill(watchers)
+        kill(list(watchers))
         kill(jobs)
 
     def ask(self, program: str, *arguments: str) -> str:
@@ -165,10 +164,15 @@ class Cluster:
         return [Job(*line.split("|", 3)) for line in self.ask("squeue", *options).splitlines()]
 
 
-def parent_of(process: psutil.Process) -> psutil.Process | None:
-    """Return a process's parent; none where either has ended, as a task's short commands do."""
+def watcher_of(process: psutil.Process) -> psutil.Process | None:
+    """Return the parent of a job's first process; none of others, and of those that have ended.
+
+    A task's short commands do at any time.
+    """
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.parent()
+        parent = process.parent()
+        if parent and parent.name().startswith("slurmstepd"):
+            return parent
     return None
 
 
