@@ -149,9 +149,8 @@ class _Between:
 
 def _present(strip: np.ndarray) -> np.ndarray:
     """Return the labels of a strip's objects, ascending."""
-    begins = np.ones(
-        strip.shape, bool
-    )  # pixels that go on with the label to their left say no more
+    begins = np.ones(strip.shape, bool)
+    # Pixels that go on with the label to their left say no more, and are most of them
     begins[:, 1:] = strip[:, 1:] != strip[:, :-1]
     labels = np.unique(strip[begins])
     return labels[labels > 0]
