@@ -27,7 +27,7 @@ def rows(bench: Bench) -> list[Row]:
     bench.step("patch", "--store", store, "--table", table, "--outdir", cut)
     for pixels in sorted(cut.glob("*.pixels.zip")):
         maps = cut / pixels.name.replace("pixels", "maps")
-        fixtures.segment(bench, [pixels], maps)
+        fixtures.segment(bench, pixels, maps)
         bench.step("label", "--maps", maps, "--labels", cut / maps.name.replace("maps", "labels"))
     bench.step(
         "stitch", "--facts", folder / "sample.json", "--patches", table, "--labels",

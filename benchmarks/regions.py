@@ -63,7 +63,7 @@ def segmented(bench: Bench, slide: Path, patch_size: int, roi: Path | None) -> d
     found, cpu_s = bench.call("runtime", "count", table=folder / "patches.csv"), 0.0
     for pixels in sorted(cut.glob("*.pixels.zip")):
         maps = cut / pixels.name.replace("pixels", "maps")
-        cpu_s += fixtures.segment(bench, [pixels], maps)["cpu_s"]
+        cpu_s += fixtures.segment(bench, pixels, maps)["cpu_s"]
         bench.step("label", "--maps", maps, "--labels", cut / maps.name.replace("maps", "labels"))
         maps.unlink()
         pixels.unlink()
