@@ -36,7 +36,7 @@ def rows(bench: Bench) -> Iterator[Row]:
                 "all of the slide",
                 part["cpu_s"],
                 whole[size]["cpu_s"],
-                same["n_different"] == same["n_doubtful"] == 0,
+                same["n"] > 0 and same["n_different"] == same["n_doubtful"] == 0,
                 f"processor time; {area:.0%} of the area, {part['pixels'] / SIDE**2:.0%} is "
                 f"segmented, in {part['cpu_s'] / whole[size]['cpu_s']:.0%} of the time; of "
                 f"{same['n']:,} cells and nuclei in the regions {same['n_different']} differ from "
