@@ -1,5 +1,6 @@
 """Fixtures of all tests: paths of the code, and real data next to the repository."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from support.once import folder_of_all_workers, make_once
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "bin"))
@@ -133,8 +135,17 @@ def readers(
 
 
 @pytest.fixture(scope="session")
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a temporary folder that the workers of a run share."""
+    return folder_of_all_workers(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def deepcell(
-    repo: Path, in_deepcell: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+    repo: Path,
+    in_deepcell: Callable[..., str],
+    of_all_workers: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., dict[str, dict[str, np.ndarray]]]:
     """Return a function that has the real deepcell work on cases of arrays.
 
@@ -144,12 +155,15 @@ def deepcell(
     script = repo / "tests" / "reference" / "deepcell_reference.py"
 
     def work(command: str, cases: dict[str, dict]) -> dict[str, dict[str, np.ndarray]]:
-        folder = tmp_path_factory.mktemp(f"deepcell-{command}")
-        arrays = {f"{case}.{k}": v for case, given in cases.items() for k, v in given.items()}
-        np.savez(folder / "in.npz", **arrays)
-        in_deepcell(script, command, folder / "in.npz", folder / "out.npz")
+        given = tmp_path_factory.mktemp(f"deepcell-{command}") / "in.npz"
+        np.savez(given, **{f"{case}.{k}": v for case, of in cases.items() for k, v in of.items()})
+        key = hashlib.sha256(given.read_bytes()).hexdigest()[:16]
+        done = make_once(
+            of_all_workers / f"deepcell-{command}-{key}.npz",
+            lambda partial: in_deepcell(script, command, given, partial),
+        )
         results: dict[str, dict[str, np.ndarray]] = {case: {} for case in cases}
-        with np.load(folder / "out.npz") as found:
+        with np.load(done) as found:
             for key in found.files:
                 case, _, what = key.rpartition(".")
                 results[case][what] = found[key]
@@ -192,12 +206,14 @@ def mesmer_model(
     repo: Path,
     mesmer_weights: Path,
     in_deepcell: Callable[..., str],
-    tmp_path_factory: pytest.TempPathFactory,
+    of_all_workers: Path,
 ) -> Path:
     """Return what MODEL makes of the weights."""
-    archive = tmp_path_factory.mktemp("mesmer") / "mesmer.zip"
-    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_weights, "--model", archive)
-    return archive
+    script = repo / "bin" / "model.py"
+    return make_once(
+        of_all_workers / "mesmer.zip",
+        lambda partial: in_deepcell(script, "--weights", mesmer_weights, "--model", partial),
+    )
 
 
 @pytest.fixture(scope="session")

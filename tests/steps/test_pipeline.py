@@ -275,7 +275,7 @@ def test_killed_run_resumes_to_the_same_masks_and_other_thresholds_need_no_netwo
     assert found.keys() == before.keys() and found != before
 
 
-def test_resume_publishes_anew_what_is_half_or_of_another_run(nextflow, tmp_path):
+def test_stub_run_writes_valid_masks_and_resume_publishes_anew_what_is_half(nextflow, tmp_path):
     """As after Nextflow was killed while it copied, or after a run with other parameters."""
     published = []
     for more in ((), ("-resume",)):
@@ -285,6 +285,9 @@ def test_resume_publishes_anew_what_is_half_or_of_another_run(nextflow, tmp_path
         if more:  # the date is in no other task
             again = re.findall(r"Submitted process > (\S+)", done.stdout)
             assert again == ["SEGMENTATION:REPORT"]
+        masks = tmp_path / "results" / "demo" / "segmentation" / "mesmer-demo"
+        assert sorted(path.name.removesuffix(".ome.tif") for path in masks.iterdir()) == MASKS
+        assert all(tifffile.imread(path).max() == 2 for path in masks.iterdir())
         files = [path for path in (tmp_path / "results" / "demo").rglob("*") if path.is_file()]
         files.remove(tmp_path / "results" / "demo" / "files.json")  # names the run
         assert len(files) > 15
@@ -310,15 +313,6 @@ def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
     np.testing.assert_array_equal(
         tifffile.imread(found), tifffile.imread(folder / "cell_original.ome.tif")
     )
-
-
-def test_stub_run_writes_valid_masks(nextflow, tmp_path):
-    done = nextflow("--demo", "-stub", folder=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    masks = tmp_path / "results" / "demo" / "segmentation" / "mesmer-demo"
-    assert sorted(path.name.removesuffix(".ome.tif") for path in masks.iterdir()) == MASKS
-    for path in masks.iterdir():
-        assert tifffile.imread(path).max() == 2
 
 
 def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_path):

@@ -126,9 +126,9 @@ def test_a_task_that_lacks_memory_gets_more(cache, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Callable[[str], Run]:
+def whole(of_all_workers) -> Callable[[str], Run]:
     """Return a function that gives a scene's whole run, the one of this session."""
-    return lambda name: whole_run(name, tmp_path_factory.getbasetemp() / "undisturbed")
+    return lambda name: whole_run(name, of_all_workers / "undisturbed")
 
 
 @pytest.mark.slow

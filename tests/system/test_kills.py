@@ -37,9 +37,9 @@ UNEQUAL = {"TRAIN", "COMPARE", "MEASURE", "RECOMMEND", "REPORT"}  # tell times
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, Run]:
+def undisturbed(of_all_workers) -> dict[str, Run]:
     """Return a whole run of each scene."""
-    return whole_runs(tmp_path_factory.getbasetemp() / "undisturbed")
+    return whole_runs(of_all_workers / "undisturbed")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def disturbed(undisturbed, tmp_path_factory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("disturbed")
 
     def run(name: str) -> Run:
-        found = scene(name, folder)
+        found = scene(name, folder / name)
         with Killer(found.work, undisturbed[name].seconds, TIMES[name], SEED):
             assert found.finish() == 0, found.said
         return found

@@ -1,10 +1,10 @@
 """The runs with faults: one for each part of the pipeline, so that every step is covered."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
+from support.once import make_once
 from support.steps import write_slide
 
 from cellquilt.synthetic.tissue import generate_tissue
@@ -36,7 +36,7 @@ def made(folder: Path) -> Path:
 
 def scene(name: str, folder: Path) -> Run:
     """Return a scene that has not run yet, in a new folder, with the slides of a bundle."""
-    run = Run(made(folder / name), tuple(SCENES[name]))
+    run = Run(made(folder), tuple(SCENES[name]))
     if name == "bundle":
         rows = ["sample,image,nuclear,membrane"]
         for seed, sample in enumerate(BUNDLED):
@@ -47,12 +47,16 @@ def scene(name: str, folder: Path) -> Run:
     return run
 
 
-@cache
 def whole_run(name: str, folder: Path) -> Run:
-    """Return a scene's undisturbed run, the one of this session."""
-    run = scene(name, folder)
-    assert run.finish() == 0, run.said
-    return run
+    """Return a scene's undisturbed run, the one of this session, below `folder`."""
+
+    def run(done: Path) -> None:
+        found = scene(name, folder / name)
+        assert found.finish() == 0, found.said
+        done.touch()
+
+    make_once(folder / f"{name}.done", run)
+    return Run(folder / name, tuple(SCENES[name]))
 
 
 def whole_runs(folder: Path) -> dict[str, Run]:
