@@ -16,6 +16,7 @@ import patch
 import quantify
 import repair
 import segment
+import stitch
 from cellquilt import cli, outputs, segmenters
 from cellquilt.bundles.chain import Settings, chain
 from cellquilt.bundles.slide import slides_of
@@ -24,7 +25,7 @@ from cellquilt.errors import DataError
 
 def main() -> None:
     args = cli.parser(__doc__)
-    for step in (ingest, patch, segment, label, repair, quantify):
+    for step in (ingest, patch, segment, label, stitch, repair, quantify):
         step.add_settings(args)
     args.add_argument("--max_mpx", type=float, default=20, help="a slide with more is left")
     args.add_argument(
@@ -43,6 +44,7 @@ def main() -> None:
         quantify.limits_given(o),
         round(o.max_mpx * 1e6),
         o.to_table,
+        o.expand_um,
     )
 
     @cache

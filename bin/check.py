@@ -74,7 +74,8 @@ def main() -> None:
         one = inspect(slide.sample, partial(slide.request, channels))
         found.append(one)
         if one.status == "ok":
-            works[one.sample] = one.work(slide.compartment, said["bundles"].get(one.sample))
+            bundle = said["bundles"].get(one.sample)
+            works[one.sample] = one.work(slide.compartment, bundle, slide.segmented)
     plans = dict(zip(works, plan_run(list(works.values()), settings_of(o), figures), strict=True))
     found += [Inspection(name, problems=texts) for name, texts in said["problems"].items()]
     found += [Inspection(name, unseen=text) for name, text in said["unseen"].items()]

@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
 """Stitch the cells of all patches into whole-slide label images."""
 
+import argparse
 from pathlib import Path
 
 from cellquilt import cli, compartments, segmenters
 from cellquilt.errors import SlideError
 from cellquilt.handoff.step_files import read_facts, read_patches
 from cellquilt.labelling.slide_masks import write_masks
+
+
+def add_settings(args: argparse.ArgumentParser) -> None:
+    """Add the options that are the same for all slides."""
+    text = "cells are nuclei grown by so many um; of both compartments LABEL gave nuclei"
+    args.add_argument("--expand_um", type=float, help=text)
 
 
 def main() -> None:
@@ -18,9 +25,11 @@ def main() -> None:
     args.add_argument("--segmenter", default=segmenters.DEFAULT, help="which made the maps")
     cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
+    add_settings(args)
     o = args.parse_args()
     facts, patches = read_facts(o.facts, needs_image=True), read_patches(o.patches, "PATCH")
-    write_masks(o.labels, patches, facts, o.compartment, o.segmenter, o.outdir, o.cpus)
+    how = (o.compartment, o.segmenter, o.outdir, o.cpus, o.expand_um)
+    write_masks(o.labels, patches, facts, *how)
 
 
 if __name__ == "__main__":

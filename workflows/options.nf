@@ -126,6 +126,9 @@ def segmentationProblems(options) {
     if (options.models) {
         problems += options.segmenter == 'pixelcnn' ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
+    if (options.expand_um && options.compartment != 'both') {
+        problems << "--expand_um ${options.expand_um} makes whole cells of nuclei, so that there are both; leave out --compartment ${options.compartment}, or --expand_um."
+    }
     problems += flagProblems(options)
     return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
 }

@@ -186,10 +186,10 @@ def warningsOf(rows, options) {
 
 def rowWarnings(row, options) {
     def warnings = []
-    if (!row.membrane && options.compartment == 'both') {
+    if (!row.membrane && options.compartment == 'both' && !options.expand_um) {
         warnings << 'no membrane channel is named: nuclear segmentation only.'
     }
-    if (options.evaluate && (!row.membrane || options.compartment != 'both')) {
+    if (options.evaluate && (!(row.membrane || options.expand_um) || options.compartment != 'both')) {
         warnings << '--evaluate needs both compartments: this sample is not scored.'
     }
     return warnings

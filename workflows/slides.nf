@@ -80,7 +80,7 @@ def metaOf(row, options) {
         nuclear: row.nuclear,
         membrane: row.membrane ?: '',
         image_mpp: row.image_mpp ?: options.image_mpp,
-        compartment: row.membrane || options.compartment == 'whole-cell' ? options.compartment : 'nuclear',
+        compartment: row.membrane || options.compartment == 'whole-cell' || options.expand_um ? options.compartment : 'nuclear',
         segmenter: options.segmenter,
-    ] + chosen.findAll { _key, value -> value != null }
+    ] + chosen.findAll { _key, value -> value != null } + (options.expand_um ? [segmented: 'nuclear'] : [:])
 }

@@ -43,7 +43,7 @@ def slidesText(metas, columns, n_files, files) {
     def names = (files instanceof List ? files*.toString() : [files.toString()]).iterator()
     def slides = [metas, columns, n_files].transpose().collect { meta, own, counts ->
         def staged = counts.collectEntries { kind, n -> [kind, names.take(n).toList()] }
-        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'z', 't', 'scene']) + [sample: meta.id, columns: own] + staged + ['markers', 'roi'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
+        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: meta.id, columns: own] + staged + ['markers', 'roi'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
     }
     return groovy.json.JsonOutput.toJson(slides)
 }

@@ -14,8 +14,9 @@ process LABEL {
 
     script:
     def args = task.ext.args ?: ''
+    def compartment = meta.segmented ?: meta.compartment
     """
-    label.py --maps ${maps} --compartment ${meta.compartment} --labels ${maps.simpleName}.labels.zip ${args}
+    label.py --maps ${maps} --compartment ${compartment} --labels ${maps.simpleName}.labels.zip ${args}
     """
 
     stub:

@@ -22,10 +22,11 @@ process SEGMENT {
     def device = task.accelerator ? 'gpu' : 'cpu'
     def made = task.ext.keep_maps == false ? 'labels' : 'maps'
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
+    def compartment = meta.segmented ?: meta.compartment
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    segment.py --pixels ${pixels} --networks ${networks} --compartment ${meta.compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --${made} ${pixels.simpleName}.${made}.zip ${refusal} ${args}
+    segment.py --pixels ${pixels} --networks ${networks} --compartment ${compartment} ${segmenter} --device ${device} --cpus ${task.cpus} --${made} ${pixels.simpleName}.${made}.zip ${refusal} ${args}
     """
 
     stub:

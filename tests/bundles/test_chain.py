@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from skimage.segmentation import expand_labels
 from support.steps import write_slide
 from system.faults.runs import files_of
 
@@ -70,8 +72,8 @@ def of(files: dict[str, bytes], sample: str) -> dict[str, bytes]:
     return {path: content for path, content in files.items() if path.startswith(heads)}
 
 
-def stepwise(repo, networks, slide: dict, folder: Path) -> dict[str, bytes]:
-    """Do each step of a slide by its own script."""
+def stepwise(repo, networks, slide: dict, folder: Path, *grown: str) -> dict[str, bytes]:
+    """Do each step of a slide by its own script; STITCH with the options `grown`."""
     sample, compartment = slide["sample"], slide["compartment"]
     own, work = folder / sample, folder / "work"
     work.mkdir(parents=True)
@@ -85,12 +87,12 @@ def stepwise(repo, networks, slide: dict, folder: Path) -> dict[str, bytes]:
     (own / "normalised.zip").rename(work / "normalised.zip")
     facts = ["--facts", own / "sample.json"]
     step("patch", "--store", "normalised.zip", "--table", "patches.csv")
-    of_both = ["--compartment", compartment]
+    wanted = ["--compartment", slide.get("segmented", compartment)]
     given = ["--pixels", "task-00000.pixels.zip", "--networks", *networks, *pixelcnn]
-    step("segment", *given, *of_both, "--maps", "maps.zip")
-    step("label", "--maps", "maps.zip", *of_both, "--labels", "labels.zip")
+    step("segment", *given, *wanted, "--maps", "maps.zip")
+    step("label", "--maps", "maps.zip", *wanted, "--labels", "labels.zip")
     given = [*facts, "--patches", "patches.csv", "--labels", "labels.zip", *pixelcnn]
-    step("stitch", *given, *of_both, "--outdir", own)
+    step("stitch", *given, "--compartment", compartment, *grown, "--outdir", own)
     masks, counts, pairs = own / "segmentation" / f"pixelcnn-{sample}", [own / "stitch.json"], []
     doubtful = ["--uncertified", own / "uncertified.csv"]
     if compartment == "both":
@@ -123,6 +125,27 @@ def test_a_slide_of_a_bundle_has_the_files_of_its_steps(
     found = of(together, sample)
     assert len(found) > 10 and sorted(found) == sorted(expected)
     assert [path for path in expected if found[path] != expected[path]] == []
+
+
+def test_cells_that_are_grown_nuclei(repo, networks, slides, tmp_path):
+    """Of a slide without membrane, by the network for nuclei alone."""
+    slide = slides[0] | {"membrane": "", "segmented": "nuclear", "sample": "grown"}
+    grown = ["--expand_um", "1.7"]
+    options = [*grown, "--to_table"]
+    together, _ = chained(repo, networks[1:], tmp_path / "bundle", [slide], *options)
+    found = of(together, "grown")
+    expected = stepwise(repo, networks[1:], slide, tmp_path / "steps", *grown)
+    assert sorted(found) == sorted(expected)
+    assert [path for path in expected if found[path] != expected[path]] == []
+    masks = tmp_path / "bundle" / "grown" / "segmentation" / "pixelcnn-grown"
+    nuclei = tifffile.imread(masks / "nucleus_original.ome.tif")
+    cells = tifffile.imread(masks / "cell_original.ome.tif")
+    assert np.array_equal(cells, expand_labels(nuclei, 1.7 / 0.4)) and nuclei.max() > 20
+    metrics = json.loads(found["grown/repair_metrics.json"])
+    assert metrics["n_matched"] == metrics["n_cells"] == metrics["n_nuclei"] == nuclei.max()
+    report = json.loads(found["_reports/grown/report.json"])
+    assert report["expand_um"] == 1.7
+    assert "cells are nuclei grown by 1.7 µm" in found["grown/report.html"].decode()
 
 
 def test_nothing_else_is_left_behind(together):

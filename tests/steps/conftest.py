@@ -33,7 +33,7 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
         done = subprocess.run(
             [repo / "tools" / "nextflow", "run", project, *options],
             cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false"} | env,
+            env=os.environ | {"NXF_ANSI_LOG": "false", "NXF_SYNTAX_PARSER": "v2"} | env,
             capture_output=True,
             text=True,
         )

@@ -84,6 +84,15 @@ APART = {
         SEGMENT | {"demo": "true", "max_nucleus_um2": "-1"},
         "--max_nucleus_um2 -1: must be at least 0. Flag larger nuclei",
     ),
+    "grown nuclei alone": (
+        SEGMENT | {"demo": "true", "expand_um": "4", "compartment": "nuclear"},
+        "--expand_um 4 makes whole cells of nuclei, so that there are both; leave out --compartment"
+        " nuclear, or --expand_um.",
+    ),
+    "grown too far": (
+        SEGMENT | {"demo": "true", "expand_um": "51"},
+        "--expand_um 51: must be at most 50. Make cells of nuclei",
+    ),
     "a mismatch above 1": (
         SEGMENT | {"demo": "true", "max_mismatch": "1.01"},
         "--max_mismatch 1.01: must be at most 1. Flag cells of which",
@@ -201,6 +210,7 @@ def results(look, folder, sheet) -> dict[str, dict]:
         "of a site": SEGMENT
         | {"demo": "true", **dict.fromkeys(OF_SITES, "x"), "genomes": {"a": {"fasta": "b"}}}
         | {"patchsize": 5, "commandLine": "nextflow run . -c 'my site.config' --demo"},
+        "grown": SEGMENT | {"image": str(folder / "a.tif"), "nuclear": "0", "expand_um": "4.5"},
         "limits": SEGMENT
         | {"demo": "true", "max_mismatch": "1", "min_cell_um2": "0", "max_nucleus_um2": "30.5"}
         | {"min_nucleus_um2": "30.5", "max_cell_um2": "", "export_cells": "unflagged"},
@@ -232,6 +242,17 @@ def test_slides_have_the_values_of_their_rows(results, folder):
     warning = "no membrane channel is named: nuclear segmentation only."
     places = re.findall(rf"WARN: (.+): {warning}$", results["log"], re.MULTILINE)
     assert places == ["slides.csv, row 2", "--image"]
+
+
+def test_without_membrane_cells_may_be_grown_nuclei(results, folder):
+    """How far is not in meta, so that another distance repeats no task of the network."""
+    (found,) = results["grown"]["slides"]
+    meta = {"id": "a", "nuclear": "0", "membrane": "", "image_mpp": 0.5, "segmenter": "pixelcnn"}
+    assert found == [
+        meta | {"compartment": "both", "segmented": "nuclear"},
+        [str(folder / "a.tif")],
+    ]
+    assert results["grown"]["options"]["expand_um"] == 4.5
 
 
 def test_a_pixel_size_outside_the_schemas_range_is_refused(results):
@@ -553,7 +574,7 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
         | sheet("more.csv", header + "1,a,CD45,never\nx,a,CD45,later\n1,a,CD45,\n"),
         "no scanner": TRAIN | sheet("none.csv", EXAMPLES + "a,none.tif,,,0,CD45,\n"),
     }
-    found = look(folder, sets, schema, NXF_SYNTAX_PARSER="v2")
+    found = look(folder, sets, schema, NXF_SYNTAX_PARSER="v1")
     assert [meta["image_mpp"] for meta, _ in found["slides"]["slides"]] == [0.9, 1]
     assert found["not slides"]["refused"] == [
         "other.csv, row 2: sample 'A' is not of the form [a-z]+. Small letters.",

@@ -59,6 +59,8 @@ class Settings:
         A slide with more is left to the steps.
     to_table : bool
         Whether cells are measured and drawn, too, or masks are the end.
+    expand_um : float, optional
+        See `labelling.slide_masks.write_masks`.
     """
 
     segmenter: str
@@ -69,6 +71,7 @@ class Settings:
     limits: Mapping[str, float] = field(default_factory=dict)
     max_pixels: int = 20_000_000
     to_table: bool = True
+    expand_um: float | None = None
 
 
 class _Refused(Exception):
@@ -171,18 +174,20 @@ def _chain_one(
         outputs.write_json(folder / "sample.json", ingest(request, store))
     outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
 
-    wanted = Wanted(compartments.segmented(slide.compartment), settings.thresholds)
+    by_network = slide.segmented or slide.compartment
+    wanted = Wanted(compartments.segmented(by_network), settings.thresholds)
     labels = []
     for pixels in sorted(work.glob("task-*.pixels.zip")):
         labels.append(pixels.with_name(pixels.name.replace("pixels", "labels")))
         with _during("SEGMENT"):
-            load().segment(pixels, slide.compartment, labelled(labels[-1], wanted, 0))
+            load().segment(pixels, by_network, labelled(labels[-1], wanted, 0))
         pixels.unlink()
 
     facts = read_facts(folder / "sample.json", needs_image=True)
     with _during("STITCH"):
         patches = read_patches(work / "patches.csv", "PATCH")
-        write_masks(labels, patches, facts, slide.compartment, settings.segmenter, folder)
+        how = slide.compartment, settings.segmenter, folder
+        write_masks(labels, patches, facts, *how, expand_um=settings.expand_um)
     masks = masks_folder(folder, slide.sample, settings.segmenter)
     doubtful = folder / "uncertified.csv"
     counts, matches = [folder / "stitch.json"], None

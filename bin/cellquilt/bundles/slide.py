@@ -41,6 +41,8 @@ class Slide:
     image_mpp : float, optional
         All three as in `slides.ingest.Request`.
     compartment : {'whole-cell', 'nuclear', 'both'}
+    segmented : {'nuclear'}, optional
+        What the network segments of ``both``, where cells are nuclei that are grown.
     columns : dict
         The user's, see `cells.cell_table.read_columns`.
     z, t, scene
@@ -59,6 +61,7 @@ class Slide:
     membrane: str = ""
     image_mpp: float | None = None
     compartment: str = "both"
+    segmented: str | None = None
     columns: Mapping[str, str | float | None] = field(default_factory=dict)
     z: int | str | None = None
     t: int | None = None

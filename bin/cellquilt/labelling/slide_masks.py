@@ -16,6 +16,7 @@ from ..images.strips import strip_rows
 from ..parallel import threaded
 from ..tiling.pixel_grid import Grid
 from ..tiling.regions import Regions
+from .grown_cells import grown_cells, without_neighbours
 from .stitch import Stitched, add_counts, blank_proved, refuse_missing, stitch, uncertified
 
 log = logging.getLogger("cellquilt")
@@ -29,6 +30,7 @@ def write_masks(
     segmenter: str,
     outdir: Path,
     cpus: int = 1,
+    expand_um: float | None = None,
 ) -> None:
     """Stitch a slide's labels and write its masks, tables and counts.
 
@@ -50,6 +52,8 @@ def write_masks(
         Of a single compartment only what lies in one stays; of both, matching needs all.
     cpus : int
         With two, both compartments are stitched at a time; memory is what each takes.
+    expand_um : float, optional
+        Of both compartments the labels have nuclei alone, and cells are these grown so far.
 
     Raises
     ------
@@ -61,6 +65,8 @@ def write_masks(
     summary: dict = {"sample": sample, "segmenter": segmenter}
     masks = masks_folder(outdir, sample, segmenter)
     masks.mkdir(parents=True, exist_ok=True)
+    if expand_um:
+        summary["expand_um"] = expand_um
     names = segmented(compartment)
     threads = max(cpus // len(names), 1)
 
@@ -69,7 +75,13 @@ def write_masks(
     def written(name: str) -> Stitched:
         return _write_compartment(labels, name, names, grid, masks, threads, regions)
 
-    found = dict(zip(names, threaded(written, names, cpus), strict=True))
+    if expand_um:
+        nuclei = _write_compartment(labels, "nucleus", names, grid, masks, cpus, regions)
+        found = {"cell": grown_cells(nuclei, expand_um / grid.image_mpp), "nucleus": nuclei}
+        path = masks / "cell_original.ome.tif"
+        write_label_image(path, found["cell"].labels, grid.image_mpp, "cell", cpus)
+    else:
+        found = dict(zip(names, threaded(written, names, cpus), strict=True))
     cells = {name: stitched.cells for name, stitched in found.items()}
     for name, stitched in found.items():
         summary[f"n_{PLURALS[name]}"] = stitched.n_labels
@@ -82,13 +94,14 @@ def write_masks(
     outputs.write_csv(outdir / "patches_metadata.csv", table)
     outputs.write_csv(outdir / "uncertified.csv", uncertified(cells))
     if regions:
-        outputs.write_csv(outdir / "regions.csv", _regions_of(found, patches))
+        outputs.write_csv(outdir / "regions.csv", _regions_of(found, patches, expand_um, grid))
     outputs.write_json(outdir / "stitch.json", summary)
     steps, model = facts.get("provenance", []), None
     if labels:
         with stores.read(min(labels)) as store:
             steps, model = store.attrs["provenance"], store.attrs["model"]
-    steps = [*steps, provenance.of_step("STITCH", compartment=compartment)]
+    asked = {"compartment": compartment} | ({"expand_um": expand_um} if expand_um else {})
+    steps = [*steps, provenance.of_step("STITCH", **asked)]
     provenance.write(
         outdir / "provenance.json", steps, sample=sample, image=facts["image"], model=model
     )
@@ -116,16 +129,23 @@ def _write_compartment(
     return stitched
 
 
-def _regions_of(found: Mapping[str, Stitched], patches: pd.DataFrame) -> pd.DataFrame:
+def _regions_of(
+    found: Mapping[str, Stitched], patches: pd.DataFrame, expand_um: float | None, grid: Grid
+) -> pd.DataFrame:
     """Return a row for each object: ``compartment``, ``label``, ``roi`` and ``is_complete``.
 
-    The last is whether all objects that share a pixel with it are there: those of patches that
-    were not segmented are not. Of a single compartment there is nothing to share.
+    The last is whether all objects that share a pixel with it are there, or may take one of those
+    that it grew by: those of patches that were not segmented are not. Of a single compartment there
+    is nothing to share.
     """
     tables = []
+    if expand_um:
+        near = without_neighbours(found["nucleus"], patches, expand_um / grid.image_mpp)
     for name, stitched in found.items():
         cells = stitched.cells.assign(compartment=name, is_complete=True)
-        if len(found) == 2:
+        if expand_um:
+            cells["is_complete"] = ~cells["label"].isin(near)
+        elif len(found) == 2:
             (other,) = (each for key, each in found.items() if key != name)
             touched = [_labels_at(stitched, other.unseen), _labels_in(stitched, patches)]
             cells["is_complete"] = ~cells["label"].isin(np.concatenate(touched))

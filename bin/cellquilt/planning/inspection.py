@@ -70,7 +70,7 @@ class Inspection:
         """Return 'ok', 'refused' or 'not looked at'."""
         return "refused" if self.problems else "not looked at" if self.unseen else "ok"
 
-    def work(self, compartment: str, bundle: str | None) -> Work:
+    def work(self, compartment: str, bundle: str | None, segmented: str | None = None) -> Work:
         """Return what there is to segment of it, which has no problem."""
         return Work(
             self.height,
@@ -81,6 +81,7 @@ class Inspection:
             compartment,
             bundle,
             self.regions,
+            segmented,
         )
 
 

@@ -85,6 +85,8 @@ class Work:
         Small slides with the same one share tasks.
     regions : Regions, optional
         Of interest; without, all of it is.
+    segmented : {'nuclear'}, optional
+        What the network segments of ``both``, where cells are nuclei that are grown.
     """
 
     height: int
@@ -95,10 +97,16 @@ class Work:
     compartment: str
     bundle: str | None = None
     regions: Regions | None = None
+    segmented: str | None = None
+
+    @property
+    def n_segmented(self) -> int:
+        """How many the network gives."""
+        return len(segmented(self.segmented or self.compartment))
 
     @property
     def n_compartments(self) -> int:
-        """How many are segmented."""
+        """How many there are in the end."""
         return len(segmented(self.compartment))
 
 
@@ -319,7 +327,7 @@ def _amounts(
     """Return how much there is of each unit of the figures."""
     mpx, model_mpx = work.height * work.width / 1e6, shape[0] * shape[1] / 1e6
     kcells = figures.cells_per_model_mpx * model_mpx * extent.inside / 1000
-    label_mpx = model_mpx * work.n_compartments * extent.share
+    label_mpx = model_mpx * work.n_segmented * extent.share
     is_resized = shape != (work.height, work.width)
     return {
         "slide": 1,

@@ -86,10 +86,10 @@ def describe(
     Returns
     -------
     dict
-        ``sample``; ``columns``; ``checks``; ``segmenter``; ``objects``, cells or, without cells,
-        nuclei: what is counted in patches and crops, and ``density_per_mm2`` of the whole slide
-        or of its regions; ``regions``, see `regions.described`;
-        ``image``, INGEST's facts of it; ``summary``; ``n_by_status``, None of a single compartment;
+        ``sample``; ``columns``; ``checks``; ``segmenter``; ``expand_um``; ``objects``, cells or,
+        without cells, nuclei: what is counted in patches and crops, and ``density_per_mm2`` of the
+        whole slide or of its regions; ``regions``, see `regions.described`; ``image``, INGEST's
+        facts of it; ``summary``; ``n_by_status``, None of a single compartment;
         ``n_disputed_px``; ``patches``, see `patch_states`; ``distributions``, see there;
         ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
         (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``)
@@ -108,6 +108,7 @@ def describe(
         "columns": columns,
         "checks": checks,
         "segmenter": counts.get("segmenter", DEFAULT),
+        "expand_um": counts.get("expand_um"),
         "objects": counted(patches).removeprefix("n_"),
         "image": {
             **image,

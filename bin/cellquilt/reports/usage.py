@@ -119,6 +119,7 @@ def _work(sample: dict, bundle: str | None) -> Work:
         single if sample["n_by_status"] is None else "both",
         bundle,
         Regions.of(sample),
+        "nuclear" if sample.get("expand_um") else None,
     )
 
 
