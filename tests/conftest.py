@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from support.once import folder_of_all_workers, make_once
+from support.parsers import V2
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "bin"))
@@ -84,7 +85,7 @@ def nextflow(
         return subprocess.run(
             [*command, *licence, "-ansi-log", "false"],
             cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false", "NXF_SYNTAX_PARSER": "v2"} | (env or {}),
+            env=os.environ | V2 | {"NXF_ANSI_LOG": "false"} | (env or {}),
             capture_output=True,
             text=True,
         )

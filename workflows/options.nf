@@ -20,7 +20,16 @@ def checkParameters(given, commandLine, schemaFile) {
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property)] }
     refuse(inputProblems(options, commandLine))
     refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
+    warnOfResume()
     return options + [rows: rowsOf(options)]
+}
+
+// Before 26.04 the strict parser leaves task.ext, which has the options of a step, out of what -resume compares:
+// nextflow-io/nextflow#6695
+def warnOfResume() {
+    if (workflow.resume && System.getenv('NXF_SYNTAX_PARSER') == 'v2' && nextflow.version.matches('<26.04')) {
+        log.warn("-resume with NXF_SYNTAX_PARSER=v2: Nextflow ${nextflow.version} does not see that thresholds or other options of a step have changed, and takes its earlier results. If any did, leave out -resume.")
+    }
 }
 
 def showHelp(topic, schema) {

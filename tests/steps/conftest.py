@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.parsers import V2
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
         done = subprocess.run(
             [repo / "tools" / "nextflow", "run", project, *options],
             cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false", "NXF_SYNTAX_PARSER": "v2"} | env,
+            env=os.environ | V2 | {"NXF_ANSI_LOG": "false"} | env,
             capture_output=True,
             text=True,
         )

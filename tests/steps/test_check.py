@@ -9,6 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from support.parsers import V1
 from support.slides import names, pixels, write
 
 MPP = {f"PhysicalSize{axis}": 0.5 for axis in "XY"}
@@ -51,11 +52,6 @@ def sheet(shared, web) -> Path:
     torn.write_bytes(torn.read_bytes()[:3000])
     (folder / "sheet.csv").write_text(SHEET.format(data=shared, port=port))
     return folder / "sheet.csv"
-
-
-# Until 25.10 Nextflow's configuration knows no option of the command line with the newer parser,
-# and so writes its own reports
-V1 = {"NXF_SYNTAX_PARSER": "v1"}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

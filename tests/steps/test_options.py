@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.parameters import SEGMENT, TRAIN
+from support.parsers import V1
 
 SLIDES = "sample,image,nuclear,membrane,image_mpp\n"
 EXAMPLES = "sample,image,labels,split,nuclear,membrane,image_mpp\n"
@@ -574,7 +575,7 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
         | sheet("more.csv", header + "1,a,CD45,never\nx,a,CD45,later\n1,a,CD45,\n"),
         "no scanner": TRAIN | sheet("none.csv", EXAMPLES + "a,none.tif,,,0,CD45,\n"),
     }
-    found = look(folder, sets, schema, NXF_SYNTAX_PARSER="v1")
+    found = look(folder, sets, schema, **V1)
     assert [meta["image_mpp"] for meta, _ in found["slides"]["slides"]] == [0.9, 1]
     assert found["not slides"]["refused"] == [
         "other.csv, row 2: sample 'A' is not of the form [a-z]+. Small letters.",

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.parsers import V1, V2
 
-V2 = {"NXF_SYNTAX_PARSER": "v2"}
 SITE = """params {
     config_profile_name = 'A cluster'
     max_memory          = 128.GB
@@ -39,17 +39,17 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(repo, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that runs the pipeline without a profile.
+    """Return a function that runs the pipeline without a profile, with the strict parser.
 
-    Nextflow 25.04 with the strict parser knows no profile of the pipeline where ``-c`` is given.
+    In Nextflow 25.04 that knows no profile of the pipeline where ``-c`` is given.
     """
     default = tmp_path_factory.mktemp("runs")
 
-    def start(*options: str | Path, folder: Path = default, env: dict | None = None):
+    def start(*options: str | Path, folder: Path = default, env: dict = V2):
         return subprocess.run(
             [repo / "tools" / "nextflow", "run", repo, *options],
             cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false"} | (env or {}),
+            env=os.environ | {"NXF_ANSI_LOG": "false"} | env,
             capture_output=True,
             text=True,
         )
@@ -60,7 +60,7 @@ def run(repo, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
 @pytest.mark.parametrize(
     ("name", "text", "env"),
     [
-        ("it's.json", '{"patchSize": 384, "a": {"halo": 9},\t"max_memory": "1.GB"}', {}),
+        ("it's.json", '{"patchSize": 384, "a": {"halo": 9},\t"max_memory": "1.GB"}', V1),
         ("own params.yml", "patch-size: 384\na: {halo: 9}\nmax_memory: 1.GB\n", V2),
     ],
 )
@@ -96,12 +96,12 @@ def test_names_on_the_command_line_and_in_a_params_file_are_refused(
 def test_a_params_file_that_the_environment_names_is_read(run, site, tmp_path, text, said):
     """Nextflow itself reads one that has a name twice."""
     (tmp_path / "own.yaml").write_text(text)
-    done = run("-c", site, folder=tmp_path, env={"NXF_PARAMS_FILE": "own.yaml"})
+    done = run("-c", site, folder=tmp_path, env=V2 | {"NXF_PARAMS_FILE": "own.yaml"})
     assert done.returncode != 0
     assert said in done.stdout
 
 
-@pytest.mark.parametrize("env", [{}, V2])
+@pytest.mark.parametrize("env", [V1, V2])
 def test_a_run_goes_on_where_only_configuration_files_have_other_names(run, site, tmp_path, env):
     (tmp_path / "own.yaml").write_text("patch_size: 384\ndemo: true\n")
     given = ["-c", site, "-params-file", "own.yaml", "--segmenter", "pixelcnn", "-preview"]
@@ -121,7 +121,7 @@ def page(done) -> str:
 
 def test_help_has_the_common_parameters(run, schema):
     """Under the strict parser, where a file with includes is refused if two others include it."""
-    text = page(run("--help", env=V2))
+    text = page(run("--help"))
     named = re.findall(r"^  --(\w+) ", text, re.MULTILINE)
     assert named == [name for name, prop in schema.items() if not prop.get("hidden")]
     assert named[:4] == ["image", "nuclear", "membrane", "image_mpp"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import anndata
 import pytest
 import tifffile
+from support.parsers import V1
 
 from cellquilt.cells import cell_table
 from cellquilt.cells.object_f1 import object_f1
@@ -122,7 +123,7 @@ def embedded(nextflow, tissue, tmp_path_factory) -> tuple[list, Path, str]:
     folder = tmp_path_factory.mktemp("embedded")
     options = ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--segmenter", "pixelcnn"]
     options += ["--bundle_slides", "0", "--formats", "csv,h5ad"]
-    done = nextflow(*options, folder=folder, accept=False)
+    done = nextflow(*options, folder=folder, accept=False, env=V1)
     assert done.returncode == 0, done.stdout + done.stderr
     return options, folder, done.stdout
 
@@ -131,7 +132,7 @@ def test_other_limits_of_flags_repeat_the_table_and_not_the_network(nextflow, em
     options, ran, _ = embedded
     limits = ["--min_cell_um2", "40", "--max_mismatch", "0.3", "--export_cells", "unflagged"]
     limits += ["-resume", "--outdir", "limited"]
-    done = nextflow(*options, *limits, folder=ran, accept=False)
+    done = nextflow(*options, *limits, folder=ran, accept=False, env=V1)
     assert done.returncode == 0, done.stdout + done.stderr
     repeated = set(re.findall(r"Submitted process > \S*?(\w+)(?: |$)", done.stdout, re.MULTILINE))
     assert repeated == {"QUANTIFY", "EXPORT", "DRAW", "REPORT"}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from support.parsers import V1
 from system.faults.runs import files_of
 
 NETWORKS = ["whole-cell.keras", "nuclear.keras"]
@@ -75,8 +76,8 @@ def run(repo, nextflow):
     networks = ",".join(str(repo / "assets" / "networks" / name) for name in NETWORKS)
     options = ["--segmenter", "pixelcnn", "--models", networks, "--formats", "csv"]
 
-    def start(folder: Path, *more):
-        return nextflow(*options, *more, folder=folder, accept=False)
+    def start(folder: Path, *more, env: dict | None = None):
+        return nextflow(*options, *more, folder=folder, accept=False, env=env)
 
     return start
 
@@ -158,7 +159,7 @@ def test_masks_are_refused_where_a_task_of_a_slide_failed(run, slides, tmp_path)
     )
     patches = ["--patch_size", "192", "--patches_per_task", "2", "--compartment", "nuclear"]
     patches += ["--bundle_slides", "0"]
-    done = run(tmp_path, "--input", sheet, "-c", config, *patches)
+    done = run(tmp_path, "--input", sheet, "-c", config, *patches, env=V1)
     write_sheet(slides, {"channel": "HH3"})
     assert done.returncode == 1, done.stdout
     assert re.search(r"one, STITCH: one: the labels of 2 of 4 patches did not come", done.stdout)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
+from support.parsers import V1
 
 from cellquilt.tuning import measure
 from cellquilt.tuning.measure import MEASURED, Setting, Task, choose
@@ -171,7 +172,7 @@ def study(nextflow, tmp_path_factory):
     sizes = ["--benchmark_image_sizes", "410", "--benchmark_patch_sizes", "192"]
     runs = ["--benchmark_patches_per_task", "1", "--benchmark_batch_sizes", "4"]
     tasks = ["--benchmark_tasks", "1,2,5"]
-    done = nextflow("--mode", "benchmark", *sizes, *runs, *tasks, folder=folder)
+    done = nextflow("--mode", "benchmark", *sizes, *runs, *tasks, folder=folder, env=V1)
     assert done.returncode == 0, done.stdout + done.stderr
     return done, folder / "results" / "benchmark"
 
