@@ -157,13 +157,16 @@ def test_every_output_is_described_and_nothing_else(results, outputs_page, repo)
     # Those that are named after the sample are described by their folders.
     written = {name for name in written if FILE_NAME.fullmatch(f"`{name}`")}
     assert set(FILE_NAME.findall(outputs_page)) == written | OF_THE_RUN
-    tree = (repo / "README.md").read_text()
+    tree = re.search(r"^```\nresults/\n(.*?)^```$", outputs_page, re.DOTALL | re.MULTILINE)[1]
     optional = {"tissue.ome.tif", "cell_truth.ome.tif", "nucleus_truth.ome.tif"}
     optional |= {"markers.csv", "params.yml", "evaluation.json", "cellquilt_general_mqc.json"}
     optional |= {"benchmark.csv", "throughput.png", "peak_memory.png", "recommendation.json"}
     optional |= {"check.csv"}
     for name in written - optional:
         assert name in tree or name.endswith(".pickle")
+    readme = (repo / "README.md").read_text().partition("## What comes out")[2].partition("## ")[0]
+    named = set(FILE_NAME.findall(readme))
+    assert len(named) > 5 and named <= written | OF_THE_RUN
     sources = "".join((repo / name).read_text() for name in SOURCES)
     assert all(name in sources for name in OF_THE_RUN)
 
