@@ -37,15 +37,20 @@ class Runs:
         Where the file lies.
     n_objects : int
         The objects are labelled 1 to `n_objects`.
+    is_described : bool
+        Whether their shapes are asked for.
 
     Attributes
     ----------
-    description : (n_objects, 11) ndarray of int64
+    n_objects : int
+    description : (n_objects, 11) ndarray of int64, or None
         See `cellquilt_kernels.regions.DESCRIPTION`.
     """
 
-    def __init__(self, folder: Path, n_objects: int):
-        self.description = np.zeros((n_objects, len(regions.DESCRIPTION)), np.int64)
+    def __init__(self, folder: Path, n_objects: int, is_described: bool = True):
+        self.n_objects, shape = n_objects, (n_objects, len(regions.DESCRIPTION))
+        self.description = np.zeros(shape, np.int64) if is_described else None
+        self._convex: np.ndarray | None = None
         self._counts: list[int] = []
         self._file, name = tempfile.mkstemp(prefix=".runs-", dir=folder)
         weakref.finalize(self, os.close, self._file)
@@ -56,7 +61,8 @@ class Runs:
         labels = np.ascontiguousarray(labels)
         runs = np.empty((regions.count(labels), 4), np.int32)
         regions.encode(labels, y0, runs)
-        regions.describe(runs, self.description)
+        if self.description is not None:
+            regions.describe(runs, self.description)
         self._counts.append(len(runs))
         left = memoryview(runs).cast("B") if runs.size else b""
         while left:
@@ -81,8 +87,23 @@ class Runs:
         ends = (found["bottom"] == height) | (found["right"] == width)
         return (found["area"] > 0) & (starts | ends)
 
-    def shapes(self) -> dict[str, np.ndarray]:
-        """Return the shape of each object, columns of `n_objects` values.
+    def convex(self) -> np.ndarray:
+        """Return the area of each object's convex hull (px), (n_objects,) int64."""
+        if self._convex is None:
+            bottom = self.description[:, regions.DESCRIPTION.index("bottom")]
+            hulls = regions.Hulls(np.ascontiguousarray(bottom))
+            self._convex = np.zeros(self.n_objects, np.int64)
+            for runs in self:
+                hulls.add(runs, self._convex)
+        return self._convex
+
+    def shapes(self, rows: slice = slice(None)) -> dict[str, np.ndarray]:
+        """Return the shape of each object, or of some of them, a column of values each.
+
+        Parameters
+        ----------
+        rows : slice
+            Which objects; memory follows their number.
 
         Returns
         -------
@@ -93,12 +114,8 @@ class Runs:
             area of the bounding box), ``orientation`` (rad, -pi/2 to pi/2, from the rows' axis
             to the major one, counter-clockwise).
         """
-        found = dict(zip(regions.DESCRIPTION, self.description.T, strict=True))
-        area = found["area"]
-        hulls = regions.Hulls(np.ascontiguousarray(found["bottom"]))
-        convex = np.zeros(len(area), np.int64)
-        for runs in self:
-            hulls.add(runs, convex)
+        found = dict(zip(regions.DESCRIPTION, self.description[rows].T, strict=True))
+        area, convex = found["area"], self.convex()[rows]
         y, x = found["rows"] / area, found["columns"] / area
         yy = _scatter(area, found["rows_rows"], found["rows"], found["rows"])
         xx = _scatter(area, found["columns_columns"], found["columns"], found["columns"])
@@ -148,7 +165,7 @@ def pixel_sums(all_runs: Sequence[Runs], strips: Iterable[np.ndarray]) -> list[n
         native = pixels.dtype.newbyteorder("=")
         pixels = np.ascontiguousarray(pixels, native if native in _SUMS else _wider(native))
         if not sums:
-            sums = [np.zeros(len(runs.description), _SUMS[pixels.dtype]) for runs in all_runs]
+            sums = [np.zeros(runs.n_objects, _SUMS[pixels.dtype]) for runs in all_runs]
         for runs, found in zip(stretches, sums, strict=True):
             regions.add_up(runs, pixels, y0, found)
         y0 += len(pixels)

@@ -1,7 +1,8 @@
 """Per-cell measurements over all channels of a slide.
 
 Memory holds a strip of the slide and some hundred bytes a cell, whatever the number of channels and
-the slide's size: label images and means wait on disk. Each channel is decoded once.
+the slide's size: label images and means wait on disk, and shapes follow from sums when rows are
+written. Each channel is decoded once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from .objects import Objects
 _BATCH = 1 << 16  # rows that are written at once
 _LENGTHS = ("major_axis", "minor_axis")
 _NUMBERS = ("eccentricity", "solidity", "extent")
+_PLACES = ("centroid_y_px", "centroid_x_px")
 
 
 def quantify(
@@ -84,22 +86,27 @@ def quantify(
     sampled = {name: SampledRows(shape) for name in objects.labels}
     runs = _runs(objects, strips, table.parent, sampled, cpus)
     chords = Chords({name: rows.pixels() for name, rows in sampled.items()}, facts["image_mpp"])
-    measured = _measured(objects, runs, facts["image_mpp"], cpus)
-    _check_areas(objects, measured, facts["sample"])
-    rows = objects.rows.drop(columns=list(measured), errors="ignore").assign(**measured)
+    threaded(lambda name: runs[name].convex(), objects.present, cpus)
+    shapes = _Shapes(objects, runs, facts["image_mpp"])
+    base = objects.rows.drop(columns=shapes.names, errors="ignore")
+    rows = base.assign(**shapes.known())
+    _check_areas(objects, rows, facts["sample"])
     at_edge = np.logical_or.reduce([runs[name].at_edge(shape) for name in objects.present])
     limits = flags.applying(limits or {}, rows)
-    rows = flags.add_flags(rows, at_edge, patches, limits)
+    flagged = flags.add_flags(rows, at_edge, patches, limits)
+    flagged = flagged[[name for name in flags.COLUMNS if name in flagged]]
+    areas = {name: rows[name] for name in rows if name.endswith("_area_px")}
+    del rows
     progress.add(pixels=shape[0] * shape[1])
 
     compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
     columns = [intensity_column(part, name) for part in compartments for name in names]
     own = own or {}
-    if clash := sorted(set(own) & {*rows, *columns, *flags.COLUMNS}):
+    if clash := sorted(set(own) & {*base, *shapes.names, *columns, *flags.COLUMNS}):
         raise DataError(
             f"{facts['sample']}: column {clash[0]:.99} is one of the table of cells; rename yours."
         )
-    means = _Columns(table.parent, len(columns), len(rows))
+    means = _Columns(table.parent, len(columns), len(base))
     contents = [ChannelContent() for _ in names]
     not_finite, markers = [], []
     for k, name in enumerate(names):
@@ -108,7 +115,7 @@ def quantify(
         sums = _channel_sums(_seen(rows_of, strips, [contents[k], marker]), runs)
         slide.release(k)
         for compartment in compartments:
-            area = rows[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
+            area = areas[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
             area = np.where(area > 0, area, np.nan)  # a nucleus may fill its cell, at the edges
             mean = sums[compartment] / area
             means.put(columns.index(intensity_column(compartment, name)), mean)
@@ -136,7 +143,7 @@ def quantify(
         "columns": dict(own),
         "flag_limits": limits,
     }
-    _write(table, rows, own, columns, means, known, markers)
+    _write(table, base, shapes, flagged, own, columns, means, known, markers)
 
 
 def _runs(
@@ -148,7 +155,7 @@ def _runs(
 ) -> dict[str, Runs]:
     """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei."""
     names = [*objects.labels, "outer"] if len(objects.labels) == 2 else [*objects.labels]
-    runs = {name: Runs(folder, len(objects.rows)) for name in names}
+    runs = {name: Runs(folder, len(objects.rows), name != "outer") for name in names}
 
     def labels_of(rows: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = {name: of.read(*rows) for name, of in objects.labels.items()}
@@ -203,42 +210,57 @@ def _notices(
         )
 
 
-def _measured(
-    objects: Objects, runs: Mapping[str, Runs], mpp: float, cpus: int
-) -> dict[str, pd.Series]:
-    """Return the columns of areas and shapes."""
-    columns: dict[str, np.ndarray] = {}
+class _Shapes:
+    """The columns of areas and shapes, computed for as many rows at a time as are asked for.
 
-    def shapes_of(name: str) -> dict[str, np.ndarray]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return runs[name].shapes()
+    Attributes
+    ----------
+    names : list of str
+        All of them, in their order in the table.
+    """
 
-    found = threaded(shapes_of, objects.present, cpus)
-    for (name, there), shapes in zip(objects.present.items(), found, strict=True):
-        shapes = {key: np.where(there, values, np.nan) for key, values in shapes.items()}
-        columns |= {f"{name}_area_px": shapes["area"], f"{name}_area_um2": shapes["area"] * mpp**2}
-        for axis in "yx":
-            columns[f"{name}_centroid_{axis}_px"] = shapes[f"centroid_{axis}"]
-            columns[f"{name}_centroid_{axis}_um"] = shapes[f"centroid_{axis}"] * mpp
-        for key in _LENGTHS:
-            columns[f"{name}_{key}_px"] = shapes[key]
-            columns[f"{name}_{key}_um"] = shapes[key] * mpp
-        columns |= {f"{name}_{key}": shapes[key] for key in _NUMBERS}
-        columns[f"{name}_orientation_rad"] = shapes["orientation"]
-    if len(objects.present) == 2:
-        paired = objects.present["cell"] & objects.present["nucleus"]
-        cell, nucleus = columns["cell_area_px"], columns["nucleus_area_px"]
-        columns["cytoplasm_area_px"] = np.where(paired, cell - nucleus, np.nan)
-        columns["cytoplasm_area_um2"] = columns["cytoplasm_area_px"] * mpp**2
-        columns["nuclear_to_cell_ratio"] = np.where(paired, nucleus / cell, np.nan)
-    whole = {name for name in columns if name.endswith("area_px")}
-    return {
-        name: pd.Series(pd.array(values, "Float64").astype("Int64") if name in whole else values)
-        for name, values in columns.items()
-    }
+    def __init__(self, objects: Objects, runs: Mapping[str, Runs], mpp: float):
+        self._objects, self._runs, self._mpp = objects, runs, mpp
+        self.names = list(self.of(slice(0, 0)))
+
+    def known(self) -> dict[str, pd.api.extensions.ExtensionArray | np.ndarray]:
+        """Return those columns of all rows that flags and means depend on: areas and places."""
+        names = [name for name in self.names if "_area_" in name or name.endswith(_PLACES)]
+        parts = [self.of(rows) for rows in _batches(len(self._objects.rows))]
+        return {name: pd.concat([pd.Series(part[name]) for part in parts]).array for name in names}
+
+    def of(self, rows: slice) -> dict[str, pd.api.extensions.ExtensionArray | np.ndarray]:
+        """Return the columns for some rows."""
+        columns: dict[str, np.ndarray] = {}
+        mpp, present = self._mpp, {k: there[rows] for k, there in self._objects.present.items()}
+        for name, there in present.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shapes = self._runs[name].shapes(rows)
+            shapes = {key: np.where(there, values, np.nan) for key, values in shapes.items()}
+            area = shapes["area"]
+            columns |= {f"{name}_area_px": area, f"{name}_area_um2": area * mpp**2}
+            for axis in "yx":
+                columns[f"{name}_centroid_{axis}_px"] = shapes[f"centroid_{axis}"]
+                columns[f"{name}_centroid_{axis}_um"] = shapes[f"centroid_{axis}"] * mpp
+            for key in _LENGTHS:
+                columns[f"{name}_{key}_px"] = shapes[key]
+                columns[f"{name}_{key}_um"] = shapes[key] * mpp
+            columns |= {f"{name}_{key}": shapes[key] for key in _NUMBERS}
+            columns[f"{name}_orientation_rad"] = shapes["orientation"]
+        if len(present) == 2:
+            paired = present["cell"] & present["nucleus"]
+            cell, nucleus = columns["cell_area_px"], columns["nucleus_area_px"]
+            columns["cytoplasm_area_px"] = np.where(paired, cell - nucleus, np.nan)
+            columns["cytoplasm_area_um2"] = columns["cytoplasm_area_px"] * mpp**2
+            columns["nuclear_to_cell_ratio"] = np.where(paired, nucleus / cell, np.nan)
+        whole = {name for name in columns if name.endswith("area_px")}
+        return {
+            name: pd.array(values, "Float64").astype("Int64") if name in whole else values
+            for name, values in columns.items()
+        }
 
 
-def _check_areas(objects: Objects, measured: Mapping[str, pd.Series], sample: str) -> None:
+def _check_areas(objects: Objects, measured: pd.DataFrame, sample: str) -> None:
     """Raise `DataError` where the masks do not have the objects of the rows."""
     for name, there in objects.present.items():
         column = f"{name}_area_px"
@@ -258,7 +280,7 @@ class _Columns:
     """Columns of float32 on disk, written one by one and read in batches of rows."""
 
     def __init__(self, folder: Path, n_columns: int, n_rows: int):
-        self.n_rows, self._batches = n_rows, max(-(-n_rows // _BATCH), 1)
+        self.n_rows, self._batches = n_rows, len(_batches(n_rows))
         shape = n_columns * self._batches, min(max(n_rows, 1), _BATCH)
         self._file = Scratch(folder, shape, np.float32)
 
@@ -270,30 +292,45 @@ class _Columns:
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield successive rows, and their values as (columns, rows)."""
-        for batch in range(self._batches):
-            rows = slice(batch * _BATCH, min((batch + 1) * _BATCH, self.n_rows))
+        for batch, rows in enumerate(_batches(self.n_rows)):
             yield rows, self._file[batch :: self._batches][:, : rows.stop - rows.start]
+
+
+def _batches(n_rows: int) -> list[slice]:
+    """Return the rows of each batch; one without rows where there are none."""
+    starts = range(0, max(n_rows, 1), _BATCH)
+    return [slice(start, min(start + _BATCH, n_rows)) for start in starts]
 
 
 def _write(
     path: Path,
-    rows: pd.DataFrame,
+    base: pd.DataFrame,
+    shapes: _Shapes,
+    flagged: pd.DataFrame,
     own: Mapping[str, str | float | None],
     columns: list[str],
     means: _Columns,
     facts: dict,
     markers: list[dict],
 ) -> None:
-    """Write rows, the user's columns, and means as they are read back."""
-    known = pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata()
+    """Write rows with their shapes and flags, the user's columns, and means as they are read."""
+
+    def rows_of(batch: slice) -> pd.DataFrame:
+        own_flags = {name: flagged[name].to_numpy()[batch] for name in flagged}
+        return base.iloc[batch].assign(**shapes.of(batch), **own_flags)
+
+    # A column of text has its type from all of its rows
+    fields = [*pa.Schema.from_pandas(base, preserve_index=False)]
+    fields += [*pa.Schema.from_pandas(rows_of(slice(0, 0)), preserve_index=False)][len(fields) :]
+    known = pa.schema(fields)
     given = {name: cell_table.scalar(value) for name, value in own.items()}
-    fields = [pa.field(name, value.type) for name, value in given.items()]
-    fields += [pa.field(name, pa.float32()) for name in columns]
-    schema = pa.schema([*known, *fields])
+    more = [pa.field(name, value.type) for name, value in given.items()]
+    more += [pa.field(name, pa.float32()) for name in columns]
+    schema = pa.schema([*known, *more])
 
     def tables() -> Iterator[pa.Table]:
         for batch, values in means:
-            table = pa.Table.from_pandas(rows.iloc[batch], schema=known, preserve_index=False)
+            table = pa.Table.from_pandas(rows_of(batch), schema=known, preserve_index=False)
             constant = [pa.repeat(value, len(table)) for value in given.values()]
             measured = [pa.array(column, from_pandas=True) for column in values]
             yield pa.Table.from_arrays([*table.columns, *constant, *measured], schema=schema)
