@@ -227,7 +227,8 @@ class _Shapes:
         """Return those columns of all rows that flags and means depend on: areas and places."""
         names = [name for name in self.names if "_area_" in name or name.endswith(_PLACES)]
         parts = [self.of(rows) for rows in _batches(len(self._objects.rows))]
-        return {name: pd.concat([pd.Series(part[name]) for part in parts]).array for name in names}
+        columns = {name: [pd.Series(part[name]) for part in parts] for name in names}
+        return {name: pd.concat(of, ignore_index=True).array for name, of in columns.items()}
 
     def of(self, rows: slice) -> dict[str, pd.api.extensions.ExtensionArray | np.ndarray]:
         """Return the columns for some rows."""

@@ -77,7 +77,6 @@ def write_table(
     """
     known = read_facts(facts, needs_image=True)
     steps = read_provenance(provenance)["steps"]
-    pairs = matches and read_matches(matches)
     doubtful = read_uncertified(uncertified)
     states = patches and read_patch_flags(patches)
     table = outdir / "quantification" / f"{known['sample']}.parquet"
@@ -85,7 +84,9 @@ def write_table(
     with ExitStack() as files:
         slide = files.enter_context(reopen_slide(image, known))
         areas = regions and read_regions(regions)
+        pairs = matches and read_matches(matches)
         objects = open_objects(files, by_name(masks), pairs, doubtful, areas)
+        del pairs
         check_masks(objects, known)
         more = {"patches": states, "limits": limits, "cpus": cpus}
         quantify(slide, objects, known, segmenter, steps, table, own=own, **more)
