@@ -337,6 +337,7 @@ def _amounts(
         "resized_mpx": mpx * work.n_read * is_resized,
         "model_mpx": model_mpx,
         "label_mpx": label_mpx,
+        "grown_mpx": mpx * (work.n_compartments - work.n_segmented),
         "network_mpx": label_mpx * n_networks / 2,
         "tiles": extent.tiles,
         "kcells": kcells,
