@@ -7,6 +7,7 @@ from itertools import batched
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from skimage.segmentation import expand_labels
@@ -146,6 +147,22 @@ def test_cells_that_are_grown_nuclei(repo, networks, slides, tmp_path):
     report = json.loads(found["_reports/grown/report.json"])
     assert report["expand_um"] == 1.7
     assert "cells are nuclei grown by 1.7 µm" in found["grown/report.html"].decode()
+
+    # Those of a region of interest are the whole slide's, and as sure
+    square = [[60, 50], [150, 50], [150, 160], [60, 160], [60, 50]]
+    region = tmp_path / "roi.geojson"
+    region.write_text(json.dumps({"type": "Polygon", "coordinates": [square]}))
+    part = slide | {"sample": "part", "roi": str(region)}
+    chained(repo, networks[1:], tmp_path / "part", [part], *grown)
+    inside = tifffile.imread(
+        tmp_path / "part" / "part" / "segmentation" / "pixelcnn-part" / "cell.ome.tif"
+    )
+    whole = tifffile.imread(masks / "cell.ome.tif")
+    kept = np.unique(whole[inside > 0])
+    assert 5 < len(kept) == inside.max() < whole.max() and kept[0] > 0
+    assert np.array_equal(inside > 0, np.isin(whole, kept))
+    matches = pd.read_csv(tmp_path / "part" / "part" / "matches.csv")
+    assert matches["cell_certified"].all() and set(matches["roi"]) == {"region 1"}
 
 
 def test_nothing_else_is_left_behind(together):
