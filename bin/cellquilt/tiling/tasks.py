@@ -48,7 +48,7 @@ class Cut:
     min_contrast: float = 0.03
 
 
-def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
+def plan_tasks(store: Path, outdir: Path, cut: Cut, table_only: bool = False) -> pd.DataFrame:
     """Plan the patches of a slide and write one store of pixels for each task.
 
     Where the slide has regions of interest, patches that none of their cells can reach are
@@ -66,6 +66,8 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     outdir : Path
         Folder for ``task-<n>.pixels.zip``.
     cut : Cut
+    table_only : bool
+        Whether there are to be no tasks, since nothing is to be segmented.
 
     Returns
     -------
@@ -94,7 +96,8 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         optics = assess_optics(patches, lattice, slide["codes"], channels, grid.image_mpp)
         table = metadata(patches, grid, cut.halo, pd.concat([quality, optics], axis=1))
         table["task"] = -1
-        tasks = group_patches(patches, quality["is_informative"].to_numpy(), cut.patches_per_task)
+        wanted = quality["is_informative"].to_numpy() & (not table_only)
+        tasks = group_patches(patches, wanted, cut.patches_per_task)
         step = provenance.of_step(
             "PATCH",
             patch_size=cut.patch_size,
