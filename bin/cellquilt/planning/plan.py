@@ -230,7 +230,7 @@ def _extent(work: Work, grid: Grid, cut: Cut) -> _Extent:
     extent = _of_all(grid.model_shape, cut)
     if work.regions is None or extent.patches > _MOST_PATCHES:
         return extent
-    lattice = lattice_of(*grid.model_shape)
+    lattice, cut = lattice_of(*grid.model_shape), cut.around(work.regions)
     patches = plan_patches(lattice, cut.patch_size)
     wanted = ~beyond_regions(work.regions, grid, patches)
     tasks = group_patches(patches, wanted, cut.patches_per_task)
