@@ -267,11 +267,12 @@ def run_cases(chosen: list[Case], folder: Path, model: Path) -> list[dict]:
         pixels = image_of(case)
         write_image(image, pixels, ("nuclear", "membrane")[: len(pixels)], case.image_mpp)
         compartment = "both" if case.membrane else "nuclear"
-        slide = Slide(case.name, [image], case.nuclear, case.membrane, None, compartment)
+        asked = case.nuclear, case.membrane, None, compartment, None, case.segmenter
+        slide = Slide(case.name, [image], *asked)
         refused = []
         outdir.mkdir()
         chain(
-            [slide], Settings(case.segmenter), lambda s=case.segmenter: load(s), outdir,
+            [slide], Settings(), load, outdir,
             lambda *said, to=refused: to.append(said),
         )  # fmt: skip
         line = {"source": case.source, "half": case.half, "kind": case.kind, "figures": {}}

@@ -13,13 +13,17 @@ from cellquilt.masks.adopt import adopt
 def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    cli.add_sample(args)
     args.add_argument("--patches", type=Path, required=True, help="table of patches of PATCH")
     add_masks(args)
     cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
     stitch.add_settings(args)
     o = args.parse_args()
-    facts, patches = read_facts(o.facts, needs_image=True), read_patches(o.patches, "PATCH")
+    facts, patches = (
+        read_facts(o.facts, needs_image=True, sample=o.sample),
+        read_patches(o.patches, "PATCH"),
+    )
     o.outdir.mkdir(parents=True, exist_ok=True)
     adopt(masks_given(o), facts, patches, o.outdir, o.cpus, o.expand_um)
 

@@ -2,7 +2,8 @@
 """Do all steps of small slides, one slide after the other, with the network loaded once.
 
 Standard input has the slides: a JSON list of objects with sample, images (all files of the slide),
-nuclear and, where they are given, membrane, image_mpp, compartment, columns, z, t, scene, markers,
+nuclear and, where they are given, segmenter, slide (its name, where several segmenters' results
+follow each other), membrane, image_mpp, compartment, columns, z, t, scene, markers,
 roi, cell_mask, nucleus_mask and truth.
 """
 
@@ -35,10 +36,7 @@ def main() -> None:
     args.add_argument("--left", type=Path, required=True, help="list of what was left, to write")
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
     o = args.parse_args()
-    if (o.segmenter == segmenters.OWN) == bool(o.networks):
-        args.error("--networks are needed, but of masks of one's own")
     settings = Settings(
-        o.segmenter,
         ingest.combining_of(o),
         patch.cut_of(o),
         label.thresholds_given(o),
@@ -50,8 +48,8 @@ def main() -> None:
     )
 
     @cache
-    def load() -> segmenters.Runner:
-        return segmenters.load(o.segmenter, segment.settings_of(o))
+    def load(segmenter: str) -> segmenters.Runner:
+        return segmenters.load(segmenter, segment.settings_of(o, segmenter))
 
     def refuse(sample: str, step: str, error: DataError) -> None:
         with cli.refused_by(step, sample, o.refusals):

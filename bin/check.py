@@ -10,17 +10,18 @@ import argparse
 import json
 import sys
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import ingest
 import patch
 from cellquilt import cli, outputs, segmenters
-from cellquilt.bundles.slide import slides_of
+from cellquilt.bundles.slide import Slide, slides_of
 from cellquilt.errors import DataError, reason
 from cellquilt.planning import tables
 from cellquilt.planning.figures import read_figures
 from cellquilt.planning.inspection import Inspection, inspect
-from cellquilt.planning.plan import Settings, plan_run
+from cellquilt.planning.plan import Plan, Settings, plan_run, total
 
 
 def given(text: str) -> dict:
@@ -38,7 +39,6 @@ def given(text: str) -> dict:
 def add_settings(args: argparse.ArgumentParser) -> None:
     """Add the options that a plan depends on."""
     patch.add_settings(args)
-    args.add_argument("--segmenter", choices=segmenters.CHOICES, default=segmenters.DEFAULT)
     args.add_argument("--n_networks", type=int, default=2, help="pixel classifiers")
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args.add_argument("--max_mpx", type=float, default=20, help="a slide with more is large")
@@ -51,7 +51,6 @@ def add_settings(args: argparse.ArgumentParser) -> None:
 def settings_of(o: argparse.Namespace) -> Settings:
     """Return what these options say, but for the last."""
     return Settings(
-        o.segmenter,
         o.n_networks,
         o.device,
         o.keep_maps,
@@ -59,6 +58,10 @@ def settings_of(o: argparse.Namespace) -> Settings:
         round(o.max_mpx * 1e6),
         patch.cut_of(o),
     )
+
+
+def _own_masks(slide: Slide) -> dict[str, Path]:
+    return slide.own_masks if slide.segmenter == segmenters.OWN else {}
 
 
 def main() -> None:
@@ -69,15 +72,21 @@ def main() -> None:
     o = args.parse_args()
     figures, channels = read_figures(o.benchmark), ingest.combining_of(o)
     said = given(sys.stdin.read())
-    found, works = [], {}
-    for slide in said["slides"]:
-        own_masks = slide.own_masks if o.segmenter == segmenters.OWN else None
-        one = inspect(slide.sample, partial(slide.request, channels), own_masks)
+    found, works = [], []
+    for name, of_slide in groupby(said["slides"], key=lambda slide: slide.name):
+        results = list(of_slide)
+        own_masks = {k: path for result in results for k, path in _own_masks(result).items()}
+        one = inspect(name, partial(results[0].request, channels), own_masks)
         found.append(one)
         if one.status == "ok":
-            bundle = said["bundles"].get(one.sample)
-            works[one.sample] = one.work(slide.compartment, bundle, slide.segmented)
-    plans = dict(zip(works, plan_run(list(works.values()), settings_of(o), figures), strict=True))
+            bundle = said["bundles"].get(name)
+            works += [
+                one.work(of.compartment, bundle, of.segmented, of.segmenter, name) for of in results
+            ]
+    planned: dict[str, list[Plan]] = {}
+    for work, plan in zip(works, plan_run(works, settings_of(o), figures), strict=True):
+        planned.setdefault(work.slide, []).append(plan)
+    plans = {name: total(of_slide) for name, of_slide in planned.items()}
     found += [Inspection(name, problems=texts) for name, texts in said["problems"].items()]
     found += [Inspection(name, unseen=text) for name, text in said["unseen"].items()]
     found.sort(key=lambda one: one.sample)

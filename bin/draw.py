@@ -11,6 +11,7 @@ def main() -> None:
     """Write overlay.png, summary.json, report.json and report.html."""
     args = cli.parser(__doc__)
     args.add_argument("--store", type=Path, required=True, help="normalised store of INGEST")
+    cli.add_sample(args)
     args.add_argument("--table", type=Path, required=True, help="table of cells, of QUANTIFY")
     args.add_argument("--patches", type=Path, required=True, help="patches_metadata.csv of STITCH")
     args.add_argument("--provenance", type=Path, required=True, help="provenance.json of STITCH")
@@ -27,7 +28,8 @@ def main() -> None:
     )
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
     o = args.parse_args()
-    draw(o.store, o.table, o.patches, o.provenance, o.counts, o.masks, o.truth, o.outdir)
+    inputs = o.store, o.table, o.patches, o.provenance, o.counts, o.masks, o.truth
+    draw(*inputs, o.outdir, o.sample)
     cli.log.info("draw: %s", o.outdir)
 
 

@@ -13,6 +13,7 @@ def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    cli.add_sample(args)
     args.add_argument("--cell", type=Path, required=True, help="whole-cell label image")
     args.add_argument("--nucleus", type=Path, required=True, help="nuclear label image")
     args.add_argument("--matches", type=Path, required=True, help="matches.csv of REPAIR")
@@ -23,7 +24,7 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample")
     o = args.parse_args()
 
-    facts = read_facts(o.facts, needs_image=True)
+    facts = read_facts(o.facts, needs_image=True, sample=o.sample)
     metrics = read_counts(o.metrics)
     matches = read_matches(o.matches)
     masks = {"cell": o.cell, "nucleus": o.nucleus}

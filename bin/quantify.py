@@ -29,6 +29,7 @@ def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    cli.add_sample(args)
     args.add_argument("--provenance", type=Path, required=True, help="of STITCH")
     args.add_argument("--uncertified", type=Path, help="of STITCH")
     args.add_argument("--patches", type=Path, help="patches_metadata.csv of STITCH")
@@ -56,6 +57,7 @@ def main() -> None:
         o.outdir,
         o.cpus,
         o.regions,
+        o.sample,
     )
 
 

@@ -32,7 +32,11 @@ def main() -> None:
     reports = (report | {"evaluation": scores.get(report["sample"])} for report in reports)
     # Of several, one report at a time is in memory.
     samples = list(map(index.entry, reports) if len(o.samples) > 1 else reports)
-    mpx = {s["sample"]: s["image"]["height"] * s["image"]["width"] / 1e6 for s in samples}
+    mpx = {
+        name: s["image"]["height"] * s["image"]["width"] / 1e6
+        for s in samples
+        for name in (s["sample"], s.get("slide"))
+    }
     steps = None
     if o.usage:
         tasks = usage.read(o.usage)

@@ -15,12 +15,8 @@ from cellquilt.networks import gpu_lock
 
 def add_settings(args: argparse.ArgumentParser) -> None:
     """Add the options that are the same for all slides."""
-    args.add_argument(
-        "--networks", type=Path, nargs="*", default=[], help="what MODEL wrote, or TRAIN"
-    )
-    args.add_argument(
-        "--segmenter", choices=segmenters.CHOICES, default=segmenters.DEFAULT, help="which it is"
-    )
+    text = "what MODEL wrote, or TRAIN; of several segmenters each as SEGMENTER=FILE"
+    args.add_argument("--networks", type=_network, nargs="*", default=[], help=text)
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     cli.add_cpus(args)
     args.add_argument("--batch_size", default="auto", help="tiles at a time: 'auto' or 2 to 255")
@@ -38,15 +34,23 @@ def add_settings(args: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(o: argparse.Namespace) -> segmenters.Settings:
-    """Return what these options say, but for the segmenter."""
+def _network(text: str) -> tuple[str | None, Path]:
+    """Return a network's segmenter, where it is given, and its file."""
+    segmenter, _, path = text.partition("=")
+    return (segmenter, Path(path)) if segmenter in segmenters.SEGMENTERS else (None, Path(text))
+
+
+def settings_of(o: argparse.Namespace, segmenter: str) -> segmenters.Settings:
+    """Return what these options say for a segmenter."""
+    # Of several the default one alone can have another precision
+    others = segmenter != segmenters.DEFAULT and any(own for own, _ in o.networks)
     return segmenters.Settings(
-        o.networks,
+        [path for own, path in o.networks if own in (None, segmenter)],
         o.device,
         o.cpus,
         None if o.batch_size == "auto" else int(o.batch_size),
-        o.precision,
-        o.xla,
+        "float32" if others else o.precision,
+        o.xla and not others,
         o.max_map_difference,
         o.tasks_per_gpu,
         o.gpu_locks,
@@ -57,6 +61,7 @@ def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--pixels", type=Path, required=True, help="pixel store of the task")
     args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
+    args.add_argument("--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT)
     add_settings(args)
     wanted = args.add_mutually_exclusive_group(required=True)
     wanted.add_argument("--maps", type=Path, help="store of maps to write")
@@ -64,8 +69,8 @@ def main() -> None:
     label.add_settings(args)
     args.add_argument("--label_processes", type=int, help="by default as many as --cpus")
     o = args.parse_args()
-    if o.segmenter == segmenters.OWN or not o.networks:
-        args.error("a network's segmenter and its --networks are needed")
+    if not o.networks:
+        args.error("--networks are needed")
     thresholds = label.thresholds_given(o)
     if o.maps and any(thresholds.values()):
         args.error("thresholds are for --labels; with --maps give them to label.py")
@@ -75,7 +80,9 @@ def main() -> None:
         n_processes = o.cpus if o.label_processes is None else o.label_processes
         given = Wanted(compartments.segmented(o.compartment), thresholds)
         destination = labelled(o.labels, given, n_processes)
-    segmenters.load(o.segmenter, settings_of(o)).segment(o.pixels, o.compartment, destination)
+    segmenters.load(o.segmenter, settings_of(o, o.segmenter)).segment(
+        o.pixels, o.compartment, destination
+    )
 
 
 if __name__ == "__main__":

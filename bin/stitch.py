@@ -19,6 +19,7 @@ def add_settings(args: argparse.ArgumentParser) -> None:
 def main() -> None:
     args = cli.parser(__doc__)
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
+    cli.add_sample(args)
     args.add_argument("--patches", type=Path, required=True, help="table of patches of PATCH")
     args.add_argument("--labels", type=Path, nargs="*", default=[], help="label stores of LABEL")
     args.add_argument("--compartment", choices=compartments.CHOICES, default="both")
@@ -27,7 +28,10 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, required=True, help="folder of the sample's results")
     add_settings(args)
     o = args.parse_args()
-    facts, patches = read_facts(o.facts, needs_image=True), read_patches(o.patches, "PATCH")
+    facts, patches = (
+        read_facts(o.facts, needs_image=True, sample=o.sample),
+        read_patches(o.patches, "PATCH"),
+    )
     how = (o.compartment, o.segmenter, o.outdir, o.cpus, o.expand_um)
     write_masks(o.labels, patches, facts, *how)
 

@@ -189,13 +189,16 @@ def chain(o) -> None:
     """Write what all steps would for each slide that standard input names."""
     for slide in json.load(sys.stdin):
         own = argparse.Namespace(**(vars(o) | slide | {"outdir": Path(slide["sample"])}))
-        write_json(own.outdir / "sample.json", **facts_of(own))
+        name = slide.get("slide") or slide["sample"]
+        write_json(Path(name) / "sample.json", **facts_of(own) | {"sample": name})
         for step in (stitch, repair, quantify, draw):
             if step is not repair or own.compartment == "both":
                 step(own)
         report = Path("_reports") / own.sample
         report.mkdir(parents=True)
         (own.outdir / "report.json").rename(report / "report.json")
+        if slide.get("slide"):
+            contrast(argparse.Namespace(outdir=Path(name)))
     o.left.write_text("")
 
 
@@ -238,6 +241,13 @@ def draw(o) -> None:
     write_json(o.outdir / "summary.json", sample=o.sample, segmentation=masks, **counts)
     write_json(o.outdir / "report.json", sample=o.sample, columns={})
     (o.outdir / "report.html").write_text("<!DOCTYPE html>\n<title>Stub</title>\n")
+
+
+def contrast(o) -> None:
+    o.outdir.mkdir(parents=True, exist_ok=True)
+    (o.outdir / "comparison.html").write_text("<!DOCTYPE html>\n<title>Stub</title>\n")
+    header = "first,second,compartment,iou,f1,n_first,n_second,n_matched"
+    (o.outdir / "agreement.csv").write_text(f"{header}\n")
 
 
 def report(o) -> None:
@@ -306,7 +316,7 @@ STEPS: dict[str, Callable] = {"adopt": adopt} | {
     step.__name__: step
     for step in (
         *(generate, model, ingest, patch, segment, label, stitch, repair),
-        *(quantify, chain, export, evaluate, draw, report),
+        *(quantify, chain, export, evaluate, draw, contrast, report),
         *(check, measure, recommend, train, compare),
     )
 }

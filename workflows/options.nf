@@ -96,7 +96,7 @@ def inputProblems(options, commandLine) {
         return ["--roi ${options.roi} is for your own slides, to segment them; leave it out."]
     }
     def masks = ['cell_mask', 'nucleus_mask'].findAll { name -> options[name] }
-    if (masks && (!options.image || options.segmenter != 'masks' || !(options.mode in ['segment', 'check']))) {
+    if (masks && (!options.image || !('masks' in options.segmenter) || !(options.mode in ['segment', 'check']))) {
         def reason = options.input ? 'of the slides of --input, masks are columns of the samplesheet; leave it out' : 'is for --segmenter masks; add that, or leave it out'
         return masks.collect { name -> "--${name} ${options[name]}: ${reason}." }
     }
@@ -138,13 +138,28 @@ def segmentationProblems(options) {
     def problems = measured ? ["--benchmark_results ${options.benchmark_results} ${measured}"] : []
     problems += options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : []
     if (options.models) {
-        problems += options.segmenter == 'pixelcnn' ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
+        problems += 'pixelcnn' in options.segmenter ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
     if (options.expand_um && options.compartment != 'both') {
         problems << "--expand_um ${options.expand_um} makes whole cells of nuclei, so that there are both; leave out --compartment ${options.compartment}, or --expand_um."
     }
     problems += flagProblems(options)
-    return problems + (options.segmenter == 'mesmer' ? mesmerProblems(options) : otherProblems(options))
+    problems += severalProblems(options)
+    return problems + ('mesmer' in options.segmenter ? mesmerProblems(options) : otherProblems(options))
+}
+
+// What cannot be the same for several segmenters, or is there in only one of them
+def severalProblems(options) {
+    if (options.segmenter.size() == 1) {
+        return options.segmenter == ['masks'] && options.demo ? ['--segmenter masks takes masks of your own slides, and the demo has none; give --image or --input.'] : []
+    }
+    def names = options.segmenter.join(',')
+    def problems = options.mode == 'benchmark' ? ["--mode benchmark measures Mesmer; leave out --segmenter ${names}."] : []
+    if ('masks' in options.segmenter && options.demo) {
+        problems << "--segmenter ${names} takes masks of your own slides, and the demo has none; leave out masks."
+    }
+    def thresholds = options.findAll { name, value -> value != null && name ==~ /(whole_cell|nuclear)_(maxima|interior|small_objects|fill_holes|radius|median).*/ }
+    return problems + thresholds.collect { name, value -> "--${name} ${value} is of one segmenter, and --segmenter ${names} has several; run each by itself with its own, or leave it out." }
 }
 
 // Limits between which nothing can be
@@ -167,10 +182,7 @@ def mesmerProblems(options) {
 
 // What Mesmer alone has
 def otherProblems(options) {
-    if (options.segmenter == 'masks' && options.demo) {
-        return ['--segmenter masks takes masks of your own slides, and the demo has none; give --image or --input.']
-    }
-    def problems = options.mode == 'benchmark' ? ["--mode benchmark measures Mesmer; leave out --segmenter ${options.segmenter}."] : []
+    def problems = options.mode == 'benchmark' ? ["--mode benchmark measures Mesmer; leave out --segmenter ${options.segmenter.join(',')}."] : []
     if (options.precision != 'float32' || options.xla) {
         problems << '--precision and --xla are for --segmenter mesmer; leave them out.'
     }

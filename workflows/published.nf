@@ -4,6 +4,7 @@
 
 include { childrenOf } from './files'
 include { refuse } from './schema'
+include { namesOf } from './slides'
 
 // The records of a run by sample, and by '' that of the run as a whole. All are on disk before the first task,
 // so that a run that is killed is seen by the next one.
@@ -21,7 +22,7 @@ def openRecords(options) {
 def addPublished(records, metas, files) {
     def names = [files].flatten().findAll { part -> part instanceof Path }.collect { path -> nameOf(path) }
     def of_samples = names.groupBy { name -> name.tokenize('/').first() }
-    [metas].flatten().findAll { meta -> records[meta.id] }.each { meta ->
+    [metas].flatten().collectMany { meta -> [meta] + (meta.results ?: []) }.findAll { meta -> records[meta.id] }.each { meta ->
         def record = records[meta.id]
         def own = record.prefix ? of_samples[meta.id] ?: [] : names
         record.written.addAll(own.collect { name -> name.substring(record.prefix.size()) })
@@ -54,7 +55,8 @@ def placesOf(options) {
         return ['': [file: folder.resolve('files.json'), folder: folder, prefix: '', names: names[options.mode]]]
     }
     def images = options.demo ? [demo: [name: 'the generated tissue']] : options.rows.collectEntries { row -> [row.sample, [name: row.image.first().name, bytes: row.bytes]] }
-    def samples = images.collectEntries { sample, image ->
+    def all = images.collectMany { sample, image -> [sample, namesOf(sample, options)].flatten().unique().collect { name -> [name, image] } }
+    def samples = all.collectEntries { sample, image ->
         def folder = outdir.resolve(sample)
         def own = names.sample.collect { name -> name.replace('<sample>', sample) }
         [sample, [file: folder.resolve('files.json'), folder: folder, prefix: "${sample}/", names: own, sample: sample, image: image]]

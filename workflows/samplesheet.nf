@@ -3,7 +3,7 @@
 
 include { fileAt ; fileProblem ; foundAt } from './files'
 include { bytesOf ; imagesAt ; sampleNameOf } from './images'
-include { compartmentOf ; ownMasksOf } from './slides'
+include { compartmentOf ; namesOf ; ownMasksOf } from './slides'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
@@ -23,6 +23,8 @@ def rowsOf(options) {
     warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
     def values = read.collect { cells -> cells.collectEntries { name, cell -> [name, cell.value] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
+    def names = values.collectMany { row -> ([row.sample] + namesOf(row.sample, options)).unique() }
+    refuse(repeatedOf(names).collect { name, _count -> "sample ${name} is what the results of another are called, with --segmenter ${options.segmenter.join(',')}; rename it." })
     return [values, ownColumns(sheet.rows*.cells, sheet), problems, sheet.rows].transpose().collect { row, own, wrong, given ->
         def bytes = options.mode in ['segment', 'check'] && !wrong ? bytesOf(row.image, options.bundle_max_mb * 1_000_000L) : null
         row + [columns: own, bytes: bytes] + (wrong ? [place: given.place, problems: wrong] : [:])
@@ -141,15 +143,15 @@ def rowProblems(row, cells, rules, sheet, options) {
     def problems = cells
         .findAll { name, cell -> cell.problem && (!sheet.header || name in sheet.header || !(name in rules.required)) }
         .collect { _name, cell -> cell.problem }
-    if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && options.segmenter == 'mesmer') {
+    if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && 'mesmer' in options.segmenter) {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
     }
-    def masks = ownMasksOf(row, options)
-    if (options.segmenter == 'masks' && options.mode in ['segment', 'check'] && !masks) {
+    def masks = 'masks' in options.segmenter && options.mode in ['segment', 'check'] ? ownMasksOf(row, options) : null
+    if (masks == []) {
         def wanted = [both: 'cells or of nuclei', 'whole-cell': 'cells', nuclear: 'nuclei'][options.compartment]
         problems << "--segmenter masks needs a mask of ${wanted}, and none is named; give cell_mask or nucleus_mask."
     }
-    if (options.expand_um && 'cell_mask' in masks) {
+    if (options.expand_um && 'cell_mask' in (masks ?: [])) {
         problems << "--expand_um ${options.expand_um} grows nuclei to cells, and there is a cell_mask; leave out one of them."
     }
     return problems
@@ -195,15 +197,15 @@ def warningsOf(rows, options) {
 
 def rowWarnings(row, options) {
     def warnings = []
-    def compartment = compartmentOf(row, options)
-    if (compartment == 'nuclear' && options.compartment == 'both' && options.segmenter != 'masks') {
+    def compartments = options.segmenter.collectEntries { segmenter -> [segmenter, compartmentOf(row, segmenter, options)] }
+    if (options.compartment == 'both' && compartments.any { segmenter, compartment -> segmenter != 'masks' && compartment == 'nuclear' }) {
         warnings << 'no membrane channel is named: nuclear segmentation only.'
     }
-    if (options.evaluate && compartment != 'both') {
+    if (options.evaluate && !('both' in compartments.values())) {
         warnings << '--evaluate needs both compartments: this sample is not scored.'
     }
-    if ((row.cell_mask || row.nucleus_mask) && options.segmenter != 'masks' && options.mode in ['segment', 'check']) {
-        warnings << "cell_mask and nucleus_mask are for --segmenter masks, and --segmenter ${options.segmenter} does not take them."
+    if ((row.cell_mask || row.nucleus_mask) && !('masks' in options.segmenter) && options.mode in ['segment', 'check']) {
+        warnings << "cell_mask and nucleus_mask are for --segmenter masks, and --segmenter ${options.segmenter.join(',')} does not take them."
     }
     return warnings
 }

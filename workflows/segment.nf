@@ -9,6 +9,8 @@ include { MODEL    } from '../modules/model/main'
 include { MASKS    } from '../subworkflows/masks/main'
 include { QUANTIFY } from '../modules/quantify/main'
 include { EXPORT   } from '../modules/export/main'
+include { CONTRAST } from '../modules/contrast/main'
+include { resultsOf } from '../modules/chain/main'
 include { EVALUATE } from '../modules/evaluate/main'
 include { DRAW     } from '../modules/draw/main'
 include { REPORT   } from '../modules/report/main'
@@ -24,23 +26,25 @@ workflow SEGMENTATION {
 
     // Normalise, segment, stitch and match: by Mesmer, or by pixel classifiers
     networks = [:]
-    if (options.segmenter == 'mesmer') {
+    if ('mesmer' in options.segmenter) {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
-        networks = [mesmer: MODEL.out.model]
+        networks += [mesmer: MODEL.out.model]
     }
-    else if (options.segmenter == 'pixelcnn') {
-        networks = [pixelcnn: modelsOf(options)]
+    if ('pixelcnn' in options.segmenter) {
+        networks += [pixelcnn: modelsOf(options)]
     }
     extras = extrasOf(options)
     ch_extras = options.demo
         ? ch_slides.join(GENERATE.out.truth).map { meta, image, truth -> [meta, image, extras[meta.id] + [truth: truth]] }
         : ch_slides.map { meta, images -> [meta, images, extras[meta.id]] }
     MASKS(ch_extras, networks)
+    // A slide, or of each of several segmenters its result
+    ch_results = ch_slides.flatMap { meta, images -> resultsOf(meta).collect { result -> [result, images] } }
 
     // Measure every cell over all channels, for the formats that other tools open. Slides that share a
     // task are measured and drawn there, and exported together
     QUANTIFY(
-        ch_slides
+        ch_results
             .join(MASKS.out.store)
             .map { meta, image, _store -> [meta, image] }
             .join(MASKS.out.facts)
@@ -55,7 +59,7 @@ workflow SEGMENTATION {
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }
     EVALUATE(
         options.evaluate
-            ? ch_slides.join(MASKS.out.facts).join(MASKS.out.matches).join(MASKS.out.metrics).join(ch_originals)
+            ? ch_results.join(MASKS.out.facts).join(MASKS.out.matches).join(MASKS.out.metrics).join(ch_originals)
             : channel.empty()
     )
 
@@ -66,14 +70,25 @@ workflow SEGMENTATION {
         .join(MASKS.out.provenance)
         .join(MASKS.out.counts)
         .join(MASKS.out.masks)
-    DRAW(options.demo ? ch_found.join(GENERATE.out.truth) : ch_found.map { sample -> sample + [[]] })
+    ch_truth = GENERATE.out.truth.flatMap { meta, truth -> resultsOf(meta).collect { result -> [result, truth] } }
+    DRAW(options.demo ? ch_found.join(ch_truth) : ch_found.map { sample -> sample + [[]] })
+    CONTRAST(
+        DRAW.out.report
+            .join(MASKS.out.masks)
+            .join(MASKS.out.store)
+            .filter { meta, _report, _masks, _store -> meta.slide }
+            .map { meta, report, masks, store -> [groupKey(meta.slide, options.segmenter.size()), [meta.id, report, masks, store]] }
+            .groupTuple(remainder: true, sort: { a, b -> a[0] <=> b[0] })
+            .filter { _slide, found -> found.size() > 1 }
+            .map { slide, found -> [[id: slide.toString()], found[0][3], found*.getAt(1), found.collect { one -> one[2].size() }, found.collectMany { one -> one[2] }] }
+    )
     ch_summaries = DRAW.out.summary.mix(MASKS.out.summaries)
 
     // The slides that a step refused, or of which a task failed, while the others went on
-    ch_unfinished = ch_slides
+    ch_unfinished = ch_results
         .join(ch_summaries, remainder: true)
         .filter { _meta, _image, summary -> !summary }
-        .map { meta, _image, _summary -> [meta.id, null, null] }
+        .map { meta, _image, _summary -> [meta.id, null, meta.slide] }
     ch_refusals = channel.topic('refused')
         .flatMap { meta, process, reasons -> reasonsOf(meta, process, reasons) }
         .mix(ch_unfinished)

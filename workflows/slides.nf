@@ -7,7 +7,8 @@ def slidesOf(options) {
 
 // What else the user says of each slide, as [meta, columns]: beside meta, so that it changes no other step
 def columnsOf(options) {
-    return options.demo ? [[generatedSlide('demo', options), [:]]] : options.rows.collect { row -> [metaOf(row, options), row.columns] }
+    def slides = options.demo ? [[generatedSlide('demo', options), [:]]] : options.rows.collect { row -> [metaOf(row, options), row.columns] }
+    return slides.collectMany { meta, columns -> (meta.results ?: [meta]).collect { result -> [result, columns] } }
 }
 
 // The file with the names of a slide's channels, by sample, where there is one
@@ -21,6 +22,11 @@ def fileOfEach(column, options) {
     return options.rows.collectEntries { row -> [row.sample, row[column] ?: common] }.findAll { _sample, path -> path != null }
 }
 
+// The names of a slide's results: its own, or with several segmenters one for each
+def namesOf(sample, options) {
+    return options.segmenter.size() == 1 ? [sample] : options.segmenter.collect { segmenter -> "${sample}-${segmenter}".toString() }
+}
+
 // Of each slide, by sample, what its tasks need besides: the names of its channels, its regions of interest, masks
 // of the user's own, of a small one the bundle that it is in, and the user's columns
 def extrasOf(options) {
@@ -30,7 +36,7 @@ def extrasOf(options) {
     def bundles = options.bundle_slides ? bundlesOf(options.rows, options) : [:]
     def markers = markersOf(options)
     def roi = fileOfEach('roi', options)
-    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], roi: roi[row.sample], bundle: bundles[row.sample], columns: row.columns] + row.subMap(ownMasksOf(row, options))] }
+    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], roi: roi[row.sample], bundle: bundles[row.sample], columns: row.columns] + row.subMap('masks' in options.segmenter ? ownMasksOf(row, options) : [])] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that
@@ -76,26 +82,32 @@ def generatedSlide(name, options) {
 // The columns of a row whose masks are taken in place of a segmenter's
 def ownMasksOf(row, options) {
     def wanted = [cell_mask: 'nuclear', nucleus_mask: 'whole-cell'].findAll { _column, other -> options.compartment != other }.keySet()
-    return options.segmenter == 'masks' ? wanted.findAll { column -> row[column] }.toList() : []
+    return wanted.findAll { column -> row[column] }.toList()
 }
 
-// What there is of a slide in the end: both compartments, or one
-def compartmentOf(row, options) {
-    if (options.segmenter == 'masks' && options.mode in ['segment', 'check']) {
+// What there is of a slide in the end, by a segmenter: both compartments, or one
+def compartmentOf(row, segmenter, options) {
+    if (segmenter == 'masks' && options.mode in ['segment', 'check']) {
         def masks = ownMasksOf(row, options)
         return masks.size() == 2 || options.expand_um ? 'both' : masks == ['cell_mask'] ? 'whole-cell' : 'nuclear'
     }
     return row.membrane || options.compartment == 'whole-cell' || options.expand_um ? options.compartment : 'nuclear'
 }
 
+// Of a slide with several segmenters, results have the meta of each
 def metaOf(row, options) {
     def chosen = ['z', 't', 'scene'].collectEntries { key -> [key, row[key] != null ? row[key] : options[key]] }
-    return [
+    def slide = [
         id: row.sample,
         nuclear: row.nuclear,
         membrane: row.membrane ?: '',
         image_mpp: row.image_mpp ?: options.image_mpp,
-        compartment: compartmentOf(row, options),
-        segmenter: options.segmenter,
-    ] + chosen.findAll { _key, value -> value != null } + (options.expand_um ? [segmented: 'nuclear'] : [:]) + (options.segmenter == 'masks' ? [table_only: true] : [:])
+    ] + chosen.findAll { _key, value -> value != null }
+    def results = options.segmenter.collect { segmenter ->
+        slide + [compartment: compartmentOf(row, segmenter, options), segmenter: segmenter] + (options.expand_um ? [segmented: 'nuclear'] : [:])
+    }
+    if (results.size() == 1) {
+        return results[0] + (options.segmenter == ['masks'] ? [table_only: true] : [:])
+    }
+    return slide + [results: [results, namesOf(row.sample, options)].transpose().collect { result, name -> result + [id: name, slide: row.sample] }]
 }

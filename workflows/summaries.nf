@@ -86,12 +86,14 @@ def reasonsOf(meta, process, reasons) {
     return meta instanceof List ? [reasons].flatten().collect { path -> [path.baseName, path.parent.name, path] } : [[meta.id, process, reasons]]
 }
 
-// Why slides were not segmented, from [sample, process, reason]; without the two where the slide has just no end
+// Why slides were not segmented, from [sample, process, reason]; where one has just no end, from its name and that of
+// the slide that it is a result of
 def refusalsOf(found) {
     def refused = found
         .findAll { _sample, process, _reason -> process }
         .collect { sample, process, reason -> [sample: sample, step: process.tokenize(':').last(), message: reason.text.trim()] }
-    def lost = (found*.first() - refused*.sample).collect { sample ->
+    def unexplained = found.findAll { sample, process, slide -> !process && !(sample in refused*.sample) && !(slide in refused*.sample) }
+    def lost = unexplained*.first().toUnique().collect { sample ->
         [sample: sample, step: '', message: 'was not finished, since a task of it failed; .nextflow.log has the reason.']
     }
     return (refused + lost).toSet().sort { refusal -> "${refusal.sample} ${refusal.step} ${refusal.message}" }

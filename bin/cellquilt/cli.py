@@ -48,6 +48,11 @@ def add_cpus(args: argparse.ArgumentParser) -> None:
     args.add_argument("--cpus", type=int, default=cpu_count(), help="processors to use")
 
 
+def add_sample(args: argparse.ArgumentParser) -> None:
+    """Add the option ``--sample``: what the results are called, of several of a slide."""
+    args.add_argument("--sample", help="name of the results; that of the slide if not given")
+
+
 def add_refusals(args: argparse.ArgumentParser) -> None:
     """Add the option ``--refusals`` of a script that takes several slides, for `refused_by`."""
     args.add_argument(

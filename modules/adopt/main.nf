@@ -22,7 +22,7 @@ process ADOPT {
     def cell = cell_mask ? "--cell_mask ${cell_mask}" : ''
     def nucleus = nucleus_mask ? "--nucleus_mask ${nucleus_mask}" : ''
     """
-    adopt.py --facts ${facts} --patches ${patches} ${cell} ${nucleus} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    adopt.py --facts ${facts} --sample ${meta.id} --patches ${patches} ${cell} ${nucleus} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

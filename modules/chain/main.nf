@@ -6,7 +6,7 @@ process CHAIN {
     container "cellquilt/runtime:0.1.0${task.accelerator ? '-gpu' : ''}"
 
     input:
-    tuple val(metas), val(columns), val(n_files), path(files, stageAs: '_slides/?/*'), path(networks, stageAs: '_networks/*')
+    tuple val(metas), val(columns), val(n_files), path(files, stageAs: '_slides/?/*'), val(segmenters), path(networks, stageAs: '_networks/*')
 
     output:
     tuple val(metas), path('[A-Za-z0-9]*/**'), emit: files, topic: published, optional: true
@@ -20,31 +20,37 @@ process CHAIN {
     def args = task.ext.args ?: ''
     def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
     def device = task.accelerator ? 'gpu' : 'cpu'
-    def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
-    def models = networks ? "--networks ${networks}" : ''
+    def models = networks ? "--networks ${[segmenters, [networks].flatten()].transpose().collect { segmenter, path -> "${segmenter}=${path}" }.join(' ')}" : ''
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    chain.py ${models} ${segmenter} --device ${device} --cpus ${task.cpus} --left _left.txt ${refusals} ${args} <<'SLIDES'
+    chain.py ${models} --device ${device} --cpus ${task.cpus} --left _left.txt ${refusals} ${args} <<'SLIDES'
     ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
 
     stub:
-    def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
     """
-    stub.py chain --left _left.txt ${segmenter} <<'SLIDES'
+    stub.py chain --left _left.txt <<'SLIDES'
     ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
 }
 
-// The slides as JSON, on one line: what chain.py reads
+// What a slide has in the end: the results of one segmenter, or those of each of several, as their meta
+def resultsOf(meta) {
+    return meta.results ?: [meta]
+}
+
+// The slides as JSON, on one line: what chain.py reads, an object for each of their results
 def slidesText(metas, columns, n_files, files) {
     def names = (files instanceof List ? files*.toString() : [files.toString()]).iterator()
-    def slides = [metas, columns, n_files].transpose().collect { meta, own, counts ->
+    def slides = [metas, columns, n_files].transpose().collectMany { meta, own, counts ->
         def staged = counts.collectEntries { kind, n -> [kind, names.take(n).toList()] }
-        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: meta.id, columns: own] + staged + ['markers', 'roi', 'cell_mask', 'nucleus_mask'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
+        def common = [columns: own] + staged + ['markers', 'roi', 'cell_mask', 'nucleus_mask'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
+        resultsOf(meta).collect { result ->
+            result.subMap(['slide', 'segmenter', 'nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: result.id] + common
+        }
     }
     return groovy.json.JsonOutput.toJson(slides)
 }

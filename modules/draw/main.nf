@@ -20,7 +20,7 @@ process DRAW {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    draw.py --store ${store} --table ${table} --patches ${patches} --provenance ${provenance} --counts _counts/* --masks _masks/* --truth ${truth} --outdir ${meta.id} ${refusal} ${args}
+    draw.py --store ${store} --sample ${meta.id} --table ${table} --patches ${patches} --provenance ${provenance} --counts _counts/* --masks _masks/* --truth ${truth} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -17,7 +17,7 @@ process EVALUATE {
     def args = task.ext.args ?: ''
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     """
-    evaluate.py --image ${image} --facts ${facts} --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${refusal} ${args}
+    evaluate.py --image ${image} --facts ${facts} --sample ${meta.id} --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --matches ${matches} --metrics ${metrics} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -22,7 +22,7 @@ process QUANTIFY {
     def states = patches ? "--patches ${patches}" : ''
     def pairs = matches ? "--matches ${matches}" : ''
     """
-    quantify.py --image ${image} --facts ${facts} --provenance ${provenance} ${tables} ${states} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    quantify.py --image ${image} --facts ${facts} --sample ${meta.id} --provenance ${provenance} ${tables} ${states} --masks _masks/* ${pairs} ${segmenter} ${own} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

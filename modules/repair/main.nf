@@ -22,7 +22,7 @@ process REPAIR {
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     def tables = [uncertified].flatten().findAll { path -> path }.collect { path -> "--${path.toString().tokenize('/').last() - '.csv'} ${path}" }.join(' ')
     """
-    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} ${tables} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    repair.py --cell _masks/cell_original.ome.tif --nucleus _masks/nucleus_original.ome.tif --facts ${facts} --sample ${meta.id} ${tables} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

@@ -22,7 +22,7 @@ process STITCH {
     def refusal = task.ext.keep_refusal ? '--refusal refusal.txt' : ''
     def segmenter = meta.segmenter ? "--segmenter ${meta.segmenter}" : ''
     """
-    stitch.py --facts ${facts} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
+    stitch.py --facts ${facts} --sample ${meta.id} --patches ${patches} --labels ${labels} --compartment ${meta.compartment} ${segmenter} --cpus ${task.cpus} --outdir ${meta.id} ${refusal} ${args}
     """
 
     stub:

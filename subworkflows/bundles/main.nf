@@ -1,6 +1,6 @@
 // Small slides in, which share tasks; of each what its steps would have given, and the slides that are left to them.
 
-include { CHAIN ; countsOf ; filesOf } from '../../modules/chain/main'
+include { CHAIN ; countsOf ; filesOf ; resultsOf } from '../../modules/chain/main'
 
 workflow BUNDLES {
     take:
@@ -8,20 +8,23 @@ workflow BUNDLES {
     networks // as of MASKS
 
     main:
-    ch_networks = channel.empty()
-    ([masks: []] + networks).each { segmenter, files ->
+    // All networks at once, by segmenter
+    ch_networks = channel.of([:])
+    networks.each { segmenter, files ->
         def is_plain = files instanceof List || files instanceof Path
-        ch_networks = ch_networks.mix(is_plain ? channel.of([segmenter, files]) : files.map { path -> [segmenter, path] })
+        def ch_files = is_plain ? channel.of([[files].flatten()]) : files.map { path -> [[path].flatten()] }
+        ch_networks = ch_networks.combine(ch_files).map { found, paths -> found + [(segmenter): paths] }
     }
     ch_bundles = ch_slides
-        .map { slide -> [slide[0].segmenter ?: 'mesmer', slide[2].bundle, slide] }
+        .map { slide -> [resultsOf(slide[0]).collect { result -> result.segmenter ?: 'mesmer' }, slide[2].bundle, slide] }
         .groupTuple(by: [0, 1], sort: { a, b -> a.first().id <=> b.first().id })
-        .combine(ch_networks, by: 0)
-        .map { _segmenter, _bundle, slides, found -> [slides*.first(), slides, found] }
+        .combine(ch_networks)
+        .map { segmenters, _bundle, slides, found -> [slides*.first(), slides, found.subMap(segmenters)] }
     CHAIN(
         ch_bundles.map { metas, slides, found ->
             def files = slides.collect { slide -> filesOf(slide) }
-            [metas, slides.collect { slide -> slide[2].columns ?: [:] }, files.collect { each -> countsOf(each) }, files*.values().flatten(), found]
+            def names = found.collectMany { segmenter, paths -> paths.collect { _path -> segmenter } }
+            [metas, slides.collect { slide -> slide[2].columns ?: [:] }, files.collect { each -> countsOf(each) }, files*.values().flatten(), names, found.values().flatten()]
         }
     )
 
@@ -71,10 +74,13 @@ workflow BUNDLES {
     tables = tables
 }
 
-// The files of each slide that has any, of those of a task
+// The files of each result that has any, of those of a task; with the facts of its slide, which may lie apart
 def bySample(metas, files) {
     def found = [files].flatten().groupBy { path -> sampleOf(path) }
-    return metas.findAll { meta -> meta.id in found }.collect { meta -> [meta, found[meta.id].sort { path -> path.toString() }] }
+    return metas.collectMany { meta -> resultsOf(meta) }.findAll { meta -> meta.id in found }.collect { meta ->
+        def shared = (found[meta.slide] ?: []).findAll { path -> path.name == 'sample.json' }
+        [meta, (found[meta.id] + shared).sort { path -> path.toString() }]
+    }
 }
 
 // A task has a folder for each sample, and such a one in the folder of what only REPORT reads

@@ -9,6 +9,7 @@ include { LABEL  } from '../../modules/label/main'
 include { ADOPT  } from '../../modules/adopt/main'
 include { STITCH } from '../../modules/stitch/main'
 include { REPAIR } from '../../modules/repair/main'
+include { resultsOf } from '../../modules/chain/main'
 
 workflow MASKS {
     take:
@@ -27,13 +28,16 @@ workflow MASKS {
 
     // Normalise the whole slide, then fan out: a task is a block of patches
     ch_steps = ch_ways.alone.mix(BUNDLES.out.left)
-    INGEST(ch_steps.map { meta, images, extras -> [meta, images, extras.markers ?: [], extras.roi ?: []] })
+    INGEST(ch_steps.map { meta, images, extras -> [sharedOf(meta), images, extras.markers ?: [], extras.roi ?: []] })
     PATCH(INGEST.out.store)
-    ch_tasks = PATCH.out.pixels
-        .filter { meta, _files -> meta.segmenter != 'masks' }
-        .flatMap { meta, files ->
+    // Of each slide its results: one, or one of each segmenter
+    ch_results = ch_steps.flatMap { meta, _images, extras -> resultsOf(meta).collect { result -> [sharedOf(meta), result, extras] } }
+    ch_tasks = ch_results
+        .filter { _slide, result, _extras -> result.segmenter != 'masks' }
+        .combine(PATCH.out.pixels, by: 0)
+        .flatMap { _slide, result, _extras, files ->
             def list = files instanceof List ? files : [files]
-            list.collect { pixels -> [groupKey(meta, list.size()), pixels] }
+            list.collect { pixels -> [groupKey(networkOf(result), list.size()), pixels] }
         }
     MAPS(ch_tasks, networks)
     LABEL(MAPS.out.maps)
@@ -44,14 +48,21 @@ workflow MASKS {
         .mix(MAPS.out.labels)
         .groupTuple(remainder: true, sort: { a, b -> a.name <=> b.name })
         .map { key, labels -> [key.target, labels] }
-    ch_cut = INGEST.out.facts
-        .join(PATCH.out.table)
-        .branch { meta, _facts, _table ->
-            own: meta.segmenter == 'masks'
+    ch_cut = ch_results
+        .combine(INGEST.out.facts, by: 0)
+        .combine(PATCH.out.table, by: 0)
+        .map { _slide, result, extras, facts, table -> [networkOf(result), result, extras, facts, table] }
+        .branch { _key, result, _extras, _facts, _table ->
+            own: result.segmenter == 'masks'
             segmented: true
         }
-    STITCH(ch_cut.segmented.join(ch_labels, remainder: true).map { meta, facts, table, labels -> [meta, facts, table, labels ?: []] })
-    ADOPT(ch_cut.own.join(ch_steps.map { meta, _images, extras -> [meta, extras.cell_mask ?: [], extras.nucleus_mask ?: []] }))
+    STITCH(
+        ch_cut.segmented
+            .join(ch_labels, remainder: true)
+            .map { _key, result, _extras, facts, table, labels -> [result, facts, table, labels ?: []] }
+    )
+    ADOPT(ch_cut.own.map { _key, result, extras, facts, table -> [result, facts, table, extras.cell_mask ?: [], extras.nucleus_mask ?: []] })
+    ch_facts = ch_cut.segmented.mix(ch_cut.own).map { _key, result, _extras, facts, _table -> [result, facts] }
     ch_found = STITCH.out.masks.mix(ADOPT.out.masks)
     ch_summary = STITCH.out.summary.mix(ADOPT.out.summary)
     // Of masks of one's own nothing is proved
@@ -60,7 +71,7 @@ workflow MASKS {
 
     // Match cells and nuclei, where there are both
     REPAIR(
-        INGEST.out.facts
+        ch_facts
             .join(ch_found)
             .join(ch_doubt)
             .filter { meta, _facts, _masks, _uncertified -> meta.compartment == 'both' }
@@ -84,13 +95,13 @@ workflow MASKS {
     counts = ch_all
         .map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
         .mix(BUNDLES.out.counts)
-    facts = INGEST.out.facts.mix(BUNDLES.out.facts)
+    facts = ch_facts.mix(BUNDLES.out.facts)
     patches = STITCH.out.patches.mix(ADOPT.out.patches).mix(BUNDLES.out.patches)
     uncertified = ch_doubt.mix(BUNDLES.out.uncertified)
     provenance = ch_provenance.mix(BUNDLES.out.provenance)
     metrics = REPAIR.out.metrics.mix(BUNDLES.out.metrics)
     // Of slides that share no task, and of the others what CHAIN does with them after the masks
-    store = INGEST.out.store
+    store = ch_results.combine(INGEST.out.store, by: 0).map { _slide, result, _extras, store -> [result, store] }
     tables = BUNDLES.out.tables
     summaries = BUNDLES.out.summaries
     reports = BUNDLES.out.reports
@@ -111,19 +122,30 @@ workflow MASKS {
     reports = reports
 }
 
+// What INGEST and PATCH depend on, whatever segments a slide: so that another segmenter repeats neither
+def sharedOf(meta) {
+    return meta.findAll { key, _value -> !(key in ['compartment', 'segmenter', 'segmented', 'slide', 'results']) }
+}
+
+// What a network's tasks depend on, whether it is the slide's only one or not
+def networkOf(result) {
+    return result.findAll { key, _value -> key != 'slide' } + [id: result.slide ?: result.id]
+}
+
 // Without these the steps fail much later, or take what was not meant
 def checked(meta, networks) {
+    resultsOf(meta).each { result -> checkedResult(result, networks) }
+    return meta
+}
+
+def checkedResult(meta, networks) {
     if (!(meta.compartment in ['whole-cell', 'nuclear', 'both'])) {
         error("MASKS, ${meta.id}: meta.compartment is '${meta.compartment}'; give 'whole-cell', 'nuclear' or 'both', and 'nuclear' where meta.membrane is empty.")
     }
     def segmenter = meta.segmenter ?: 'mesmer'
-    if (segmenter == 'masks') {
-        return meta
-    }
-    def given = networks[segmenter]
+    def given = segmenter == 'masks' ? 'the masks' : networks[segmenter]
     if (given == null || given instanceof List && !given) {
         def there = networks.findAll { _name, files -> files }.keySet().join(', ') ?: 'none'
         error("MASKS, ${meta.id}: meta.segmenter is '${segmenter}', and networks are given for: ${there}; correct it, or give [${segmenter}: ...] beside the slides.")
     }
-    return meta
 }

@@ -39,7 +39,7 @@ def slides(tissue_image, tmp_path_factory) -> list[dict]:
         field = tissue_image[100 + 60 * k :, 300:][:230, :210]
         path = write_slide(folder / f"{sample}.ome.tif", field, 0.4 + 0.1 * k)
         channels = {"nuclear": "nuclear", "membrane": "membrane"}
-        own = {"compartment": compartment, "columns": {"donor": k}}
+        own = {"compartment": compartment, "segmenter": "pixelcnn", "columns": {"donor": k}}
         rows.append({"sample": sample, "images": [str(path)], **channels, **own})
     return rows
 
@@ -55,7 +55,7 @@ def script(repo: Path, name: str, *options: object, folder: Path, given: str = "
 def chained(repo, networks, folder: Path, slides: list[dict], *options: object, code: int = 0):
     """Run chain.py over slides in a folder that is made; return its files and what it says."""
     folder.mkdir(parents=True)
-    settings = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt", *LIMITS]
+    settings = ["--networks", *networks, "--left", "left.txt", *LIMITS]
     given = json.dumps(slides)
     said = script(repo, "chain", *settings, *options, folder=folder, given=given, code=code)
     return files_of(folder), said
@@ -210,7 +210,7 @@ def test_the_path_that_a_slide_is_staged_at_is_not_shown(repo, networks, slides,
     image.parent.mkdir(parents=True)
     image.symlink_to(slides[0]["images"][0])
     wrong = slides[0] | {"images": ["_slides/1/pair.ome.tif"], "nuclear": "HH3"}
-    given = ["--networks", *networks, "--segmenter", "pixelcnn", "--left", "left.txt"]
+    given = ["--networks", *networks, "--left", "left.txt"]
     said = script(repo, "chain", *given, folder=where, given=json.dumps([wrong]), code=65)
     assert "ERROR: pair.ome.tif: no nuclear channel 'HH3'; give --nuclear" in said
 
@@ -255,8 +255,8 @@ def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
     failing, refused = Failing(runner, error), []
     rows = [Slide(**slide | {"images": [Path(slide["images"][0])]}) for slide in slides]
     limits = {name.removeprefix("--"): float(n) for name, n in batched(LIMITS, 2, strict=True)}
-    settings = Settings("pixelcnn", limits=limits)
-    left = chain(rows, settings, lambda: failing, Path(), lambda *found: refused.append(found))
+    settings = Settings(limits=limits)
+    left = chain(rows, settings, lambda _: failing, Path(), lambda *found: refused.append(found))
     found = files_of(tmp_path)
     for sample in ("pair", "cells"):
         assert of(found, sample) == of(together, sample)
@@ -272,11 +272,11 @@ def test_an_error_of_the_run_ends_it(networks, slides, tmp_path, monkeypatch, er
     monkeypatch.chdir(tmp_path)
     rows = [Slide(**slide | {"images": [Path(slide["images"][0])]}) for slide in slides]
 
-    def load():
+    def load(_):
         raise error
 
     with pytest.raises(type(error)):
-        chain(rows, Settings("pixelcnn"), load, Path(), lambda *_: None)
+        chain(rows, Settings(), load, Path(), lambda *_: None)
 
 
 def test_mesmer_gives_a_slide_of_a_bundle_what_it_gives_alone(

@@ -57,7 +57,7 @@ def run_of(repo, folder):
     ]
     patch = pytest.MonkeyPatch()
     patch.setattr("cellquilt.networks.tile_network.select_device", lambda *_: "cpu")
-    load = cache(lambda: segmenters.load("pixelcnn", segmenters.Settings(networks, "cpu", 2)))
+    load = cache(lambda name: segmenters.load(name, segmenters.Settings(networks, "cpu", 2)))
 
     def run_of(roi: str, compartment: str = "both", margin: int = 64, size: int = 192) -> Path:
         return run(roi, compartment, margin, size)
@@ -66,12 +66,12 @@ def run_of(repo, folder):
     def run(roi: str, compartment: str, margin: int, size: int) -> Path:
         patch.setattr("cellquilt.tiling.tasks.REGION_MARGIN", margin)
         name = f"{roi or 'whole'}-{compartment}-{margin}-{size}"
-        given = {"roi": folder / roi} if roi else {}
+        given = {"segmenter": "pixelcnn"} | ({"roi": folder / roi} if roi else {})
         membrane = "" if compartment == "nuclear" else "membrane"
         slide = Slide(
             name, [folder / "slide.ome.tif"], "nuclear", membrane, None, compartment, **given
         )
-        settings = Settings("pixelcnn", cut=Cut(size, 96, 2))
+        settings = Settings(cut=Cut(size, 96, 2))
 
         def refuse(*found):
             raise found[-1]

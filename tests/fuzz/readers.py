@@ -17,6 +17,7 @@ from cellquilt.cells import cell_table
 from cellquilt.errors import DataError
 from cellquilt.handoff import step_files, stores
 from cellquilt.images.label_image import LabelReader
+from cellquilt.masks.readers import open_mask
 from cellquilt.mesmer import model_archive, saved_model
 from cellquilt.pixelcnn import architectures
 from cellquilt.pixelcnn.card import read_card as read_network_card
@@ -97,6 +98,12 @@ def read_labels(path: Path) -> None:
     with LabelReader(path) as labels:
         for y0, y1 in _strips(*labels.shape):
             labels.read(y0, y1)
+
+
+def read_outlines(path: Path) -> None:
+    """Read a mask of polygons as ADOPT does."""
+    with open_mask(path, seeds.ROI_SHAPE, "nucleus", path.parent) as mask:
+        mask.read(0, 9)
 
 
 def read_roi(path: Path) -> None:
@@ -227,6 +234,7 @@ READERS = {
         read_slide, seeds.companions, XML, "set.companion.ome", seeds.write_members
     ),
     "labels": Reader(read_labels, seeds.label_images, TIFF, "cell.ome.tif"),
+    "outlines": Reader(read_outlines, seeds.regions, json_mutator, "cells.geojson"),
     "regions": Reader(read_roi, seeds.regions, json_mutator, "roi.geojson"),
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),

@@ -33,8 +33,10 @@ def slide(field, tmp_path_factory) -> dict:
 def chained(repo, folder, slide, *options, code=0) -> dict[str, bytes]:
     """Run chain.py on a slide with masks of its own; return the files by path."""
     folder.mkdir(parents=True)
-    command = [repo / "bin" / "chain.py", "--segmenter", "masks", "--to_table", "--left", "l.txt"]
-    given = json.dumps([{"membrane": "membrane", "compartment": "both"} | slide])
+    command = [repo / "bin" / "chain.py", "--to_table", "--left", "l.txt"]
+    given = json.dumps(
+        [{"membrane": "membrane", "compartment": "both", "segmenter": "masks"} | slide]
+    )
     done = subprocess.run(
         [sys.executable, *map(str, [*command, *options])],
         cwd=folder,
@@ -187,8 +189,10 @@ def test_masks_of_a_run_handed_in_give_its_tables(repo, slide, field, tmp_path):
     ]
     first = tmp_path / "first"
     first.mkdir()
-    given = json.dumps([slide | {"membrane": "membrane", "compartment": "both"}])
-    command = [repo / "bin" / "chain.py", "--segmenter", "pixelcnn", "--to_table", "--left", "l"]
+    given = json.dumps(
+        [slide | {"membrane": "membrane", "compartment": "both", "segmenter": "pixelcnn"}]
+    )
+    command = [repo / "bin" / "chain.py", "--to_table", "--left", "l"]
     subprocess.run(
         [sys.executable, *map(str, command), "--networks", *map(str, networks)],
         cwd=first,

@@ -331,6 +331,7 @@ def two_gpus(monkeypatch):
         monkeypatch.setattr(tf.config.threading, name, lambda cpus: None)
     monkeypatch.setattr(gpu_lock, "read_uuids", lambda: ["GPU-1", "GPU-2"])
     monkeypatch.setattr(tile_network, "_gpu", {})
+    monkeypatch.setattr(tile_network, "_selected", {})
     return seen
 
 

@@ -116,9 +116,14 @@ def test_slides_that_share_a_task_cost_less_start_up(figures):
         (LARGE, {}, "INGEST PATCH SEGMENT LABEL STITCH REPAIR QUANTIFY EXPORT DRAW"),
         (LARGE, {"formats": ()}, "INGEST PATCH SEGMENT LABEL STITCH REPAIR QUANTIFY DRAW"),
         (
-            Work(999, 999, 0.5, 1, 1, "nuclear"),
-            {"keeps_maps": False, "segmenter": "pixelcnn"},
+            Work(999, 999, 0.5, 1, 1, "nuclear", segmenter="pixelcnn"),
+            {"keeps_maps": False},
             "INGEST PATCH CLASSIFY STITCH QUANTIFY EXPORT DRAW",
+        ),
+        (
+            replace(LARGE, segmenter="masks"),
+            {"device": "gpu"},
+            "INGEST PATCH ADOPT REPAIR QUANTIFY EXPORT DRAW",
         ),
         (FIELD, {}, "CHAIN EXPORT"),
         (FIELD, {"max_pixels": 512 * 512 - 1, "formats": ()}, "INGEST PATCH SEGMENT LABEL STITCH "
@@ -129,6 +134,13 @@ def test_a_slide_takes_the_steps_that_it_needs(figures, slide, settings, steps):
     plan = planned(figures, slide, **settings)
     assert list(plan.steps) == steps.split()
     assert all(cost.processor_s > 0 and cost.memory_gb > 0 for cost in plan.steps.values())
+
+
+def test_several_segmenters_share_what_comes_before_the_network(figures):
+    several = [replace(LARGE, segmenter=name, slide="a") for name in ("mesmer", "masks")]
+    found = planned(figures, *several)
+    assert found.steps["INGEST"].tasks == found.steps["PATCH"].tasks == 1
+    assert found.steps["QUANTIFY"].tasks == 2 and found.tiles == planned(figures, LARGE).tiles
 
 
 def test_on_a_gpu_the_network_takes_its_time(figures):

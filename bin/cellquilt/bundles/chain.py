@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,7 @@ from ..labelling.arriving import labelled
 from ..labelling.label import Wanted
 from ..labelling.slide_masks import write_masks
 from ..masks.adopt import adopt
+from ..reports.contrast import contrast
 from ..reports.draw import draw
 from ..segmenters import OWN, Runner
 from ..slides.ingest import ingest
@@ -41,6 +43,7 @@ _ABOUT_A_SLIDE = {
     "REPAIR": DataError,
     "QUANTIFY": DataError,
     "DRAW": DataError,
+    "CONTRAST": DataError,
 }
 
 
@@ -50,7 +53,6 @@ class Settings:
 
     Attributes
     ----------
-    segmenter : str
     channels : Combining
     cut : Cut
     thresholds : dict
@@ -67,7 +69,6 @@ class Settings:
         See `labelling.slide_masks.write_masks`.
     """
 
-    segmenter: str
     channels: Combining = Combining()
     cut: Cut = Cut()
     thresholds: Mapping[str, dict] = field(default_factory=dict)
@@ -97,7 +98,7 @@ def _during(step: str) -> Iterator[None]:
 def chain(
     slides: Sequence[Slide],
     settings: Settings,
-    load: Callable[[], Runner],
+    load: Callable[[str], Runner],
     outdir: Path,
     refuse: Callable[[str, str, DataError], None],
 ) -> list[str]:
@@ -108,9 +109,10 @@ def chain(
     slides : list of Slide
     settings : Settings
     load : callable
-        Returns the segmenter; called once a slide needs it, and may be called again.
+        Returns the segmenter of a name; called once a slide needs it, and may be called again.
     outdir : Path
-        Folder of the samples' folders. In ``_reports/<sample>`` goes what REPORT reads.
+        Folder of the samples' folders. In ``_reports/<sample>`` goes what REPORT reads. Where a
+        slide has several results, its own folder has ``sample.json`` and their comparison.
     refuse : callable
         Takes sample, step and error of a slide that cannot be used. What the steps before wrote of
         it stays, as it does where they are tasks of their own.
@@ -118,7 +120,7 @@ def chain(
     Returns
     -------
     list of str
-        The samples that are left to the steps: they have too many pixels, or there was an error
+        The slides that are left to the steps: they have too many pixels, or there was an error
         that is none of the slide's, and of which a task of its own tells more. They have no files.
 
     Raises
@@ -129,29 +131,32 @@ def chain(
         If the disk is full or fails.
     """
     left = []
-    for number, slide in enumerate(slides, 1):
-        log.info("chain: %s, slide %d of %d", slide.sample, number, len(slides))
-        folder = outdir / slide.sample
-        report = outdir / "_reports" / slide.sample
+    groups = [list(group) for _, group in groupby(slides, key=lambda slide: slide.name)]
+    for number, group in enumerate(groups, 1):
+        slide = group[0]
+        log.info("chain: %s, slide %d of %d", slide.name, number, len(groups))
+        names = {slide.name, *(one.sample for one in group)}
         try:
             if not _is_small(slide, settings):
-                log.info("chain: %s has too many pixels and is left", slide.sample)
-                left.append(slide.sample)
+                log.info("chain: %s has too many pixels and is left", slide.name)
+                left.append(slide.name)
                 continue
-            folder.mkdir(parents=True)
+            for name in names:
+                (outdir / name).mkdir(parents=True)
             with TemporaryDirectory(prefix=".chain-", dir=outdir) as work:
-                _chain_one(slide, settings, load, folder, report, Path(work))
+                _chain_one(group, settings, load, outdir, Path(work), refuse)
         except _Refused as refused:
-            refuse(slide.sample, refused.step, refused.error)
+            refuse(slide.name, refused.step, refused.error)
         except DataError:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in outputs.OF_THE_DISK:
                 raise
-            log.warning("chain: %s is left: %s", slide.sample, reason(error), exc_info=True)
-            left.append(slide.sample)
-            for made in (folder, report):
-                shutil.rmtree(made, ignore_errors=True)
+            log.warning("chain: %s is left: %s", slide.name, reason(error), exc_info=True)
+            left.append(slide.name)
+            for name in names:
+                for made in (outdir / name, outdir / "_reports" / name):
+                    shutil.rmtree(made, ignore_errors=True)
     return left
 
 
@@ -164,28 +169,65 @@ def _is_small(slide: Slide, settings: Settings) -> bool:
 
 
 def _chain_one(
+    results: Sequence[Slide],
+    settings: Settings,
+    load: Callable[[str], Runner],
+    outdir: Path,
+    work: Path,
+    refuse: Callable[[str, str, DataError], None],
+) -> None:
+    """Do the steps of a slide; what they hand to each other goes to `work`.
+
+    What is refused of one of several results is no matter of the others.
+    """
+    slide, store = results[0], work / "normalised.zip"
+    known = outdir / slide.name / "sample.json"
+    with _during("INGEST"):
+        outputs.write_json(known, ingest(slide.request(settings.channels), store))
+    is_own = all(result.segmenter == OWN for result in results)
+    outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut, is_own))
+    finished = []
+    for result in results:
+        try:
+            _finish(result, settings, load, known, store, outdir, work)
+            finished.append(result)
+        except _Refused as refused:
+            if len(results) == 1:
+                raise
+            refuse(result.sample, refused.step, refused.error)
+    if settings.to_table and len(finished) > 1:
+        with _during("CONTRAST"):
+            contrast(
+                store, [_contrasted(result, outdir) for result in finished], outdir / slide.name
+            )
+
+
+def _contrasted(result: Slide, outdir: Path) -> tuple[Path, list[Path]]:
+    """Return a result's report and masks."""
+    masks = masks_folder(outdir / result.sample, result.sample, result.segmenter)
+    return outdir / "_reports" / result.sample / "report.json", sorted(masks.glob("*.ome.tif"))
+
+
+def _finish(
     slide: Slide,
     settings: Settings,
-    load: Callable[[], Runner],
-    folder: Path,
-    report: Path,
+    load: Callable[[str], Runner],
+    known: Path,
+    store: Path,
+    outdir: Path,
     work: Path,
 ) -> None:
-    """Do the steps of a slide; what they hand to each other goes to `work`."""
-    store = work / "normalised.zip"
-    with _during("INGEST"):
-        request = slide.request(settings.channels)
-        outputs.write_json(folder / "sample.json", ingest(request, store))
-    facts = read_facts(folder / "sample.json", needs_image=True)
-    is_own = settings.segmenter == OWN
-    outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut, is_own))
+    """Do the steps after PATCH of one of a slide's results."""
+    folder, report = outdir / slide.sample, outdir / "_reports" / slide.sample
+    facts = read_facts(known, needs_image=True, sample=slide.sample)
     patches = read_patches(work / "patches.csv", "PATCH")
+    is_own = slide.segmenter == OWN
     if is_own:
         with _during("ADOPT"):
             adopt(slide.own_masks, facts, patches, folder, expand_um=settings.expand_um)
     else:
         _segment(slide, settings, load, facts, patches, folder, work)
-    masks = masks_folder(folder, slide.sample, settings.segmenter)
+    masks = masks_folder(folder, slide.sample, slide.segmenter)
     doubtful = None if is_own else folder / "uncertified.csv"
     counts, matches = [folder / "stitch.json"], None
     regions = folder / "regions.csv" if slide.roi else None
@@ -197,7 +239,7 @@ def _chain_one(
                 *pair,
                 facts,
                 doubtful and read_uncertified(doubtful),
-                settings.segmenter,
+                slide.segmenter,
                 folder,
                 settings.export_pickle,
                 regions=regions and read_regions(regions),
@@ -213,20 +255,22 @@ def _chain_one(
     with _during("QUANTIFY"):
         table = write_table(
             slide.images,
-            folder / "sample.json",
+            known,
             provenance,
             doubtful,
             patches_of,
             images,
             matches,
-            settings.segmenter,
+            slide.segmenter,
             slide.columns,
             settings.limits,
             folder,
             regions=regions,
+            sample=slide.sample,
         )
     with _during("DRAW"):
-        draw(store, table, patches_of, provenance, counts, images, slide.truth, folder)
+        inputs = store, table, patches_of, provenance, counts, images, slide.truth
+        draw(*inputs, folder, slide.sample)
     report.mkdir(parents=True)
     (folder / "report.json").rename(report / "report.json")
 
@@ -234,7 +278,7 @@ def _chain_one(
 def _segment(
     slide: Slide,
     settings: Settings,
-    load: Callable[[], Runner],
+    load: Callable[[str], Runner],
     facts: dict,
     patches: pd.DataFrame,
     folder: Path,
@@ -245,10 +289,9 @@ def _segment(
     wanted = Wanted(compartments.segmented(by_network), settings.thresholds)
     labels = []
     for pixels in sorted(work.glob("task-*.pixels.zip")):
-        labels.append(pixels.with_name(pixels.name.replace("pixels", "labels")))
+        labels.append(work / pixels.name.replace("pixels", f"{slide.segmenter}.labels"))
         with _during("SEGMENT"):
-            load().segment(pixels, by_network, labelled(labels[-1], wanted, 0))
-        pixels.unlink()
+            load(slide.segmenter).segment(pixels, by_network, labelled(labels[-1], wanted, 0))
     with _during("STITCH"):
-        how = slide.compartment, settings.segmenter, folder
+        how = slide.compartment, slide.segmenter, folder
         write_masks(labels, patches, facts, *how, expand_um=settings.expand_um)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError, reason
+from ..segmenters import DEFAULT
 from ..slides.ingest import Request
 from ..slides.markers import read_markers
 from ..slides.selection import Selection, z_of
@@ -30,11 +31,12 @@ class Combining:
 
 @dataclass(frozen=True)
 class Slide:
-    """A slide of a bundle.
+    """A slide of a bundle, and what segments it.
 
     Attributes
     ----------
     sample : str
+        Of the results.
     images : list of Path
         See `slides.readers.open_slide`.
     nuclear, membrane : str
@@ -43,6 +45,10 @@ class Slide:
     compartment : {'whole-cell', 'nuclear', 'both'}
     segmented : {'nuclear'}, optional
         What the network segments of ``both``, where cells are nuclei that are grown.
+    segmenter : str
+    slide : str, optional
+        Name of the slide where it has results of several segmenters. They follow each other, with
+        equal attributes but for `sample`, `compartment`, `segmented` and `segmenter`.
     columns : dict
         The user's, see `cells.cell_table.read_columns`.
     z, t, scene
@@ -64,6 +70,8 @@ class Slide:
     image_mpp: float | None = None
     compartment: str = "both"
     segmented: str | None = None
+    segmenter: str = DEFAULT
+    slide: str | None = None
     columns: Mapping[str, str | float | None] = field(default_factory=dict)
     z: int | str | None = None
     t: int | None = None
@@ -73,6 +81,11 @@ class Slide:
     cell_mask: Path | None = None
     nucleus_mask: Path | None = None
     truth: Sequence[Path] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the slide."""
+        return self.slide or self.sample
 
     @property
     def own_masks(self) -> dict[str, Path]:
@@ -94,7 +107,7 @@ class Slide:
             If the names of its channels cannot be read.
         """
         return Request(
-            self.sample,
+            self.name,
             self.images,
             self.nuclear,
             self.membrane,

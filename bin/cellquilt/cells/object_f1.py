@@ -1,9 +1,11 @@
 """How well one segmentation agrees with another."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..images.label_image import as_labels
-from .contingency import Contingency, first_label, second_label
+from .contingency import Contingency, Table, first_label, second_label
 
 
 def object_f1(
@@ -40,15 +42,9 @@ def object_f1(
         raise ValueError(f"iou {iou} is outside [0.5, 1), where a match is unique")
     contingency = Contingency()
     contingency.add(as_labels(predicted), as_labels(truth))
-    pairs = contingency.pairs()
-    first, second = first_label(pairs.keys), second_label(pairs.keys)
-    found, true = pairs.by(first), pairs.by(second)
-
-    both = (first != 0) & (second != 0)
-    shared = pairs.area[both]
-    union = found.area[found.rows_of(first[both])] + true.area[true.rows_of(second[both])] - shared
-    ious = shared / union
-    matched = ious[ious > iou]
+    overlaps = overlaps_of(contingency.pairs())
+    found, true = overlaps.found, overlaps.true
+    matched = overlaps.iou[overlaps.iou > iou]
     n_matched, n_found, n_true = len(matched), len(found.keys), len(true.keys)
     return {
         "f1": ratio(2 * n_matched, n_found + n_true),
@@ -59,6 +55,38 @@ def object_f1(
         "n_predicted": n_found,
         "n_truth": n_true,
     }
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """The objects of two label images, and which of them share pixels.
+
+    Attributes
+    ----------
+    found, true : Table
+        By label, the objects of the first and of the second image.
+    first, second : (n,) int64
+        Rows in `found` and `true` of each two that share a pixel.
+    iou : (n,) float64
+        Their intersection over union.
+    """
+
+    found: Table
+    true: Table
+    first: np.ndarray
+    second: np.ndarray
+    iou: np.ndarray
+
+
+def overlaps_of(pairs: Table) -> Overlaps:
+    """Return the overlaps in the joint histogram of two label images, see `Contingency.pairs`."""
+    first, second = first_label(pairs.keys), second_label(pairs.keys)
+    found, true = pairs.by(first), pairs.by(second)
+    both = (first != 0) & (second != 0)
+    rows, others = found.rows_of(first[both]), true.rows_of(second[both])
+    shared = pairs.area[both]
+    iou = shared / (found.area[rows] + true.area[others] - shared)
+    return Overlaps(found, true, rows, others, iou)
 
 
 def ratio(part: float, whole: float) -> float | None:

@@ -35,6 +35,7 @@ def write_table(
     outdir: Path,
     cpus: int = 1,
     regions: Path | None = None,
+    sample: str | None = None,
 ) -> Path:
     """Measure every cell of a sample over all channels of its slide.
 
@@ -67,6 +68,9 @@ def write_table(
     regions : Path, optional
         regions.csv of STITCH, for a single compartment; matches.csv has the regions of both.
 
+    sample : str, optional
+        See `step_files.read_facts`.
+
     Returns
     -------
     Path
@@ -77,7 +81,7 @@ def write_table(
     DataError
         If a file cannot be read, or is not of this sample; else as `quantify`.
     """
-    known = read_facts(facts, needs_image=True)
+    known = read_facts(facts, needs_image=True, sample=sample)
     steps = read_provenance(provenance)["steps"]
     doubtful = uncertified and read_uncertified(uncertified)
     states = patches and read_patch_flags(patches)

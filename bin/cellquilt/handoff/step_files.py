@@ -134,9 +134,13 @@ def _is_side(value: object) -> bool:
     return type(value) is int and 0 < value <= MAX_SIDE
 
 
-def read_facts(path: Path, needs_image: bool = False) -> dict:
-    """Return the facts of INGEST's sample.json; see `check_facts`."""
+def read_facts(path: Path, needs_image: bool = False, sample: str | None = None) -> dict:
+    """Return the facts of INGEST's sample.json; see `check_facts`.
+
+    `sample` is the name of the results, where the slide has those of several segmenters.
+    """
     facts = check_facts(_read_json(path, "INGEST"), path, "INGEST", needs_image)
+    facts |= {"sample": sample} if sample else {}
     if needs_image and not isinstance(facts["image"].get("channels"), list):
         raise DataError(f"{path}: it lacks the channels of its image; give the one of INGEST.")
     return facts

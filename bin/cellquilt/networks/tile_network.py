@@ -64,6 +64,7 @@ class Mode:
         tf.config.experimental.enable_tensor_float_32_execution(self.precision == "tf32")
 
 
+_selected: dict[str, str] = {}  # what `select_device` returned in this process, by device
 _gpu: dict[str, str] = {}  # the UUID of the one that TensorFlow uses in this process, if known
 
 
@@ -76,8 +77,8 @@ def select_device(
 ) -> str:
     """Make TensorFlow use the device that was asked for, deterministically.
 
-    Of several GPUs it is one that is free, and this process's until it ends. Where none is, this
-    waits. Once per process.
+    Of several GPUs it is one that is free, and this process's until it ends: another segmenter in
+    the same process uses the same. Where none is free, this waits.
 
     Parameters
     ----------
@@ -100,13 +101,15 @@ def select_device(
     DataError
         If a GPU was asked for and TensorFlow sees none.
     """
+    if device in _selected and taken is None:
+        return _selected[device]
     tf.config.threading.set_intra_op_parallelism_threads(cpus)
     # some layers take one thread only, so that those of Mesmer's four heads run side by side
     tf.config.threading.set_inter_op_parallelism_threads(cpus)
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
-        return "cpu"
+        return _selected.setdefault(device, "cpu")
     if not gpus:
         raise DataError(
             "--device gpu was requested, but TensorFlow sees no GPU. Check the driver "
@@ -118,7 +121,9 @@ def select_device(
     tf.config.set_visible_devices(gpu, "GPU")
     tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
-    return str(tf.config.experimental.get_device_details(gpu).get("device_name", "gpu"))
+    name = str(tf.config.experimental.get_device_details(gpu).get("device_name", "gpu"))
+    _selected[device] = name
+    return name
 
 
 type Function = Callable[[tf.Tensor], tf.Tensor | list[tf.Tensor]]

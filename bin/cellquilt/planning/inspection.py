@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import cli
 from ..errors import DataError, reason
 from ..masks.readers import check_mask
+from ..segmenters import DEFAULT
 from ..slides.channel_choice import refuse_shared_channel, resolve_channels
 from ..slides.ingest import Request, grid_of, regions_of, without_membrane
 from ..slides.notice import Notice
@@ -72,8 +73,15 @@ class Inspection:
         """Return 'ok', 'refused' or 'not looked at'."""
         return "refused" if self.problems else "not looked at" if self.unseen else "ok"
 
-    def work(self, compartment: str, bundle: str | None, segmented: str | None = None) -> Work:
-        """Return what there is to segment of it, which has no problem."""
+    def work(
+        self,
+        compartment: str,
+        bundle: str | None,
+        segmented: str | None = None,
+        segmenter: str = DEFAULT,
+        slide: str | None = None,
+    ) -> Work:
+        """Return what there is to segment of it, which has no problem; see `Work`."""
         return Work(
             self.height,
             self.width,
@@ -84,6 +92,8 @@ class Inspection:
             bundle,
             self.regions,
             segmented,
+            segmenter,
+            slide,
         )
 
 

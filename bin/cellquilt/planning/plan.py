@@ -41,7 +41,6 @@ class Settings:
 
     Attributes
     ----------
-    segmenter : str
     n_networks : int
         Pixel classifiers, of both compartments together.
     device : {'cpu', 'gpu'}
@@ -54,23 +53,12 @@ class Settings:
     cut : Cut
     """
 
-    segmenter: str = "mesmer"
     n_networks: int = 2
     device: str = "cpu"
     keeps_maps: bool = True
     formats: tuple[str, ...] = ("csv", "h5ad", "geojson")
     max_pixels: int = 20_000_000
     cut: Cut = Cut()
-
-    @property
-    def network_step(self) -> str:
-        """The step that runs the network."""
-        return "CLASSIFY" if self.segmenter == "pixelcnn" else "SEGMENT"
-
-    @property
-    def has_network(self) -> bool:
-        """Whether there is one, and not masks of one's own."""
-        return self.segmenter != "masks"
 
 
 @dataclass(frozen=True)
@@ -92,6 +80,9 @@ class Work:
         Of interest; without, all of it is.
     segmented : {'nuclear'}, optional
         What the network segments of ``both``, where cells are nuclei that are grown.
+    segmenter : str
+    slide : str, optional
+        Results of several segmenters with the same one are of one slide.
     """
 
     height: int
@@ -103,6 +94,18 @@ class Work:
     bundle: str | None = None
     regions: Regions | None = None
     segmented: str | None = None
+    segmenter: str = "mesmer"
+    slide: str | None = None
+
+    @property
+    def network_step(self) -> str:
+        """The step that runs the network."""
+        return "CLASSIFY" if self.segmenter == "pixelcnn" else "SEGMENT"
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is one, and not masks of one's own."""
+        return self.segmenter != "masks"
 
     @property
     def n_segmented(self) -> int:
@@ -178,10 +181,13 @@ def plan_run(slides: Sequence[Work], settings: Settings, figures: Figures) -> li
     """
     chained = [_is_chained(work, settings) for work in slides]
     mates = Counter(work.bundle for work, is_ in zip(slides, chained, strict=True) if is_)
-    return [
-        _plan_one(work, settings, figures, 1 / mates[work.bundle] if is_ else None)
-        for work, is_ in zip(slides, chained, strict=True)
-    ]
+    plans, seen = [], set()
+    for work, is_ in zip(slides, chained, strict=True):
+        is_again = work.slide is not None and work.slide in seen
+        share = 1 / mates[work.bundle] if is_ else None
+        plans.append(_plan_one(work, settings, figures, share, is_again))
+        seen.add(work.slide)
+    return plans
 
 
 def total(plans: Sequence[Plan]) -> Plan:
@@ -274,19 +280,26 @@ def _of_all(shape: tuple[int, int], cut: Cut) -> _Extent:
     return _Extent(n_patches, n_tasks, n_tiles)
 
 
-def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | None) -> Plan:
-    """Return the plan of a slide, with its `share` of tasks, or with tasks of its own."""
+def _plan_one(
+    work: Work, settings: Settings, figures: Figures, share: float | None, is_again: bool
+) -> Plan:
+    """Return the plan of a slide, with its `share` of tasks, or with tasks of its own.
+
+    What all segmenters share of a slide is not done again.
+    """
     grid = Grid(work.height, work.width, work.image_mpp)
     extent = _extent(work, grid, settings.cut)
     amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
-    made = Plan(patches=extent.patches, tiles=extent.tiles * settings.has_network)
+    made = Plan(patches=extent.patches, tiles=extent.tiles * work.has_network)
     on_device = settings.device == "gpu" and "SEGMENT" in _steps_of(work, settings)
     if on_device:
         made.device_s = extent.tiles * figures.tile_s
     for step in _steps_of(work, settings):
+        if is_again and step in ("INGEST", "PATCH"):
+            continue
         n_tasks = extent.tasks if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
         processor_s = figures.processor_s(step, amounts, on_device)
-        if step == settings.network_step and not settings.keeps_maps:
+        if step == work.network_step and not settings.keeps_maps:
             processor_s += figures.processor_s("LABEL", amounts)
         if step == "EXPORT":
             processor_s += sum(figures.format_s(name, amounts) for name in settings.formats)
@@ -295,8 +308,8 @@ def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | N
     made.results_gb = figures.results_gb(settings.formats, amounts)
     made.work_gb = made.results_gb  # published files are copies
     if share is None:
-        kinds = ["pixels", "labels", *["maps"] * settings.keeps_maps]
-        made.work_gb += figures.work_gb(kinds if settings.has_network else ["pixels"], amounts)
+        kinds = ["labels", *["maps"] * settings.keeps_maps] if work.has_network else []
+        made.work_gb += figures.work_gb([*kinds, *["pixels"] * (not is_again)], amounts)
     else:
         _chain(made, amounts, figures, share)
     return made
@@ -320,9 +333,9 @@ def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float
 
 
 def _steps_of(work: Work, settings: Settings) -> list[str]:
-    left_out = {"SEGMENT", "CLASSIFY"} - {settings.network_step}
+    left_out = {"SEGMENT", "CLASSIFY"} - {work.network_step}
     left_out |= set() if settings.keeps_maps else {"LABEL"}
-    left_out |= {"ADOPT"} if settings.has_network else {settings.network_step, "LABEL", "STITCH"}
+    left_out |= {"ADOPT"} if work.has_network else {work.network_step, "LABEL", "STITCH"}
     left_out |= set() if work.n_compartments == 2 else {"REPAIR"}
     left_out |= set() if settings.formats else {"EXPORT"}
     return [step for step in _STEPS if step not in left_out]

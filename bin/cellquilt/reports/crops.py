@@ -156,6 +156,48 @@ def worst_matched(
     return [grid.crop("worst matched", grid.corners[means.argmax()], counted)]
 
 
+def squares(
+    title: str,
+    places: np.ndarray,
+    weights: np.ndarray,
+    extent: tuple[float, float],
+    side: float,
+    n: int,
+) -> list[Crop]:
+    """Return the squares of the largest mean weight, which do not overlap.
+
+    Of those that hold at least as many objects as the median of the squares with any.
+
+    Parameters
+    ----------
+    title : str
+    places : (m, 2) ndarray
+        y and x of objects, um.
+    weights : (m,) ndarray
+    extent : (float, float)
+        Height and width of the slide, um.
+    side : float
+        Of the squares, um; cut to the slide's.
+    n : int
+        How many at most, the first one first.
+    """
+    if not len(places):
+        return []
+    grid = _Grid(extent, side)
+    counts = grid.sums(places)
+    enough = counts >= np.median(counts[counts > 0])
+    means = np.where(enough, grid.sums(places, weights) / np.maximum(counts, 1), -1.0)
+    chosen: list[Crop] = []
+    for index in np.argsort(-means, kind="stable"):
+        corner = grid.corners[index]
+        apart = all(max(abs(corner - (c.y, c.x))) >= grid.side - 1e-9 for c in chosen)
+        if means[index] > 0 and apart:
+            chosen.append(grid.crop(title, corner, places))
+        if len(chosen) == n or means[index] <= 0:
+            break
+    return chosen
+
+
 def close_ups(
     rows: pd.DataFrame, extent: tuple[float, float], image_mpp: float, n: int
 ) -> list[Crop]:

@@ -24,6 +24,7 @@ def draw(
     masks: list[Path],
     truth: list[Path],
     outdir: Path,
+    sample: str | None = None,
 ) -> None:
     """Write overlay.png, summary.json, report.json and report.html of a sample.
 
@@ -47,6 +48,8 @@ def draw(
         ``{cell,nucleus}_truth.ome.tif``, as far as they are there.
     outdir : Path
         Folder of the sample's results, made where it is missing.
+    sample : str, optional
+        See `step_files.read_facts`.
 
     Raises
     ------
@@ -57,12 +60,14 @@ def draw(
     numbers = {key: n for path in counts for key, n in read_counts(path).items()}
     with stores.read(store) as group:
         facts = group.attrs["facts"]
+        if sample and sample != facts["sample"]:
+            facts |= {"sample": sample, "slide": facts["sample"]}
         rows = sample_report.read_cells(table, facts["sample"])
         found = summarise(facts, numbers, images, by_name(truth), OVERLAY)
         of_table = cell_table.read_facts(table)
         found["notices"] += of_table.get("notices", [])
         found |= flags.counts(rows, of_table, table)
-        view = view_slide(group, images, rows)
+        view = view_slide(group, facts, images, rows)
         patches_of = read_patches(patches, "STITCH")
         report = sample_report.describe(
             view,

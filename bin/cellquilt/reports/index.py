@@ -1,6 +1,7 @@
 """The index of a run's samples: figures, what needs attention, and distributions over all."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -165,6 +166,7 @@ def render(samples: Sequence[dict], run: dict) -> str:
         segmenters=sorted({title_of(sample["segmenter"]) for sample in samples}),
         columns=list(zip(columns, numeric, strict=True)),
         groups=grouped(samples, found),
+        compared_slides=compared_slides(samples),
         compared=[c for measure in MEASURES.values() if (c := compare(samples, measure))],
         places={sample["sample"]: k for k, sample in enumerate(samples, 1)},
         n_named=N_NAMED,
@@ -172,6 +174,12 @@ def render(samples: Sequence[dict], run: dict) -> str:
         pooled_size=POOLED_SIZE,
         ranks_size=RANKS_SIZE,
     )
+
+
+def compared_slides(samples: Sequence[dict]) -> list[str]:
+    """Return the slides with results of several segmenters, which a page compares."""
+    n_results = Counter(sample.get("slide") for sample in samples)
+    return sorted(slide for slide, n in n_results.items() if slide and n > 1)
 
 
 def _own(name: str) -> Column:

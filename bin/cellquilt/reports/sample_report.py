@@ -86,7 +86,8 @@ def describe(
     Returns
     -------
     dict
-        ``sample``; ``columns``; ``checks``; ``segmenter``; ``expand_um``; ``objects``, cells or,
+        ``sample``; ``slide``, its name where it has the results of several segmenters;
+        ``columns``; ``checks``; ``segmenter``; ``expand_um``; ``objects``, cells or,
         without cells, nuclei: what is counted in patches and crops, and ``density_per_mm2`` of the
         whole slide or of its regions; ``regions``, see `regions.described`; ``image``, INGEST's
         facts of it; ``summary``; ``n_by_status``, None of a single compartment;
@@ -105,6 +106,7 @@ def describe(
     return {
         "cellquilt": __version__,
         "sample": facts["sample"],
+        "slide": facts.get("slide"),
         "columns": columns,
         "checks": checks,
         "segmenter": counts.get("segmenter", DEFAULT),
@@ -190,7 +192,7 @@ def _pictures(view: SlideView) -> dict:
             "y_um": crop.y,
             "x_um": crop.x,
             "side_um": crop.side,
-            "src": _data_url(picture.resize(size, Image.Resampling.BICUBIC)),
+            "src": data_url_of(picture, size),
             # where the picture lies in the crop, which starts within a pixel
             "bounds_um": [left - crop.x, top - crop.y, right - left, bottom - top],
             "lines": {kind: svg_path(lines[kind], crop) for kind in kinds if kind in lines},
@@ -202,6 +204,11 @@ def _pictures(view: SlideView) -> dict:
         "crops": [drawn(crop, *LINE_COLOURS) for crop in view.crops + view.worst],
         "close_ups": [drawn(crop, "untrimmed", *LINE_COLOURS) for crop in view.close_ups],
     }
+
+
+def data_url_of(picture: Image.Image, size: tuple[int, int]) -> str:
+    """Return a picture, enlarged to a size, as a data URL."""
+    return _data_url(picture.resize(size, Image.Resampling.BICUBIC))
 
 
 def _data_url(picture: Image.Image) -> str:

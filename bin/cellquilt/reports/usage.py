@@ -15,7 +15,7 @@ COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
 ORDER = (
     *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH"),
-    *("ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW"),
+    *("ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW", "CONTRAST"),
 )
 
 
@@ -104,7 +104,8 @@ def planned(
         for sample in names.split(";")
         if sample not in alone
     }
-    return total(plan_run([_work(s, bundles.get(s["sample"])) for s in samples], settings, figures))
+    works = [_work(s, bundles.get(s.get("slide") or s["sample"])) for s in samples]
+    return total(plan_run(works, settings, figures))
 
 
 def _work(sample: dict, bundle: str | None) -> Work:
@@ -120,6 +121,8 @@ def _work(sample: dict, bundle: str | None) -> Work:
         bundle,
         Regions.of(sample),
         "nuclear" if sample.get("expand_um") else None,
+        sample["segmenter"],
+        sample.get("slide"),
     )
 
 
