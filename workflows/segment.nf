@@ -77,7 +77,7 @@ workflow SEGMENTATION {
             .join(MASKS.out.masks)
             .join(MASKS.out.store)
             .filter { meta, _report, _masks, _store -> meta.slide }
-            .map { meta, report, masks, store -> [groupKey(meta.slide, options.segmenter.size()), [meta.id, report, masks, store]] }
+            .map { meta, report, masks, store -> [groupKey(meta.slide, options.segmenter.size()), [options.segmenter.indexOf(meta.segmenter), report, masks, store]] }
             .groupTuple(remainder: true, sort: { a, b -> a[0] <=> b[0] })
             .filter { _slide, found -> found.size() > 1 }
             .map { slide, found -> [[id: slide.toString()], found[0][3], found*.getAt(1), found.collect { one -> one[2].size() }, found.collectMany { one -> one[2] }] }

@@ -16,10 +16,10 @@ workflow BUNDLES {
         ch_networks = ch_networks.combine(ch_files).map { found, paths -> found + [(segmenter): paths] }
     }
     ch_bundles = ch_slides
-        .map { slide -> [resultsOf(slide[0]).collect { result -> result.segmenter ?: 'mesmer' }, slide[2].bundle, slide] }
+        .map { slide -> [resultsOf(slide[0]).collect { result -> result.segmenter ?: 'mesmer' }.join(','), slide[2].bundle, slide] }
         .groupTuple(by: [0, 1], sort: { a, b -> a.first().id <=> b.first().id })
         .combine(ch_networks)
-        .map { segmenters, _bundle, slides, found -> [slides*.first(), slides, found.subMap(segmenters)] }
+        .map { segmenters, _bundle, slides, found -> [slides*.first(), slides, found.subMap(segmenters.tokenize(','))] }
     CHAIN(
         ch_bundles.map { metas, slides, found ->
             def files = slides.collect { slide -> filesOf(slide) }

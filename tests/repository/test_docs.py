@@ -138,6 +138,7 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
     script("stub", "generate", "--outdir", sample)
+    script("stub", "contrast", "--outdir", sample)
     for step in ("quantify", "export", "evaluate", "draw", "report", "check", "recommend"):
         of_it = ["--sample", "sample", "--samples", "sample"]  # EXPORT takes several
         script("stub", step, *of_it, "--outdir", sample)

@@ -67,7 +67,7 @@ class TestModules:
             return
         for line in declared(folder, "input"):
             for declaration in re.findall(r"path\(.*?\)|path \w.*", line):
-                assert re.search(r"stageAs: '_\w+/\*'", declaration), declaration
+                assert re.search(r"stageAs: '_\w+/(\?/)?\*'", declaration), declaration
 
     def test_all_is_told(self, folder):
         found = described(folder)
