@@ -206,15 +206,15 @@ def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
 
 
 @pytest.fixture(scope="module")
-def images(repo, command, tmp_path_factory) -> Callable[[str, str], dict[str, str]]:
+def images(repo, command, tmp_path_factory) -> Callable[..., dict[str, str]]:
     """Return a function that resolves profiles with more settings to the image of each process."""
 
-    def inspect(profiles: str, more: str) -> dict[str, str]:
+    def inspect(profiles: str, more: str, *given: str) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("inspected")
         (folder / "more.config").write_text(more)
         options = ["-c", folder / "more.config", "-profile", profiles, "-format", "json"]
         demo = ["--demo", "--accept_mesmer_license"]
-        said = command("inspect", *options, repo, *demo, folder=folder)
+        said = command("inspect", *options, repo, *demo, *given, folder=folder)
         return {entry["name"]: entry["container"] for entry in json.loads(said)["processes"]}
 
     return inspect
@@ -236,8 +236,11 @@ def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
 
 
 def test_images_come_from_the_users_registry(repo, images):
-    found = images("docker,gpu", "docker.registry = 'registry.example/lab'\n")
+    """By the parameter, and by the setting, which is stronger."""
+    everyone = ["--registry", "registry.example:5000/everyone"]
+    found = images("docker,gpu", "docker.registry = 'registry.example/lab'\n", *everyone)
     assert found == images_of(repo, "-gpu", "registry.example/lab/")
+    assert images("podman", "", *everyone) == images_of(repo, "", f"{everyone[1]}/")
 
 
 @pytest.mark.slow
@@ -456,12 +459,15 @@ def test_every_parameter_of_the_commands_is_there(repo, page):
 
 
 def test_images_that_are_pushed_are_those_that_are_built(repo, page):
-    """Each loop over images, with its comment, has all that tools/build-images.sh makes."""
+    """Each loop or push of images, with its comment, has all that tools/build-images.sh makes."""
     script = (repo / "tools" / "build-images.sh").read_text()
     version = re.search(r"^VERSION=(.+)$", script, re.MULTILINE)[1]
     tags = re.findall(r'build \w+ "(\S+)"', script)
     built = {tag.replace("$VERSION", version) for tag in tags}
     loops = re.findall(r"^for image in (.+)$", page, re.MULTILINE)
-    assert len(loops) == 3
+    assert len(loops) == 2
     for loop in loops:
         assert set(re.findall(r"\w+:[\d.]+(?:-gpu)?", loop)) == built
+    (push,) = re.findall(r"^tools/build-images.sh --push \$REGISTRY (.+)$", page, re.MULTILINE)
+    names = set(re.findall(r"^ +([a-z-]+)\) build ", script, re.MULTILINE)) | {"runtime-gpu"}
+    assert set(re.findall(r"[a-z-]+", push.replace("and", ""))) == names
