@@ -126,9 +126,9 @@ missing() {
 }
 
 need_nextflow() {
-    local java
-    java=$("$JAVA" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') || true
-    at_least "${java:-0}" 17 || missing "Java 17 or newer, which runs Nextflow" default-jre-headless
+    local found
+    found=$("$JAVA" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') || true
+    at_least "${found:-0}" 17 || missing "Java 17 or newer, which runs Nextflow" default-jre-headless
     command -v mvn >/dev/null ||
         missing "Maven, which fetches Nextflow (or Nextflow $OLDEST_NEXTFLOW or newer on PATH)" maven
 }
@@ -155,7 +155,7 @@ need_uv() { has_pip || missing "uv, or a python3 with pip to install it" python3
 # need_compiler VERSION: what compiles extensions of that Python.
 need_compiler() {
     local python
-    echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 ||
+    cc -E - <<<'#include <stdio.h>' >/dev/null 2>&1 ||
         missing "a C compiler with its headers, for Cellquilt's kernels and deepcell" gcc libc6-dev
     python=$(find_python "$1")
     if [ -x "$python" ]; then # else uv fetches one, with headers
@@ -165,7 +165,9 @@ need_compiler() {
 
 # look WHAT...: end with the list of what is missing, if anything is.
 look() {
-    local what LOOKING=yes
+    local what
+    # shellcheck disable=SC2034 # install_in_cache reads it
+    local LOOKING=yes
     [ "$(uname -sm)" = "Linux x86_64" ] || [ "$*" = nextflow ] ||
         die "Cellquilt's environments are for Linux on x86-64, and this is $(uname -sm)." \
             "README.md, under Try it, says what works here."
