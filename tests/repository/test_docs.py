@@ -323,7 +323,7 @@ def test_example_samplesheets_have_the_columns_of_their_schema(repo, kind, page)
 
 
 def test_links_between_documents_lead_somewhere(repo):
-    for page in [repo / "README.md", *(repo / "docs").glob("*.md")]:
+    for page in [*repo.glob("*.md"), *(repo / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", page.read_text()):
             path, anchor = target
             linked = page.parent / path if path else page
