@@ -179,7 +179,7 @@ look() {
     exit 1
 }
 
-ALL=(nextflow runtime export deepcell dev readers)
+ALL=(nextflow export runtime deepcell dev readers)
 targets=()
 only_look=
 for what in "${@:-all}"; do
