@@ -12,12 +12,14 @@ from bench import Bench, Row
 
 SIDE, MPP = 6144, 0.5
 COMPARTMENTS = ("cell", "nucleus")
-PATCH_SIZES = (1536, 384)
-# Of the slide: a core of a tissue microarray, a region that a pathologist draws, half of it
+PATCH_SIZES = (1536, 768)  # a fourth of which those of regions have
+# Centres and radii of cores of a tissue microarray, or how many polygons with random corners
 REGIONS = {
     "one disc of 1 mm": [(1500, 1500, 1000)],
-    "four discs of 0.6 mm": [(y, x, 600) for y in (1200, 4700) for x in (1200, 4700)],
-    "half of it": [(0, 0, None)],
+    "a TMA of 12 discs of 0.5 mm": [
+        (y, x, 500) for y in (900, 2900, 4900) for x in (750, 2250, 3750, 5250)
+    ],
+    "5 random polygons": 5,
 }
 
 
@@ -107,21 +109,28 @@ def compare(part: str, whole: str) -> dict:
     return found
 
 
-def write_regions(path: Path, places: list) -> float:
-    """Write discs, or the upper half of the slide, as GeoJSON; return their part of its area."""
+def write_regions(path: Path, places: list | int) -> float:
+    """Write discs, or so many random polygons, as GeoJSON; return their part of the area."""
     import math
+    import random
 
-    features, area = [], 0.0
-    for number, (y, x, radius) in enumerate(places):
-        if radius is None:
-            ring = [[0, 0], [SIDE, 0], [SIDE, SIDE / 2], [0, SIDE / 2], [0, 0]]
-            area += SIDE**2 / 2
-        else:
-            turn = [math.tau * k / 64 for k in (*range(64), 0)]
-            ring = [[x + radius * math.cos(a), y + radius * math.sin(a)] for a in turn]
-            area += math.pi * radius**2
-        geometry = {"type": "Polygon", "coordinates": [ring]}
+    import shapely
+
+    chance = random.Random(7)
+    if isinstance(places, int):
+        middles = [[chance.uniform(600, SIDE - 600) for _ in "yx"] for _ in range(places)]
+        turns = [sorted(math.tau * chance.random() for _ in range(9)) for _ in middles]
+        rings = [[(turn, chance.uniform(200, 1000)) for turn in of_one] for of_one in turns]
+    else:
+        middles = [place[:2] for place in places]
+        rings = [[(math.tau * k / 64, radius) for k in range(64)] for *_, radius in places]
+    features, outlines = [], []
+    for number, ((y, x), ring) in enumerate(zip(middles, rings, strict=True)):
+        corners = [[x + r * math.cos(a), y + r * math.sin(a)] for a, r in [*ring, ring[0]]]
+        outlines.append(shapely.Polygon(corners))
+        geometry = {"type": "Polygon", "coordinates": [corners]}
         name = {"name": f"region {number}"}
         features.append({"type": "Feature", "geometry": geometry, "properties": name})
     path.write_text(json.dumps(features))
-    return area / SIDE**2
+    slide = shapely.box(0, 0, SIDE, SIDE)
+    return (shapely.union_all(outlines) & slide).area / SIDE**2

@@ -3,7 +3,7 @@
 
 Standard input has the slides: a JSON list of objects with sample, images (all files of the slide),
 nuclear and, where they are given, membrane, image_mpp, compartment, columns, z, t, scene, markers,
-roi and truth.
+roi, cell_mask, nucleus_mask and truth.
 """
 
 import sys
@@ -35,6 +35,8 @@ def main() -> None:
     args.add_argument("--left", type=Path, required=True, help="list of what was left, to write")
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
     o = args.parse_args()
+    if (o.segmenter == segmenters.OWN) == bool(o.networks):
+        args.error("--networks are needed, but of masks of one's own")
     settings = Settings(
         o.segmenter,
         ingest.combining_of(o),

@@ -38,7 +38,7 @@ def given(text: str) -> dict:
 def add_settings(args: argparse.ArgumentParser) -> None:
     """Add the options that a plan depends on."""
     patch.add_settings(args)
-    args.add_argument("--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT)
+    args.add_argument("--segmenter", choices=segmenters.CHOICES, default=segmenters.DEFAULT)
     args.add_argument("--n_networks", type=int, default=2, help="pixel classifiers")
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args.add_argument("--max_mpx", type=float, default=20, help="a slide with more is large")
@@ -71,7 +71,8 @@ def main() -> None:
     said = given(sys.stdin.read())
     found, works = [], {}
     for slide in said["slides"]:
-        one = inspect(slide.sample, partial(slide.request, channels))
+        own_masks = slide.own_masks if o.segmenter == segmenters.OWN else None
+        one = inspect(slide.sample, partial(slide.request, channels), own_masks)
         found.append(one)
         if one.status == "ok":
             bundle = said["bundles"].get(one.sample)

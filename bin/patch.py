@@ -39,8 +39,9 @@ def main() -> None:
     add_settings(args)
     args.add_argument("--table", type=Path, required=True, help="table of patches to write (CSV)")
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of task-*.pixels.zip")
+    args.add_argument("--table_only", **cli.SWITCH, help="no tasks, of masks that are there")
     o = args.parse_args()
-    outputs.write_csv(o.table, plan_tasks(o.store, o.outdir, cut_of(o)))
+    outputs.write_csv(o.table, plan_tasks(o.store, o.outdir, cut_of(o), o.table_only))
 
 
 if __name__ == "__main__":

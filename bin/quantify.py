@@ -30,7 +30,7 @@ def main() -> None:
     args.add_argument("--image", type=Path, nargs="+", required=True, help="slide, all its files")
     args.add_argument("--facts", type=Path, required=True, help="sample.json of INGEST")
     args.add_argument("--provenance", type=Path, required=True, help="of STITCH")
-    args.add_argument("--uncertified", type=Path, required=True, help="of STITCH")
+    args.add_argument("--uncertified", type=Path, help="of STITCH")
     args.add_argument("--patches", type=Path, help="patches_metadata.csv of STITCH")
     args.add_argument("--masks", type=Path, nargs="+", required=True, help="label images")
     args.add_argument("--matches", type=Path, help="matches.csv, of both compartments")

@@ -16,10 +16,10 @@ from cellquilt.networks import gpu_lock
 def add_settings(args: argparse.ArgumentParser) -> None:
     """Add the options that are the same for all slides."""
     args.add_argument(
-        "--networks", type=Path, nargs="+", required=True, help="what MODEL wrote, or TRAIN"
+        "--networks", type=Path, nargs="*", default=[], help="what MODEL wrote, or TRAIN"
     )
     args.add_argument(
-        "--segmenter", choices=segmenters.SEGMENTERS, default=segmenters.DEFAULT, help="which it is"
+        "--segmenter", choices=segmenters.CHOICES, default=segmenters.DEFAULT, help="which it is"
     )
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     cli.add_cpus(args)
@@ -64,6 +64,8 @@ def main() -> None:
     label.add_settings(args)
     args.add_argument("--label_processes", type=int, help="by default as many as --cpus")
     o = args.parse_args()
+    if o.segmenter == segmenters.OWN or not o.networks:
+        args.error("a network's segmenter and its --networks are needed")
     thresholds = label.thresholds_given(o)
     if o.maps and any(thresholds.values()):
         args.error("thresholds are for --labels; with --maps give them to label.py")

@@ -33,7 +33,7 @@ def readable(options) {
 // What CHECK takes: slides with their files, and what is known of the others
 def lookedAt(slides, options) {
     def extras = extrasOf(readable(options))
-    def unseen = options.demo ? [:] : slides.collectEntries { meta, images -> [meta.id, unseenOf(images)] }.findAll { _sample, reason -> reason }
+    def unseen = options.demo ? [:] : slides.collectEntries { meta, images -> [meta.id, unseenOf(images + extras[meta.id].subMap(['cell_mask', 'nucleus_mask']).values())] }.findAll { _sample, reason -> reason }
     def local = slides.findAll { meta, _images -> !(meta.id in unseen) }
     def files = local.collect { meta, images -> filesOf([meta, images, extras[meta.id]]) }
     def others = [

@@ -95,6 +95,11 @@ def inputProblems(options, commandLine) {
     if (options.roi && (options.demo || !(options.mode in ['segment', 'check']))) {
         return ["--roi ${options.roi} is for your own slides, to segment them; leave it out."]
     }
+    def masks = ['cell_mask', 'nucleus_mask'].findAll { name -> options[name] }
+    if (masks && (!options.image || options.segmenter != 'masks' || !(options.mode in ['segment', 'check']))) {
+        def reason = options.input ? 'of the slides of --input, masks are columns of the samplesheet; leave it out' : 'is for --segmenter masks; add that, or leave it out'
+        return masks.collect { name -> "--${name} ${options[name]}: ${reason}." }
+    }
     def problems = ['markers', 'roi'].findAll { name -> options[name] }.collectEntries { name -> [name, fileProblem(options[name], null)] }
     return problems.findAll { _name, problem -> problem }.collect { name, problem -> "--${name} ${options[name]} ${problem}" }
 }
@@ -162,6 +167,9 @@ def mesmerProblems(options) {
 
 // What Mesmer alone has
 def otherProblems(options) {
+    if (options.segmenter == 'masks' && options.demo) {
+        return ['--segmenter masks takes masks of your own slides, and the demo has none; give --image or --input.']
+    }
     def problems = options.mode == 'benchmark' ? ["--mode benchmark measures Mesmer; leave out --segmenter ${options.segmenter}."] : []
     if (options.precision != 'float32' || options.xla) {
         problems << '--precision and --xla are for --segmenter mesmer; leave them out.'

@@ -1,8 +1,9 @@
 // The slides that a user names, as rows: those of --input, or --image as the only one.
 // What a samplesheet has, and what each column must be, is in assets/schema_input.json alone.
 
-include { fileAt ; fileProblem } from './files'
+include { fileAt ; fileProblem ; foundAt } from './files'
 include { bytesOf ; imagesAt ; sampleNameOf } from './images'
+include { compartmentOf ; ownMasksOf } from './slides'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { isSlipOf ; plainName } from './spelling'
 include { tableOf } from './table'
@@ -48,7 +49,7 @@ def rulesOf(mode) {
 }
 
 def imageRow(options) {
-    def cells = options.subMap(['image', 'labels', 'nuclear', 'membrane']) + [sample: options.sample ?: sampleNameOf(options.image)]
+    def cells = options.subMap(['image', 'labels', 'nuclear', 'membrane', 'cell_mask', 'nucleus_mask']) + [sample: options.sample ?: sampleNameOf(options.image)]
     return [place: '--image', cells: cells, problems: []]
 }
 
@@ -143,6 +144,14 @@ def rowProblems(row, cells, rules, sheet, options) {
     if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && options.segmenter == 'mesmer') {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
     }
+    def masks = ownMasksOf(row, options)
+    if (options.segmenter == 'masks' && options.mode in ['segment', 'check'] && !masks) {
+        def wanted = [both: 'cells or of nuclei', 'whole-cell': 'cells', nuclear: 'nuclei'][options.compartment]
+        problems << "--segmenter masks needs a mask of ${wanted}, and none is named; give cell_mask or nucleus_mask."
+    }
+    if (options.expand_um && 'cell_mask' in masks) {
+        problems << "--expand_um ${options.expand_um} grows nuclei to cells, and there is a cell_mask; leave out one of them."
+    }
     return problems
 }
 
@@ -164,7 +173,7 @@ def cellOf(name, text, column, is_required, folder) {
     if (!(column.format in ['file-path', 'path'])) {
         return [value: typed(text, column)]
     }
-    def found = column.format == 'path' ? imagesAt(text, folder) : fileAt(text, folder)
+    def found = name == 'image' ? imagesAt(text, folder) : column.format == 'path' ? foundAt(text, folder) : fileAt(text, folder)
     return [value: found.paths ?: found.path, problem: found.problem && column.exists ? "${name} ${text} ${found.problem}" : null]
 }
 
@@ -186,11 +195,15 @@ def warningsOf(rows, options) {
 
 def rowWarnings(row, options) {
     def warnings = []
-    if (!row.membrane && options.compartment == 'both' && !options.expand_um) {
+    def compartment = compartmentOf(row, options)
+    if (compartment == 'nuclear' && options.compartment == 'both' && options.segmenter != 'masks') {
         warnings << 'no membrane channel is named: nuclear segmentation only.'
     }
-    if (options.evaluate && (!(row.membrane || options.expand_um) || options.compartment != 'both')) {
+    if (options.evaluate && compartment != 'both') {
         warnings << '--evaluate needs both compartments: this sample is not scored.'
+    }
+    if ((row.cell_mask || row.nucleus_mask) && options.segmenter != 'masks' && options.mode in ['segment', 'check']) {
+        warnings << "cell_mask and nucleus_mask are for --segmenter masks, and --segmenter ${options.segmenter} does not take them."
     }
     return warnings
 }

@@ -28,7 +28,7 @@ workflow SEGMENTATION {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
         networks = [mesmer: MODEL.out.model]
     }
-    else {
+    else if (options.segmenter == 'pixelcnn') {
         networks = [pixelcnn: modelsOf(options)]
     }
     extras = extrasOf(options)

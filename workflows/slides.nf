@@ -21,8 +21,8 @@ def fileOfEach(column, options) {
     return options.rows.collectEntries { row -> [row.sample, row[column] ?: common] }.findAll { _sample, path -> path != null }
 }
 
-// Of each slide, by sample, what its tasks need besides: the names of its channels, its regions of interest, of
-// a small one the bundle that it is in, and the user's columns
+// Of each slide, by sample, what its tasks need besides: the names of its channels, its regions of interest, masks
+// of the user's own, of a small one the bundle that it is in, and the user's columns
 def extrasOf(options) {
     if (options.demo) {
         return [demo: [bundle: options.bundle_slides ? 'demo' : null]]
@@ -30,7 +30,7 @@ def extrasOf(options) {
     def bundles = options.bundle_slides ? bundlesOf(options.rows, options) : [:]
     def markers = markersOf(options)
     def roi = fileOfEach('roi', options)
-    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], roi: roi[row.sample], bundle: bundles[row.sample], columns: row.columns]] }
+    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], roi: roi[row.sample], bundle: bundles[row.sample], columns: row.columns] + row.subMap(ownMasksOf(row, options))] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that
@@ -73,6 +73,21 @@ def generatedSlide(name, options) {
     return metaOf([sample: name, nuclear: 'DAPI', membrane: 'CD45;PanCK'], options)
 }
 
+// The columns of a row whose masks are taken in place of a segmenter's
+def ownMasksOf(row, options) {
+    def wanted = [cell_mask: 'nuclear', nucleus_mask: 'whole-cell'].findAll { _column, other -> options.compartment != other }.keySet()
+    return options.segmenter == 'masks' ? wanted.findAll { column -> row[column] }.toList() : []
+}
+
+// What there is of a slide in the end: both compartments, or one
+def compartmentOf(row, options) {
+    if (options.segmenter == 'masks' && options.mode in ['segment', 'check']) {
+        def masks = ownMasksOf(row, options)
+        return masks.size() == 2 || options.expand_um ? 'both' : masks == ['cell_mask'] ? 'whole-cell' : 'nuclear'
+    }
+    return row.membrane || options.compartment == 'whole-cell' || options.expand_um ? options.compartment : 'nuclear'
+}
+
 def metaOf(row, options) {
     def chosen = ['z', 't', 'scene'].collectEntries { key -> [key, row[key] != null ? row[key] : options[key]] }
     return [
@@ -80,7 +95,7 @@ def metaOf(row, options) {
         nuclear: row.nuclear,
         membrane: row.membrane ?: '',
         image_mpp: row.image_mpp ?: options.image_mpp,
-        compartment: row.membrane || options.compartment == 'whole-cell' || options.expand_um ? options.compartment : 'nuclear',
+        compartment: compartmentOf(row, options),
         segmenter: options.segmenter,
-    ] + chosen.findAll { _key, value -> value != null } + (options.expand_um ? [segmented: 'nuclear'] : [:])
+    ] + chosen.findAll { _key, value -> value != null } + (options.expand_um ? [segmented: 'nuclear'] : [:]) + (options.segmenter == 'masks' ? [table_only: true] : [:])
 }

@@ -21,10 +21,11 @@ process CHAIN {
     def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
     def device = task.accelerator ? 'gpu' : 'cpu'
     def segmenter = metas.first().segmenter ? "--segmenter ${metas.first().segmenter}" : ''
+    def models = networks ? "--networks ${networks}" : ''
     // huge pages, where the kernel grants them on request: 5 % less time
     """
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
-    chain.py --networks ${networks} ${segmenter} --device ${device} --cpus ${task.cpus} --left _left.txt ${refusals} ${args} <<'SLIDES'
+    chain.py ${models} ${segmenter} --device ${device} --cpus ${task.cpus} --left _left.txt ${refusals} ${args} <<'SLIDES'
     ${slidesText(metas, columns, n_files, files)}
     SLIDES
     """
@@ -43,14 +44,14 @@ def slidesText(metas, columns, n_files, files) {
     def names = (files instanceof List ? files*.toString() : [files.toString()]).iterator()
     def slides = [metas, columns, n_files].transpose().collect { meta, own, counts ->
         def staged = counts.collectEntries { kind, n -> [kind, names.take(n).toList()] }
-        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: meta.id, columns: own] + staged + ['markers', 'roi'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
+        meta.subMap(['nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: meta.id, columns: own] + staged + ['markers', 'roi', 'cell_mask', 'nucleus_mask'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
     }
     return groovy.json.JsonOutput.toJson(slides)
 }
 
 // The files of a slide by kind
 def filesOf(slide) {
-    return [images: slide[1], truth: slide[2].truth, markers: slide[2].markers, roi: slide[2].roi].collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
+    return ([images: slide[1], truth: slide[2].truth] + slide[2].subMap(['markers', 'roi', 'cell_mask', 'nucleus_mask'])).collectEntries { kind, files -> [kind, [files].flatten().findAll { path -> path != null }] }
 }
 
 def countsOf(files) {

@@ -9,7 +9,7 @@ workflow BUNDLES {
 
     main:
     ch_networks = channel.empty()
-    networks.each { segmenter, files ->
+    ([masks: []] + networks).each { segmenter, files ->
         def is_plain = files instanceof List || files instanceof Path
         ch_networks = ch_networks.mix(is_plain ? channel.of([segmenter, files]) : files.map { path -> [segmenter, path] })
     }
@@ -41,7 +41,9 @@ workflow BUNDLES {
     counts = ch_matched.map { meta, files -> [meta, named(files, 'stitch.json') + named(files, 'repair_metrics.json')] }
     facts = ch_files.map { meta, files -> [meta, named(files, 'sample.json')] }.transpose()
     patches = ch_files.map { meta, files -> [meta, named(files, 'patches_metadata.csv')] }.transpose()
-    uncertified = ch_files.map { meta, files -> [meta, named(files, 'uncertified.csv') + named(files, 'regions.csv')] }.filter { _meta, tables -> tables }
+    uncertified = ch_files
+        .filter { _meta, files -> named(files, 'stitch.json') }
+        .map { meta, files -> [meta, named(files, 'uncertified.csv') + named(files, 'regions.csv')] }
     provenance = ch_files.map { meta, files -> [meta, named(files, 'provenance.json')] }.transpose()
     metrics = ch_files.map { meta, files -> [meta, named(files, 'repair_metrics.json')] }.transpose()
     summaries = ch_files.map { meta, files -> [meta, named(files, 'summary.json')] }.transpose()

@@ -6,6 +6,7 @@ include { MAPS   } from '../maps/main'
 include { INGEST } from '../../modules/ingest/main'
 include { PATCH  } from '../../modules/patch/main'
 include { LABEL  } from '../../modules/label/main'
+include { ADOPT  } from '../../modules/adopt/main'
 include { STITCH } from '../../modules/stitch/main'
 include { REPAIR } from '../../modules/repair/main'
 
@@ -25,9 +26,11 @@ workflow MASKS {
     BUNDLES(ch_ways.bundled, networks)
 
     // Normalise the whole slide, then fan out: a task is a block of patches
-    INGEST(ch_ways.alone.mix(BUNDLES.out.left).map { meta, images, extras -> [meta, images, extras.markers ?: [], extras.roi ?: []] })
+    ch_steps = ch_ways.alone.mix(BUNDLES.out.left)
+    INGEST(ch_steps.map { meta, images, extras -> [meta, images, extras.markers ?: [], extras.roi ?: []] })
     PATCH(INGEST.out.store)
     ch_tasks = PATCH.out.pixels
+        .filter { meta, _files -> meta.segmenter != 'masks' }
         .flatMap { meta, files ->
             def list = files instanceof List ? files : [files]
             list.collect { pixels -> [groupKey(meta, list.size()), pixels] }
@@ -41,23 +44,30 @@ workflow MASKS {
         .mix(MAPS.out.labels)
         .groupTuple(remainder: true, sort: { a, b -> a.name <=> b.name })
         .map { key, labels -> [key.target, labels] }
-    STITCH(
-        INGEST.out.facts
-            .join(PATCH.out.table)
-            .join(ch_labels, remainder: true)
-            .map { meta, facts, table, labels -> [meta, facts, table, labels ?: []] }
-    )
+    ch_cut = INGEST.out.facts
+        .join(PATCH.out.table)
+        .branch { meta, _facts, _table ->
+            own: meta.segmenter == 'masks'
+            segmented: true
+        }
+    STITCH(ch_cut.segmented.join(ch_labels, remainder: true).map { meta, facts, table, labels -> [meta, facts, table, labels ?: []] })
+    ADOPT(ch_cut.own.join(ch_steps.map { meta, _images, extras -> [meta, extras.cell_mask ?: [], extras.nucleus_mask ?: []] }))
+    ch_found = STITCH.out.masks.mix(ADOPT.out.masks)
+    ch_summary = STITCH.out.summary.mix(ADOPT.out.summary)
+    // Of masks of one's own nothing is proved
+    ch_doubt = STITCH.out.uncertified.mix(ADOPT.out.provenance.map { meta, files -> [meta, [files].flatten().findAll { path -> path.name == 'regions.csv' }] })
+    ch_provenance = STITCH.out.provenance.mix(ADOPT.out.provenance.map { meta, files -> [meta, [files].flatten().find { path -> path.name == 'provenance.json' }] })
 
     // Match cells and nuclei, where there are both
     REPAIR(
         INGEST.out.facts
-            .join(STITCH.out.masks)
-            .join(STITCH.out.uncertified)
+            .join(ch_found)
+            .join(ch_doubt)
             .filter { meta, _facts, _masks, _uncertified -> meta.compartment == 'both' }
     )
     // No slide waits for another: those of one compartment have nothing to be joined with
-    ch_stitched = STITCH.out.masks
-        .join(STITCH.out.summary)
+    ch_stitched = ch_found
+        .join(ch_summary)
         .branch { meta, _masks, _counts ->
             both: meta.compartment == 'both'
             single: true
@@ -75,9 +85,9 @@ workflow MASKS {
         .map { meta, _found, counts, _matched, _matches, metrics -> [meta, [counts, metrics].flatten()] }
         .mix(BUNDLES.out.counts)
     facts = INGEST.out.facts.mix(BUNDLES.out.facts)
-    patches = STITCH.out.patches.mix(BUNDLES.out.patches)
-    uncertified = STITCH.out.uncertified.mix(BUNDLES.out.uncertified)
-    provenance = STITCH.out.provenance.mix(BUNDLES.out.provenance)
+    patches = STITCH.out.patches.mix(ADOPT.out.patches).mix(BUNDLES.out.patches)
+    uncertified = ch_doubt.mix(BUNDLES.out.uncertified)
+    provenance = ch_provenance.mix(BUNDLES.out.provenance)
     metrics = REPAIR.out.metrics.mix(BUNDLES.out.metrics)
     // Of slides that share no task, and of the others what CHAIN does with them after the masks
     store = INGEST.out.store
@@ -107,6 +117,9 @@ def checked(meta, networks) {
         error("MASKS, ${meta.id}: meta.compartment is '${meta.compartment}'; give 'whole-cell', 'nuclear' or 'both', and 'nuclear' where meta.membrane is empty.")
     }
     def segmenter = meta.segmenter ?: 'mesmer'
+    if (segmenter == 'masks') {
+        return meta
+    }
     def given = networks[segmenter]
     if (given == null || given instanceof List && !given) {
         def there = networks.findAll { _name, files -> files }.keySet().join(', ') ?: 'none'

@@ -10,7 +10,7 @@ from cellquilt.images.label_rows import (
     Relabelled,
     boundaries,
     boundary_rows,
-    new_labels,
+    labels_of,
 )
 from cellquilt.images.strips import Scratch, strip_rows
 
@@ -42,14 +42,18 @@ def test_boundaries_are_scikit_images(tmp_path, shape):
 
 
 @pytest.mark.parametrize("height", [1, 7, 50])
-def test_relabelled(height):
+@pytest.mark.parametrize("largest", [12, 2**32 - 1])
+def test_relabelled(height, largest):
+    """Whether the largest label is small enough for a table, or is searched for."""
     labels = noise((50, 60), 12)
-    old, new = np.array([9, 2, 5]), np.array([1, 2**32 - 1, 3])
-    changed = Relabelled(InMemory(labels), new_labels(old, new))
+    labels[labels == 11] = largest
+    old, new = np.array([9, largest, 2, 5]), np.array([1, 4, 2**32 - 1, 3])
+    changed = Relabelled(InMemory(labels), old, new)
     expected = np.zeros_like(labels)
     for before, after in zip(old, new, strict=True):
         expected[labels == before] = after
-    assert labels.max() > 9 and changed.shape == labels.shape  # some lie beyond the table
+    assert changed.shape == labels.shape
+    assert set(np.unique(expected)) == {0, 1, 3, 4, 2**32 - 1}
     np.testing.assert_array_equal(strips(changed.read, height), expected)
     assert changed.read(-1, 3).dtype == np.uint32 and len(changed.read(-1, 3)) == 3
 
@@ -57,7 +61,13 @@ def test_relabelled(height):
 def test_relabelled_by_nothing_is_background():
     nothing = np.array([], np.int64)
     labels = InMemory(noise((50, 60), 12))
-    assert not Relabelled(labels, new_labels(nothing, nothing)).read(0, 50).any()
+    assert not Relabelled(labels, nothing, nothing).read(0, 50).any()
+
+
+@pytest.mark.parametrize("shape", [(50, 60), (1, 60), (60, 1), (0, 5)])
+def test_labels_of_a_strip(shape):
+    labels = noise(shape, 2**32 - 1)
+    np.testing.assert_array_equal(labels_of(labels), np.unique(labels[labels > 0]))
 
 
 @pytest.mark.parametrize("height", [1, 7, 50])

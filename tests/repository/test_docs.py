@@ -82,8 +82,8 @@ def test_scripts_take_thresholds_of_the_schemas_type(schema):
 
 
 def test_every_parameter_that_a_document_names_is_there(repo, schema):
-    # of the pipeline that uses a module, arguments of CHAIN, and of tools
-    examples = {"masks", "facts", "to_table", "max_mpx", "platform", "push", "built"}
+    # of the pipeline that uses a module, arguments of CHAIN, of tools, and Cellpose's
+    examples = {"masks", "facts", "to_table", "max_mpx", "platform", "push", "built", "save_tif"}
     # cloud.md has the clouds' own options too; test_profiles.py checks its commands
     pages = [path for path in (repo / "docs").glob("*.md") if path.name != "cloud.md"]
     for page in [repo / "README.md", *pages]:
@@ -286,7 +286,7 @@ def test_every_notice_is_described(repo, outputs_page):
     codes = set(re.findall(r"Notice\(\s*\"(\w+)\"", python))
     codes |= set(re.findall(r"\"(\w+)\": \(ChannelContent", python))
     table = outputs_page[outputs_page.index("| code | what was noticed |") :].split("\n\n")[0]
-    rows = re.findall(r"^\| `(\w+)` ?(\*?)Q? \|", table, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` ?(\*?) ?[QA]? \|", table, re.MULTILINE)
     assert {code for code, _ in rows} == codes
     assert {code for code, star in rows if star} == MINOR
 

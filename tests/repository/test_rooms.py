@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cellquilt.segmenters import DEFAULT, SEGMENTERS
+from cellquilt.segmenters import CHOICES, DEFAULT, SEGMENTERS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "bin" / "cellquilt"
 ROOT = "(root)"
@@ -131,7 +131,7 @@ def test_one_list_of_segmenters(repo):
     (parameter,) = (
         g["properties"]["segmenter"] for g in schema.values() if "segmenter" in g["properties"]
     )
-    assert parameter["enum"] == list(SEGMENTERS) and parameter["default"] == DEFAULT
+    assert parameter["enum"] == list(CHOICES) and parameter["default"] == DEFAULT
     files = {path.stem for path in (PACKAGE / "segmenters").glob("*.py")} - {"__init__"}
     assert files == set(SEGMENTERS)
     subworkflow = (repo / "subworkflows" / "maps" / "main.nf").read_text()

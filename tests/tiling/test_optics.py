@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
-from support.steps import ingest_image, plan_store
+from support.steps import ingest_image, plan_store, write_slide
 
+from cellquilt.slides.ingest import Request, ingest
 from cellquilt.synthetic.tissue import generate_tissue
 from cellquilt.tiling import optics
 from cellquilt.tiling.optics import OUT_OF_FOCUS, focus
@@ -51,6 +53,21 @@ def test_patches_that_are_blurred_or_saturated_are_flagged(tissue, tmp_path):
     assert (table["out_of_focus"] == (table["focus"] < OUT_OF_FOCUS)).all()
     assert table.loc[left, "saturated"].all()
     assert (table["saturated"] == (table["saturated_fraction"] >= optics.SATURATED)).all()
+
+
+def test_smaller_patches_around_regions_have_the_focus_of_the_whole_slides(tissue_image, tmp_path):
+    """So that cells are flagged as without regions; and a task has as many pixels."""
+    slide = write_slide(tmp_path / "slide.ome.tif", tissue_image)
+    tifffile.imwrite(tmp_path / "roi.tif", np.ones(tissue_image.shape[:2], np.uint8))
+    found = {}
+    for name, roi in {"whole": None, "regions": tmp_path / "roi.tif"}.items():
+        request = Request("sample", slide, "nuclear", "membrane", roi=roi)
+        ingest(request, tmp_path / f"{name}.zip")
+        found[name] = plan_store(tmp_path / f"{name}.zip", tmp_path / name, 768)
+    (whole, tasks), (parts, own_tasks) = found.values()
+    assert len(whole) == 1 < len(parts) and len(own_tasks) == len(tasks) == 1
+    for column in ("focus", "saturated_fraction", "out_of_focus", "saturated"):
+        assert set(parts[column]) == set(whole[column]), column
 
 
 def test_what_is_not_cut_off_is_not_saturated(tissue, tmp_path):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
+
 from .. import compartments, outputs
 from ..cells.repair import repair
 from ..cells.sample_table import write_table
@@ -20,8 +22,9 @@ from ..images.label_image import by_name, masks_folder
 from ..labelling.arriving import labelled
 from ..labelling.label import Wanted
 from ..labelling.slide_masks import write_masks
+from ..masks.adopt import adopt
 from ..reports.draw import draw
-from ..segmenters import Runner
+from ..segmenters import OWN, Runner
 from ..slides.ingest import ingest
 from ..slides.readers import open_slide
 from ..tiling.tasks import Cut, plan_tasks
@@ -34,6 +37,7 @@ _ABOUT_A_SLIDE = {
     "INGEST": DataError,
     "SEGMENT": SlideError,
     "STITCH": SlideError,
+    "ADOPT": DataError,
     "REPAIR": DataError,
     "QUANTIFY": DataError,
     "DRAW": DataError,
@@ -172,24 +176,17 @@ def _chain_one(
     with _during("INGEST"):
         request = slide.request(settings.channels)
         outputs.write_json(folder / "sample.json", ingest(request, store))
-    outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut))
-
-    by_network = slide.segmented or slide.compartment
-    wanted = Wanted(compartments.segmented(by_network), settings.thresholds)
-    labels = []
-    for pixels in sorted(work.glob("task-*.pixels.zip")):
-        labels.append(pixels.with_name(pixels.name.replace("pixels", "labels")))
-        with _during("SEGMENT"):
-            load().segment(pixels, by_network, labelled(labels[-1], wanted, 0))
-        pixels.unlink()
-
     facts = read_facts(folder / "sample.json", needs_image=True)
-    with _during("STITCH"):
-        patches = read_patches(work / "patches.csv", "PATCH")
-        how = slide.compartment, settings.segmenter, folder
-        write_masks(labels, patches, facts, *how, expand_um=settings.expand_um)
+    is_own = settings.segmenter == OWN
+    outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut, is_own))
+    patches = read_patches(work / "patches.csv", "PATCH")
+    if is_own:
+        with _during("ADOPT"):
+            adopt(slide.own_masks, facts, patches, folder, expand_um=settings.expand_um)
+    else:
+        _segment(slide, settings, load, facts, patches, folder, work)
     masks = masks_folder(folder, slide.sample, settings.segmenter)
-    doubtful = folder / "uncertified.csv"
+    doubtful = None if is_own else folder / "uncertified.csv"
     counts, matches = [folder / "stitch.json"], None
     regions = folder / "regions.csv" if slide.roi else None
     if slide.compartment == "both":
@@ -199,7 +196,7 @@ def _chain_one(
             repair(
                 *pair,
                 facts,
-                read_uncertified(doubtful),
+                doubtful and read_uncertified(doubtful),
                 settings.segmenter,
                 folder,
                 settings.export_pickle,
@@ -232,3 +229,26 @@ def _chain_one(
         draw(store, table, patches_of, provenance, counts, images, slide.truth, folder)
     report.mkdir(parents=True)
     (folder / "report.json").rename(report / "report.json")
+
+
+def _segment(
+    slide: Slide,
+    settings: Settings,
+    load: Callable[[], Runner],
+    facts: dict,
+    patches: pd.DataFrame,
+    folder: Path,
+    work: Path,
+) -> None:
+    """Do the steps from SEGMENT to STITCH."""
+    by_network = slide.segmented or slide.compartment
+    wanted = Wanted(compartments.segmented(by_network), settings.thresholds)
+    labels = []
+    for pixels in sorted(work.glob("task-*.pixels.zip")):
+        labels.append(pixels.with_name(pixels.name.replace("pixels", "labels")))
+        with _during("SEGMENT"):
+            load().segment(pixels, by_network, labelled(labels[-1], wanted, 0))
+        pixels.unlink()
+    with _during("STITCH"):
+        how = slide.compartment, settings.segmenter, folder
+        write_masks(labels, patches, facts, *how, expand_um=settings.expand_um)

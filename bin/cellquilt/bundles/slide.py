@@ -51,6 +51,8 @@ class Slide:
         See `slides.markers.read_markers`.
     roi : Path, optional
         See `slides.region_file.read_regions`.
+    cell_mask, nucleus_mask : Path, optional
+        Masks of one's own, see `masks.readers.open_mask`.
     truth : list of Path
         Of a generated one, ``cell_truth.ome.tif`` and ``nucleus_truth.ome.tif``.
     """
@@ -68,7 +70,15 @@ class Slide:
     scene: str | None = None
     markers: Path | None = None
     roi: Path | None = None
+    cell_mask: Path | None = None
+    nucleus_mask: Path | None = None
     truth: Sequence[Path] = ()
+
+    @property
+    def own_masks(self) -> dict[str, Path]:
+        """Masks of one's own by compartment."""
+        given = {"cell": self.cell_mask, "nucleus": self.nucleus_mask}
+        return {name: path for name, path in given.items() if path is not None}
 
     def selection(self, channels_axis: str) -> Selection:
         """Return what of its files is the slide."""
@@ -118,6 +128,7 @@ def slides_of(text: str) -> list[Slide]:
 def _files_of(row: dict) -> dict:
     """Return what a slide's object has as paths and as numbers."""
     paths = {key: [Path(name) for name in row.get(key, ())] for key in ("images", "truth")}
-    tables = {key: Path(row[key]) for key in ("markers", "roi") if key in row}
+    single = ("markers", "roi", "cell_mask", "nucleus_mask")
+    files = {key: Path(row[key]) for key in single if key in row}
     plane = {"z": z_of(str(row["z"]))} if "z" in row else {}
-    return paths | tables | plane
+    return paths | files | plane

@@ -21,7 +21,7 @@ from ..compartments import CHOICES, MEASURED, segmented
 from ..errors import DataError, reason
 from ..handoff.step_files import check_facts, check_labels, check_name, check_sample
 from ..images.label_image import LabelReader
-from ..images.label_rows import LabelRows, Relabelled, new_labels
+from ..images.label_rows import LabelRows, Relabelled
 from . import flags
 from .markers import N_BARS
 
@@ -396,7 +396,7 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
             if which != "unflagged":
                 return labels
             kept = rows["cell_id"].to_numpy()
-            return Relabelled(labels, new_labels(kept, kept))
+            return Relabelled(labels, kept, kept)
 
         if not both:
             (compartment,) = segmented(facts["compartment"])
@@ -404,7 +404,7 @@ def open_cells(table: Path, masks: Mapping[str, Path], which: str = "matched") -
         elif which != "all":
             opened = {"cell": mask("cell"), "nucleus": mask("nucleus")}
         else:
-            table_of_ids = new_labels(rows["cell_label"].to_numpy(), rows["cell_id"].to_numpy())
-            cells = Relabelled(mask("cell_original"), table_of_ids)
+            ids = rows["cell_label"].to_numpy(), rows["cell_id"].to_numpy()
+            cells = Relabelled(mask("cell_original"), *ids)
             opened = {"cell": cells, "nucleus": mask("nucleus")}
         yield Cells(rows, facts, opened, table, order)

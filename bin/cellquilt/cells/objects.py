@@ -11,7 +11,7 @@ import pandas as pd
 from ..compartments import option_of
 from ..errors import DataError
 from ..images.label_image import LabelReader
-from ..images.label_rows import LabelRows, Overlaid, Relabelled, new_labels
+from ..images.label_rows import LabelRows, Overlaid, Relabelled, labels_of
 from ..images.strips import strip_rows
 from .matching import certified
 
@@ -69,7 +69,7 @@ def matched_objects(matches: pd.DataFrame, masks: Mapping[str, LabelRows]) -> Ob
 
     def layer(mask: str, column: str, chosen: np.ndarray) -> Relabelled:
         labels = matches.loc[chosen, column].to_numpy("int64")
-        return Relabelled(masks[mask], new_labels(labels, numbers[chosen]))
+        return Relabelled(masks[mask], labels, numbers[chosen])
 
     n_matched = int(matched.sum())
     ids = matches["label"].astype("Int64").copy()
@@ -110,12 +110,9 @@ def single_objects(
     regions : DataFrame, optional
         STITCH's table of the region of each object.
     """
-    there = np.zeros(1, bool)
+    found = np.zeros(0, np.uint32)
     for y0, y1 in strip_rows(labels.shape):
-        strip = labels.read(y0, y1)
-        there = np.pad(there, (0, max(int(strip.max(initial=0)) + 1 - len(there), 0)))
-        there[strip] = True
-    found = np.flatnonzero(there[1:]) + 1
+        found = np.union1d(found, labels_of(labels.read(y0, y1)))
     ids = pd.Series(found, dtype="Int64")
     rows = pd.DataFrame(
         {
@@ -126,7 +123,7 @@ def single_objects(
     )
     if regions is not None:
         rows["roi"] = ids.map(regions.set_index("label")["roi"]).astype("string")
-    numbered = Relabelled(labels, new_labels(found, np.arange(1, len(found) + 1)))
+    numbered = Relabelled(labels, found, np.arange(1, len(found) + 1))
     return Objects(rows, {compartment: numbered}, {compartment: np.ones(len(found), bool)})
 
 

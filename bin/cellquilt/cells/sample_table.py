@@ -25,7 +25,7 @@ def write_table(
     image: Path | Sequence[Path],
     facts: Path,
     provenance: Path,
-    uncertified: Path,
+    uncertified: Path | None,
     patches: Path | None,
     masks: Sequence[Path],
     matches: Path | None,
@@ -44,8 +44,10 @@ def write_table(
         The slide.
     facts : Path
         sample.json of INGEST.
-    provenance, uncertified : Path
-        provenance.json and uncertified.csv of STITCH.
+    provenance : Path
+        provenance.json of STITCH.
+    uncertified : Path or None
+        uncertified.csv of STITCH; None of masks of one's own, of which nothing is proved.
     patches : Path or None
         patches_metadata.csv of STITCH; without it no patch flags its cells.
     masks : list of Path
@@ -77,7 +79,7 @@ def write_table(
     """
     known = read_facts(facts, needs_image=True)
     steps = read_provenance(provenance)["steps"]
-    doubtful = read_uncertified(uncertified)
+    doubtful = uncertified and read_uncertified(uncertified)
     states = patches and read_patch_flags(patches)
     table = outdir / "quantification" / f"{known['sample']}.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,7 @@ import pandas as pd
 from ..errors import DataError, reason
 from ..images.tiff_limits import MAX_SIDE
 
-# A label is the index of a table with an entry for each
-MAX_LABEL = 1 << 26
+MAX_LABEL = (1 << 32) - 1  # of a uint32
 _MAX_PLANE = 1 << 31  # far beyond any file's; a message is not to hold thousands of digits
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # names of files hold 255
 STATUSES = ("matched", "no_nucleus", "nucleus_taken", "extra_nucleus", "no_cell")  # of matches.csv

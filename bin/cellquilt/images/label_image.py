@@ -240,11 +240,15 @@ class LabelReader:
     ----------
     path : Path
         OME-TIFF or plain TIFF; only full resolution is read.
+    page : int, optional
+        Which to read of a file of several pages, which is refused otherwise.
 
     Attributes
     ----------
     shape : (int, int)
         Height and width in pixels.
+    dtype : numpy.dtype
+        Type of pixel in the file.
 
     Raises
     ------
@@ -252,7 +256,7 @@ class LabelReader:
         If the file is no TIFF, damaged, not 2-D or not of integers.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, page: int | None = None):
         self.path = Path(path)
         try:
             if self.path.exists() and not self.path.is_file():
@@ -265,36 +269,44 @@ class LabelReader:
             raise DataError(f"{path}: {problem}") from error
         try:
             with strict_tifffile(self.path):
-                self._level = self._open_level()
+                self._level = self._open_level(page)
         except BaseException:
             self._file.close()
             raise
         self.shape: tuple[int, int] = self._level.shape
+        self.dtype = np.dtype(self._level.dtype)
         # A band is a row of tiles; the last two serve strips that overlap by context rows.
-        chunk = self._level.chunks[0]
+        chunk = getattr(self._level, "chunks", (1,))[0]
         self._band_rows = chunk * max(1, TILE // chunk)
         self._band = lru_cache(maxsize=2)(self._read_band)
 
-    def _open_level(self) -> zarr.Array:
+    def _open_level(self, number: int | None) -> zarr.Array | np.memmap:
         tiff_limits.check_pages(self._file, self.path)
         series = self._file.series[0]
+        if number is not None and series.ndim == 3 and len(self._file.pages) > number:
+            series = self._file.pages[number]
         if series.ndim != 2 or series.dtype is None or series.dtype.kind not in "iu":
             raise DataError(
                 f"{self.path}: holds {series.dtype} of shape {series.shape}; a label image is 2-D "
                 "and of integers. Convert it, one compartment a file."
             )
-        page = series.keyframe
+        page: tifffile.TiffPage = series.keyframe
         if len(page.dataoffsets) != math.prod(page.chunked):
             # tifffile would read what is missing as background.
             raise DataError(f"{self.path}: is truncated; write or copy it again.")
         if page.compression not in tiff_limits.LOSSLESS:
             codec = getattr(page.compression, "name", page.compression)
             raise DataError(f"{self.path}: is compressed by {codec}; write it again with zlib.")
-        if not page.is_contiguous:
-            tiff_limits.check_extent(page, self.path)
         size = self.path.stat().st_size
         tiff_limits.check_plausible(*page.shape, page.dtype.itemsize, 1, self.path, size)
-        return zarr.open_array(series.aszarr(level=0), mode="r")
+        if not page.is_contiguous:
+            tiff_limits.check_extent(page, self.path)
+            return zarr.open_array(series.aszarr(level=0), mode="r")
+        # Its one strip may be the whole image, of which a few rows are wanted at a time
+        if page.dataoffsets[0] + page.nbytes > size:
+            raise DataError(f"{self.path}: is truncated; write or copy it again.")
+        dtype = page.dtype.newbyteorder(self._file.byteorder)
+        return np.memmap(self.path, dtype, "r", page.dataoffsets[0], page.shape)
 
     def __enter__(self) -> "LabelReader":
         """Return the reader."""

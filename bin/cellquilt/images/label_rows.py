@@ -4,6 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+_MOST_OF_A_TABLE = 1 << 26  # labels beyond, as some tools give, are searched for
+
 
 class LabelRows(Protocol):
     """A 2-D label image that is read in strips of rows, wherever its pixels are.
@@ -58,32 +60,44 @@ def boundary_rows(labels: LabelRows, y0: int, y1: int) -> np.ndarray:
 
 
 class Relabelled:
-    """A label image whose labels are replaced by those of a table, as `LabelRows`.
+    """A label image whose labels are replaced by others, as `LabelRows`.
 
     Parameters
     ----------
     labels : LabelRows
-    new_labels : (n,) uint32
-        New label of each label from 0 to n - 1; larger ones are given the last.
+    old, new : (n,) integer
+        Labels, each once, and what each becomes. All others become background.
     """
 
-    def __init__(self, labels: LabelRows, new_labels: np.ndarray):
-        self._labels, self._new = labels, new_labels
+    def __init__(self, labels: LabelRows, old: np.ndarray, new: np.ndarray):
+        self._labels = labels
         self.shape: tuple[int, int] = labels.shape
+        old, new = np.asarray(old, np.int64), np.asarray(new).astype(np.uint32)
+        largest = int(old.max(initial=0))
+        self._table = self._old = None
+        if largest < _MOST_OF_A_TABLE:
+            self._table = np.zeros(largest + 2, np.uint32)  # the last for all that are larger
+            self._table[old] = new
+        else:
+            order = np.argsort(old)
+            self._old, self._new = old[order].astype(np.uint32), new[order]
 
     def read(self, y0: int, y1: int) -> np.ndarray:
         """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
-        return np.take(self._new, self._labels.read(y0, y1), mode="clip")
+        labels = self._labels.read(y0, y1)
+        if self._table is not None:
+            return np.take(self._table, labels, mode="clip")
+        place = np.minimum(np.searchsorted(self._old, labels), len(self._old) - 1)
+        return np.where(self._old[place] == labels, self._new[place], np.uint32(0))
 
 
-def new_labels(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return the table for `Relabelled` that makes each old label the new one beside it.
-
-    Its last entry, for all labels beyond the largest old one, is background.
-    """
-    table = np.zeros(int(old.max(initial=0)) + 2, np.uint32)
-    table[np.asarray(old, np.int64)] = new
-    return table
+def labels_of(strip: np.ndarray) -> np.ndarray:
+    """Return the labels of the objects in a strip, (rows, width), ascending."""
+    begins = np.ones(strip.shape, bool)
+    # Pixels that go on with the label to their left say no more, and are most of them
+    begins[:, 1:] = strip[:, 1:] != strip[:, :-1]
+    labels = np.unique(strip[begins])
+    return labels[labels > 0]
 
 
 class Overlaid:

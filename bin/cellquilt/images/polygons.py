@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from cellquilt_kernels.polygons import Tracer
 
-from .label_rows import LabelRows
+from .label_rows import LabelRows, labels_of
 from .strips import strip_rows
 
 OBJECTS_AT_ONCE = 1 << 17  # objects that are traced together; their corners take about 100 MB
@@ -101,7 +101,7 @@ class OutlineReader:
     def __init__(self, image: LabelRows, rows: int | None = None):
         self._image, self._rows = image, rows
         strips = [
-            (_present(image.read(y0, y1)), y0, y1) for y0, y1 in strip_rows(image.shape, rows)
+            (labels_of(image.read(y0, y1)), y0, y1) for y0, y1 in strip_rows(image.shape, rows)
         ]
         labels = np.concatenate([present for present, *_ in strips])
         top, bottom = (
@@ -145,15 +145,6 @@ class _Between:
         labels = self._image.read(self._top + y0, self._top + y1)
         # Smaller ones wrap around to larger differences
         return np.where(labels - self._first <= self._span, labels, 0)
-
-
-def _present(strip: np.ndarray) -> np.ndarray:
-    """Return the labels of a strip's objects, ascending."""
-    begins = np.ones(strip.shape, bool)
-    # Pixels that go on with the label to their left say no more, and are most of them
-    begins[:, 1:] = strip[:, 1:] != strip[:, :-1]
-    labels = np.unique(strip[begins])
-    return labels[labels > 0]
 
 
 def trace(labels: LabelRows, rows: int | None = None) -> Outlines:

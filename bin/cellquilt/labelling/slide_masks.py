@@ -10,8 +10,8 @@ import pandas as pd
 from .. import outputs, provenance
 from ..compartments import PLURALS, segmented
 from ..handoff import stores
-from ..images.label_image import masks_folder, write_label_image, write_label_strips
-from ..images.label_rows import boundary_rows
+from ..images.label_image import masks_folder, write_label_strips
+from ..images.label_rows import LabelRows, boundary_rows
 from ..images.strips import strip_rows
 from ..parallel import threaded
 from ..tiling.pixel_grid import Grid
@@ -78,8 +78,7 @@ def write_masks(
     if expand_um:
         nuclei = _write_compartment(labels, "nucleus", names, grid, masks, cpus, regions)
         found = {"cell": grown_cells(nuclei, expand_um / grid.image_mpp), "nucleus": nuclei}
-        path = masks / "cell_original.ome.tif"
-        write_label_image(path, found["cell"].labels, grid.image_mpp, "cell", cpus)
+        write_compartment(found["cell"].labels, "cell", False, masks, grid.image_mpp, cpus)
     else:
         found = dict(zip(names, threaded(written, names, cpus), strict=True))
     cells = {name: stitched.cells for name, stitched in found.items()}
@@ -119,14 +118,35 @@ def _write_compartment(
     """Stitch one of the compartments and write its label image."""
     alone = len(names) == 1
     stitched = stitch(paths, name, grid, Path(), regions, alone and regions is not None)
-    labels, shape, mpp = stitched.labels, stitched.labels.shape, grid.image_mpp
-    path = masks / f"{name if alone else f'{name}_original'}.ome.tif"
-    write_label_image(path, labels, mpp, name, cpus)
-    if alone:
-        edges = (boundary_rows(labels, y0, y1) for y0, y1 in strip_rows(shape))
-        title = f"{name}_boundary"
-        write_label_strips(masks / f"{title}.ome.tif", shape, edges, mpp, title, cpus)
+    write_compartment(stitched.labels, name, alone, masks, grid.image_mpp, cpus)
     return stitched
+
+
+def write_compartment(
+    labels: LabelRows, name: str, alone: bool, masks: Path, image_mpp: float, cpus: int = 1
+) -> None:
+    """Write a compartment's label image: for REPAIR, or as the only one with its boundaries.
+
+    Parameters
+    ----------
+    labels : LabelRows
+    name : {'cell', 'nucleus'}
+    alone : bool
+        Whether there is no other compartment.
+    masks : Path
+        Folder of the two files.
+    image_mpp : float
+        Pixel size (um).
+    cpus : int
+        Threads that compress.
+    """
+    rows = {name if alone else f"{name}_original": labels.read}
+    if alone:
+        rows[f"{name}_boundary"] = lambda y0, y1: boundary_rows(labels, y0, y1)
+    for title, read in rows.items():
+        strips = (read(y0, y1) for y0, y1 in strip_rows(labels.shape))
+        path, shown = masks / f"{title}.ome.tif", title.removesuffix("_original")
+        write_label_strips(path, labels.shape, strips, image_mpp, shown, cpus)
 
 
 def _regions_of(

@@ -57,9 +57,8 @@ class Figures:
         """Return the memory of the largest of the equal tasks of a step."""
         return self.memory[step]["task"] + _sum(self.memory[step], amounts) / n_tasks
 
-    def work_gb(self, amounts: Mapping[str, float], keeps_maps: bool) -> float:
+    def work_gb(self, kinds: Iterable[str], amounts: Mapping[str, float]) -> float:
         """Return how much the steps hand on to each other."""
-        kinds = [name for name in self.work if keeps_maps or name != "maps"]
         return sum(_sum(self.work[name], amounts) for name in kinds)
 
     def results_gb(self, formats: Iterable[str], amounts: Mapping[str, float]) -> float:

@@ -1,11 +1,13 @@
 """What is understood of a slide from its headers, and all that is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .. import cli
 from ..errors import DataError, reason
+from ..masks.readers import check_mask
 from ..slides.channel_choice import refuse_shared_channel, resolve_channels
 from ..slides.ingest import Request, grid_of, regions_of, without_membrane
 from ..slides.notice import Notice
@@ -85,7 +87,9 @@ class Inspection:
         )
 
 
-def inspect(sample: str, request: Callable[[], Request]) -> Inspection:
+def inspect(
+    sample: str, request: Callable[[], Request], own_masks: Mapping[str, Path] | None = None
+) -> Inspection:
     """Return what is understood of a slide, without decoding a pixel.
 
     Parameters
@@ -93,6 +97,8 @@ def inspect(sample: str, request: Callable[[], Request]) -> Inspection:
     sample : str
     request : callable
         Returns what INGEST would be asked; its `DataError` is a problem of the slide, too.
+    own_masks : dict, optional
+        By compartment, where they take the place of a segmenter's.
     """
     found = Inspection(sample)
     asked = _attempt(found, request)
@@ -108,6 +114,10 @@ def inspect(sample: str, request: Callable[[], Request]) -> Inspection:
         with slide:
             _look(found, slide, asked)
             found.z = found.t = None
+    if found.height and found.width:
+        size = found.height, found.width
+        for name, path in (own_masks or {}).items():
+            _attempt(found, partial(check_mask, path, size, name))
     return found
 
 

@@ -27,7 +27,7 @@ from .figures import Figures
 
 # Of a slide that takes the steps of large ones, in the order of the flow
 _STEPS = (
-    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "REPAIR"),
+    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "ADOPT", "REPAIR"),
     *("QUANTIFY", "EXPORT", "DRAW"),
 )
 ORDER = ("CHAIN", *_STEPS)
@@ -66,6 +66,11 @@ class Settings:
     def network_step(self) -> str:
         """The step that runs the network."""
         return "CLASSIFY" if self.segmenter == "pixelcnn" else "SEGMENT"
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is one, and not masks of one's own."""
+        return self.segmenter != "masks"
 
 
 @dataclass(frozen=True)
@@ -225,7 +230,7 @@ def _extent(work: Work, grid: Grid, cut: Cut) -> _Extent:
     extent = _of_all(grid.model_shape, cut)
     if work.regions is None or extent.patches > _MOST_PATCHES:
         return extent
-    lattice = lattice_of(*grid.model_shape)
+    lattice, cut = lattice_of(*grid.model_shape), cut.around(work.regions)
     patches = plan_patches(lattice, cut.patch_size)
     wanted = ~beyond_regions(work.regions, grid, patches)
     tasks = group_patches(patches, wanted, cut.patches_per_task)
@@ -274,8 +279,8 @@ def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | N
     grid = Grid(work.height, work.width, work.image_mpp)
     extent = _extent(work, grid, settings.cut)
     amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
-    made = Plan(patches=extent.patches, tiles=extent.tiles)
-    on_device = settings.device == "gpu" and settings.network_step == "SEGMENT"
+    made = Plan(patches=extent.patches, tiles=extent.tiles * settings.has_network)
+    on_device = settings.device == "gpu" and "SEGMENT" in _steps_of(work, settings)
     if on_device:
         made.device_s = extent.tiles * figures.tile_s
     for step in _steps_of(work, settings):
@@ -290,7 +295,8 @@ def _plan_one(work: Work, settings: Settings, figures: Figures, share: float | N
     made.results_gb = figures.results_gb(settings.formats, amounts)
     made.work_gb = made.results_gb  # published files are copies
     if share is None:
-        made.work_gb += figures.work_gb(amounts, settings.keeps_maps)
+        kinds = ["pixels", "labels", *["maps"] * settings.keeps_maps]
+        made.work_gb += figures.work_gb(kinds if settings.has_network else ["pixels"], amounts)
     else:
         _chain(made, amounts, figures, share)
     return made
@@ -316,6 +322,7 @@ def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float
 def _steps_of(work: Work, settings: Settings) -> list[str]:
     left_out = {"SEGMENT", "CLASSIFY"} - {settings.network_step}
     left_out |= set() if settings.keeps_maps else {"LABEL"}
+    left_out |= {"ADOPT"} if settings.has_network else {settings.network_step, "LABEL", "STITCH"}
     left_out |= set() if work.n_compartments == 2 else {"REPAIR"}
     left_out |= set() if settings.formats else {"EXPORT"}
     return [step for step in _STEPS if step not in left_out]

@@ -9,7 +9,7 @@ from ..quality.causes import Cause
 
 # Notices of what a user may well want so; all others may make masks or measurements wrong.
 MINOR = {"channel_names_made_up", "channel_names_duplicated", "no_membrane_channel", "regions"}
-MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution"}
+MINOR |= {"pages_taken_as_channels", "pixel_size_from_resolution", "own_mask"}
 # Of summary.json, which checks judge too
 MATCHED = ("cell_matched_fraction", "nucleus_matched_fraction")
 

@@ -138,18 +138,21 @@ def patch_states(patches: pd.DataFrame) -> dict[str, dict]:
 
     The states are ``segmented``; ``uncertified``, segmented with objects that are not certified;
     ``empty``, skipped with proof that no object can lie there; ``skipped``, without;
+    ``own``, where masks of one's own may have objects;
     ``outside``, skipped since no cell of a region of interest reaches there. Of each:
     ``n``, ``n_objects``, ``area_fraction`` of the slide, ``reasons`` with their numbers, and
     ``path``, their outlines in input pixels as an SVG path.
     """
     informative = patches["is_informative"].to_numpy(bool)
-    certified = patches["certified"].to_numpy(bool)
     outside = (patches["reason"] == "outside_roi").to_numpy(bool)
+    is_own = np.full(len(patches), "certified" not in patches)
+    certified = is_own if is_own.all() else patches["certified"].to_numpy(bool)
     chosen = {
-        "segmented": informative & certified,
+        "segmented": informative & certified & ~is_own,
         "uncertified": informative & ~certified,
-        "empty": ~informative & certified & ~outside,
+        "empty": ~informative & certified & ~outside & ~is_own,
         "skipped": ~informative & ~certified,
+        "own": is_own & ~outside,
         "outside": outside,
     }
     area = patches["height"] * patches["width"]

@@ -51,7 +51,8 @@ def summarise(
     -------
     dict
         Counts and fractions that do not apply are None; ``f1_cell`` and ``f1_nucleus``, at an
-        intersection over union of 0.5, are there with their truth only. ``notices`` are INGEST's.
+        intersection over union of 0.5, are there with their truth only. ``notices`` are
+        INGEST's and ADOPT's.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def summarise(
         **{name: counts.get(name) for name in COUNTS},
         "segmentation": f"segmentation/{counts.get('segmenter', DEFAULT)}-{sample}",
         "overlay": overlay,
-        "notices": list(facts.get("notices", [])),
+        "notices": [*facts.get("notices", []), *counts.get("notices", [])],
     }
     for compartment in PLURALS:
         mask, true = found(masks, compartment), truth.get(f"{compartment}_truth")
@@ -134,7 +135,12 @@ def unverified(summary: dict) -> str:
 
 
 def certified_fraction(summary: dict) -> float | None:
-    """Return the share of a sample's objects whose tiling is verified; None without any."""
+    """Return the share of a sample's objects whose tiling is verified.
+
+    None without any, and of masks of one's own, whose making is not known.
+    """
+    if all(summary[f"n_uncertified_{objects}"] is None for objects in PLURALS.values()):
+        return None
     n_found = sum(summary[f"n_{objects}"] or 0 for objects in PLURALS.values())
     n_doubtful = sum(summary[f"n_uncertified_{objects}"] or 0 for objects in PLURALS.values())
     return 1 - n_doubtful / n_found if n_found else None

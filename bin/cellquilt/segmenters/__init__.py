@@ -15,6 +15,8 @@ SEGMENTERS = {
     "mesmer": "Mesmer",
     "pixelcnn": "pixel classifiers",
 }
+OWN = "masks"  # of another tool, in the place of a segmenter's
+CHOICES = (*SEGMENTERS, OWN)
 DEFAULT = "mesmer"
 
 
@@ -68,7 +70,7 @@ class Runner(Protocol):
 
 def title_of(name: str) -> str:
     """Return what people read of a segmenter; of one that is not Cellquilt's, its name."""
-    return SEGMENTERS.get(name, name)
+    return SEGMENTERS.get(name, "own masks" if name == OWN else name)
 
 
 def load(name: str, settings: Settings) -> Runner:

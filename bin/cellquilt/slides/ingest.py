@@ -227,7 +227,7 @@ def grid_of(slide: Slide, image_mpp: float) -> Grid:
 
 def without_membrane(slide: Slide) -> Notice:
     """Return what is to be known of a slide without a membrane channel."""
-    text = f"{slide.path.name}: no membrane channel is given: nuclei alone are segmented."
+    text = f"{slide.path.name}: no membrane channel is given; pictures show the nuclear one alone."
     return Notice("no_membrane_channel", text)
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import UnsupportedOperation
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -142,7 +143,12 @@ class OpenArray:
         return Counter(tuple(map(int, each.groups()[:-2])) for each in found if each)
 
 
-def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
+def open_array(
+    files: ZarrFiles,
+    image: ZarrImage,
+    n_bytes: int,
+    check_type: Callable[[np.dtype | str, Path], None] = check_type,
+) -> OpenArray:
     """Open the array of an image.
 
     Parameters
@@ -151,6 +157,8 @@ def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
     image : ZarrImage
     n_bytes : int
         Of all its files, or as many as were counted.
+    check_type : callable
+        Refuses a type of pixel that is none; see `slide.check_type`.
 
     Raises
     ------
@@ -158,7 +166,7 @@ def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
         An array that zarr cannot read, or that asks for more memory or time than any slide does.
     """
     try:
-        return _opened(files, image, n_bytes)
+        return _opened(files, image, n_bytes, check_type)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # zarr raises anything of metadata that are wrong
@@ -167,7 +175,9 @@ def open_array(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
         ) from error
 
 
-def _opened(files: ZarrFiles, image: ZarrImage, n_bytes: int) -> OpenArray:
+def _opened(
+    files: ZarrFiles, image: ZarrImage, n_bytes: int, check_type: Callable[..., None]
+) -> OpenArray:
     array = _as_version_3(image.array)
     dtype = _dtype(array["data_type"])
     check_type(dtype, files.path)

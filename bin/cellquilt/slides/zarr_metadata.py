@@ -104,6 +104,35 @@ def find_image(files: ZarrFiles, selection: Selection) -> ZarrImage:
     return images[choose_scene(path, sizes, selection.scene)]
 
 
+def find_labels(files: ZarrFiles) -> ZarrImage:
+    """Return the labels that a Zarr is, or the only ones of the image that it is.
+
+    Raises
+    ------
+    DataError
+        No labels, or several; metadata against the specification.
+    """
+    path, attributes = files.path, _attributes(files, "")
+    inside = "" if "multiscales" not in attributes else "labels"
+    own = _attributes(files, inside) if inside else attributes
+    names = [name for name in _items(own.get("labels")) if isinstance(name, str)]
+    names = [name for name in names if _is_inside(name)]
+    if "image-label" in attributes or ("multiscales" in attributes and not names):
+        return _image(files, "", None)
+    if not names:
+        raise DataError(
+            f"{path}: holds no labels, since its metadata have neither multiscales nor labels;"
+            f" give the folder of the labels, such as {path / 'labels/cells'}"
+        )
+    if len(names) > 1:
+        listed = ", ".join(f"{name:.40}" for name in names[:9])
+        raise DataError(
+            f"{path}: has several labels ({listed}); give the folder of one, such as"
+            f" {path / inside / names[0]}"
+        )
+    return _image(files, _join(inside, names[0]), None)
+
+
 def _first_field(attributes: dict) -> str:
     """Return the place of a field of a plate or well, for a message."""
     kind, parts, default = ("plate", "wells", "A/1") if "plate" in attributes else _WELL

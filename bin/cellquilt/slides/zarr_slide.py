@@ -10,11 +10,12 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ..errors import DataError, reason
+from ..images.label_image import as_labels
 from .notice import Notice
-from .selection import AXES, Selection, choose_planes, file_axes, listed
-from .slide import Slide
+from .selection import AS_IT_IS, AXES, Selection, choose_planes, file_axes, listed
+from .slide import Slide, check_type
 from .zarr_files import METADATA, ZarrFiles
-from .zarr_metadata import ZarrImage, find_image
+from .zarr_metadata import ZarrImage, find_image, find_labels
 
 _DECODED_BYTES = 1 << 30  # decoded rows of chunks kept for the next read, over all channels
 _MAX_COUNTED = 100_000  # files; of an array of more, neither number nor bytes are known
@@ -31,6 +32,8 @@ class _Block(NamedTuple):
 class ZarrSlide(Slide):
     """The full resolution of an OME-Zarr image, at one plane of z and t."""
 
+    _check_type = staticmethod(check_type)
+
     def __init__(self, files: ZarrFiles, image: ZarrImage, selection: Selection):
         from .zarr_array import open_array
 
@@ -40,7 +43,7 @@ class ZarrSlide(Slide):
         counted = dict(itertools.islice(files.sizes(image.key), _MAX_COUNTED + 1))
         is_whole = len(counted) <= _MAX_COUNTED
         n_bytes = path.stat().st_size if path.is_file() else sum(counted.values())
-        self._files, self._array = files, open_array(files, image, n_bytes)
+        self._files, self._array = files, open_array(files, image, n_bytes, self._check_type)
         # Where a channel's plane along Z is: the axes of the file but the last two
         self._planes = {
             (c, z): tuple(dict(zip(axes, (c, z, t), strict=True))[axis] for axis in image.axes[:-2])
@@ -154,6 +157,73 @@ class ZarrSlide(Slide):
             text = f"{missing} chunks were never written and are read as their fill value{whole}"
             text = f"{self.path.name}: {text}; copy or export it again if that is wrong."
             yield Notice("unwritten_tiles", text)
+
+
+class ZarrLabels:
+    """Labels of an OME-Zarr, as rows; a context manager. What was never written is background.
+
+    Attributes
+    ----------
+    path : Path
+    shape : (int, int)
+        Height and width in pixels.
+    dtype : numpy.dtype
+        Type of pixel in the file.
+    """
+
+    def __init__(self, slide: ZarrSlide):
+        self._slide, self.path = slide, slide.path
+        self.shape, self.dtype = (slide.height, slide.width), slide.dtype
+
+    @classmethod
+    def find(cls, path: Path) -> Self:
+        """Open the labels of a folder or zip: its own, or those of the image that it is.
+
+        Raises
+        ------
+        DataError
+            No OME-Zarr, several sets of labels, or labels that are not 2-D or no integers.
+        """
+        files = ZarrFiles(path)
+        try:
+            slide = _LabelSlide(files, find_labels(files), AS_IT_IS)
+            if len(slide.channels) > 1:
+                raise DataError(
+                    f"{path}: has {len(slide.channels)} channels; a mask has one: write each"
+                    " compartment as labels of its own"
+                )
+            return cls(slide)
+        except BaseException:
+            files.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the labels."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._slide.close()
+
+    def read(self, y0: int, y1: int) -> np.ndarray:
+        """Return rows `y0` to `y1` (exclusive, clipped to the image) as (rows, width) uint32."""
+        y0, y1 = max(y0, 0), min(y1, self.shape[0])
+        try:
+            return as_labels(self._slide.read(0, y0, y1))
+        except ValueError as error:
+            raise DataError(f"{self.path}: rows {y0} on: {reason(error)}") from error
+
+
+class _LabelSlide(ZarrSlide):
+    """Labels as a slide of one channel."""
+
+    @staticmethod
+    def _check_type(dtype: np.dtype | str, path: Path) -> None:
+        if isinstance(dtype, str) or dtype.kind not in "iu":
+            raise DataError(f"{path}: holds {dtype!s:.20}; labels are integers")
+
+    def _unwritten(self, _keys: Iterable[str]) -> Iterator[Notice]:
+        return iter(())
 
 
 def _names(

@@ -1,7 +1,7 @@
 """From the normalised store of a slide to its patches and the pixels of each task."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ log = logging.getLogger("cellquilt")
 # What is segmented around regions, in model pixels: more than a chain of cells and nuclei that
 # overlap, so that all is there that has a part in the matching of a region's cells
 REGION_MARGIN = 256
+FINER = 4  # how many patches take the place of one, along each axis, where there are regions
 STEP = 64  # divides both a tile and the way to the next one
 
 
@@ -47,12 +48,25 @@ class Cut:
     patch_qc: str = "default"
     min_contrast: float = 0.03
 
+    def around(self, regions: Regions | None) -> "Cut":
+        """Return how a slide is cut of which regions are wanted, or all.
 
-def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
+        A patch is segmented as a whole, so that of smaller ones less lies outside of the regions;
+        a task has as many pixels as before. Where a rule of quality control depends on the size of
+        patches, it stays.
+        """
+        side = max(self.patch_size // FINER, 2 * STRIDE)
+        if regions is None or side >= self.patch_size or self.patch_qc not in ("default", "none"):
+            return self
+        n_patches = round(self.patches_per_task * (self.patch_size / side) ** 2)
+        return replace(self, patch_size=side, patches_per_task=n_patches)
+
+
+def plan_tasks(store: Path, outdir: Path, cut: Cut, table_only: bool = False) -> pd.DataFrame:
     """Plan the patches of a slide and write one store of pixels for each task.
 
     Where the slide has regions of interest, patches that none of their cells can reach are
-    skipped.
+    skipped, and they are smaller, see `Cut.around`.
 
     A task's store holds ``codes`` (2, h, w) uint16, the part of the padded lattice that its
     tiles span, and ``lut``; its attributes name tiles, patches and geometry, in ``blank_codes``
@@ -66,6 +80,8 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     outdir : Path
         Folder for ``task-<n>.pixels.zip``.
     cut : Cut
+    table_only : bool
+        Whether there are to be no tasks, since nothing is to be segmented.
 
     Returns
     -------
@@ -76,6 +92,8 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         facts = slide.attrs["facts"]
         grid = Grid.of(facts)
         lattice = plan(*grid.model_shape)
+        regions, whole = Regions.of(facts), plan_patches(lattice, cut.patch_size)
+        cut = cut.around(regions)
         patches = plan_patches(lattice, cut.patch_size)
         channels = [
             {name: array[:] for name, array in slide[f"blocks/{index}"].arrays()}
@@ -87,14 +105,17 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
         flat = constant_tiles(slide["codes"], blank, lattice)
         constant = np.array([all(tile in flat for tile in tiles) for tiles in needed])
         quality = assess(patches, lattice, channels, constant, cut.patch_qc, cut.min_contrast)
-        far = beyond_regions(Regions.of(facts), grid, patches)
+        far = beyond_regions(regions, grid, patches)
         quality.loc[far, ["is_informative", "reason"]] = False, "outside_roi"
         skipped = np.flatnonzero(quality["reason"] == "constant")
         blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
-        optics = assess_optics(patches, lattice, slide["codes"], channels, grid.image_mpp)
+        optics = assess_optics(whole, lattice, slide["codes"], channels, grid.image_mpp)
+        if len(whole) < len(patches):  # flags of cells are those of the slide without regions
+            optics = optics.iloc[_nearest(patches, whole)].reset_index(drop=True)
         table = metadata(patches, grid, cut.halo, pd.concat([quality, optics], axis=1))
         table["task"] = -1
-        tasks = group_patches(patches, quality["is_informative"].to_numpy(), cut.patches_per_task)
+        wanted = quality["is_informative"].to_numpy() & (not table_only)
+        tasks = group_patches(patches, wanted, cut.patches_per_task)
         step = provenance.of_step(
             "PATCH",
             patch_size=cut.patch_size,
@@ -121,6 +142,17 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut) -> pd.DataFrame:
     if not informative:
         log.warning("patch: no patch of this slide can hold cells; its outputs will be empty")
     return table
+
+
+def _nearest(patches: list[Patch], whole: list[Patch]) -> np.ndarray:
+    """Return the index in `whole` of the patch that the middle of each of `patches` lies in."""
+    rows, cols = (sorted({getattr(p, name) for p in whole}) for name in ("y0", "x0"))
+    y, x = (
+        np.array([p.y0 + p.y1 for p in patches]) / 2,
+        np.array([p.x0 + p.x1 for p in patches]) / 2,
+    )
+    row, col = np.searchsorted(rows, y, "right") - 1, np.searchsorted(cols, x, "right") - 1
+    return row * len(cols) + col
 
 
 def beyond_regions(regions: Regions | None, grid: Grid, patches: list[Patch]) -> np.ndarray:
