@@ -3,11 +3,18 @@
 #   runtime, export, deepcell   for a run without GPU (the default)
 #   runtime-gpu                 runtime with CUDA
 #   evaluate                    for --evaluate
+# --push REGISTRY, such as registry.example/lab, also pushes each: to REGISTRY/cellquilt/runtime:VERSION.
 # Arguments after -- go to the build command, such as --build-arg BASE_IMAGE=...
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 VERSION=0.1.0
+USAGE="Usage: tools/build-images.sh [--push REGISTRY] [runtime|runtime-gpu|export|evaluate|deepcell]... [-- OPTION...]"
+registry=
+if [ "${1:-}" = --push ]; then
+    registry=${2:?"--push needs a registry. $USAGE"}
+    shift 2
+fi
 images=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     images+=("$1")
@@ -25,6 +32,10 @@ build() {
     say "container: cellquilt/$2"
     "$engine" build --file "$ROOT/containers/$1/Containerfile" --tag "cellquilt/$2" "${@:3}" \
         "$ROOT"
+    if [ -z "$registry" ]; then return; fi
+    say "container: $registry/cellquilt/$2"
+    "$engine" tag "cellquilt/$2" "$registry/cellquilt/$2"
+    "$engine" push "$registry/cellquilt/$2"
 }
 
 for image in "${images[@]}"; do
@@ -37,8 +48,7 @@ for image in "${images[@]}"; do
     evaluate) build evaluate "evaluate:$VERSION" "$@" ;;
     deepcell) build deepcell "deepcell:$VERSION" "$@" ;;
     *)
-        die "unknown: $image." \
-            "Usage: tools/build-images.sh [runtime|runtime-gpu|export|evaluate|deepcell]... [-- OPTION...]"
+        die "unknown: $image. $USAGE"
         ;;
     esac
 done

@@ -18,7 +18,8 @@ die() {
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
 # install_in_cache PLACE BUILD FILE...: make $CACHE/PLACE a link to a folder that the function
-# BUILD fills from the lock files. The folder's name contains their checksum, and it is used only
+# BUILD fills from the lock files (with LOOKING set, only call the function for what that needs:
+# for build_kernels it is need_kernels). The folder's name contains their checksum, and it is used only
 # once it is complete; so an interrupted build is started again, an unchanged one is kept, and
 # clones that share the cache, at one version or two, never write into a folder in use.
 install_in_cache() {
@@ -27,6 +28,10 @@ install_in_cache() {
     stamp=$(cat "$@" | sha256sum | cut -c1-12)
     folder=$place-$stamp
     if [ "$(readlink "$place")" = "$(basename "$folder")" ] && is_complete "$folder"; then return; fi
+    if [ -n "${LOOKING:-}" ]; then
+        if ! is_complete "$folder"; then "need_${build#build_}"; fi
+        return
+    fi
     mkdir -p "$(dirname "$place")"
     (
         flock 9
@@ -55,9 +60,10 @@ find_uv() {
     UV=$CACHE/uv/bin/uv
 }
 
+has_pip() { python3 -m pip --version >/dev/null 2>&1; }
+
 build_uv() {
-    python3 -m pip --version >/dev/null 2>&1 ||
-        die "there is neither uv nor a python3 with pip (Debian: apt-get install python3-pip)."
+    has_pip || die "there is neither uv nor a python3 with pip (Debian: apt-get install python3-pip)."
     PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
         --no-deps --require-hashes --target "$1" -r "$2" >&2
 }

@@ -4,9 +4,20 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
+# stage WHAT COMMAND...: run the command, and say how long it took.
+stage() {
+    local started=$SECONDS
+    say "demo: $1 ..."
+    "${@:2}"
+    say "demo: $1: done in $((SECONDS - started)) s"
+}
+
 cd "$ROOT"
-tools/nextflow run . -profile demo,local --accept_mesmer_license --outdir results "$@"
-tools/nextflow run . -profile demo,local --segmenter pixelcnn --outdir results/pixelcnn "$@"
+run=(tools/nextflow run . -profile "demo,local")
+stage "1 of 2, a generated tissue with Mesmer, whose weights are downloaded once" \
+    "${run[@]}" --accept_mesmer_license --outdir results "$@"
+stage "2 of 2, the same with the networks that come with Cellquilt" \
+    "${run[@]}" --segmenter pixelcnn --outdir results/pixelcnn "$@"
 "$CACHE/envs/runtime/bin/python" - results/demo/summary.json results/pixelcnn/demo/summary.json <<'PYTHON'
 import json
 import sys

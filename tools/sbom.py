@@ -269,7 +269,12 @@ def main() -> None:
     args.add_argument("--environments", type=Path, required=True, help="of setup.sh, a folder")
     args.add_argument("--outdir", type=Path, default=ROOT / "sbom")
     args.add_argument("--images", nargs="*", choices=IMAGES, default=list(IMAGES))
+    args.add_argument("--built", action="store_true", help="only images that are built")
     o = args.parse_args()
+    if o.built:
+        o.images = [image for image in o.images if engine_with(f"cellquilt/{image}")]
+        if not o.images:
+            sys.exit("ERROR: no image is built; tools/build-images.sh builds them")
     o.outdir.mkdir(parents=True, exist_ok=True)
     boms = {}
     for image in o.images:

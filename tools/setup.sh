@@ -11,6 +11,8 @@
 #   all       all of the above (the default)
 #   evaluate  EVALUATE, which is optional and not in all (Python 3.13)
 #   fuzz      runtime, and atheris for make fuzz; not in all
+# First it looks for the programs that are needed for what is not installed yet, and names all that
+# are missing; with --look it does no more.
 # The kernels are compiled once for all of them. Python environments match their lock files exactly,
 # with hashes checked, including the build tools of the kernels. Existing environments are kept.
 set -euo pipefail
@@ -49,7 +51,8 @@ setup_readers() {
     done
 }
 setup_nextflow() {
-    find_nextflow
+    if [ -z "$knows_nextflow" ]; then find_nextflow; fi
+    knows_nextflow=yes
     if [ -n "$NEXTFLOW" ]; then return; fi
     install_in_cache "nextflow/$NEXTFLOW_VERSION" build_nextflow \
         "$ROOT/tools/nextflow-pom.xml" "$ROOT/tools/nextflow.sha256"
@@ -71,14 +74,14 @@ install_with_kernels() {
 
 build_kernels() {
     make_venv 3.13 "$1"
-    need_compiler "$1" "Cellquilt's kernels are"
+    has_headers "$1/bin/python" || die_of_headers 3.13
     "$UV" build --quiet --wheel --require-hashes --build-constraints "$KERNELS/build.lock" \
         --python "$1/bin/python" --out-dir "$1/wheel" "$KERNELS"
 }
 
 build_deepcell() {
     make_venv 3.10 "$1"
-    need_compiler "$1" "a part of deepcell is"
+    has_headers "$1/bin/python" || die_of_headers 3.10
     "$UV" pip sync --quiet --require-hashes --python "$1/bin/python" --build-constraints "$3" "$2"
 }
 
@@ -90,14 +93,14 @@ make_venv() {
             "Install python$1 (with pyenv: pyenv install $1)."
 }
 
-# need_compiler VENV WHAT: exits with an error if C extensions for its Python cannot be compiled.
-need_compiler() {
-    command -v cc >/dev/null ||
-        die "$2 compiled, and there is no C compiler (Debian: apt-get install gcc libc6-dev)."
-    "$1/bin/python" -c 'import os, sysconfig as s
-os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null ||
-        die "$2 compiled, and the headers of $(realpath "$1/bin/python") are not there" \
-            "(Debian: apt-get install python3-dev)."
+has_headers() {
+    "$1" -c 'import os, sysconfig as s
+os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null
+}
+
+die_of_headers() {
+    die "uv found a Python $1 without the headers that compiling for it needs" \
+        "(Debian: apt-get install python$1-dev)."
 }
 
 # build_from_source FOLDER LOCK BUILD_LOCK: for pure Python packages without wheels.
@@ -107,32 +110,91 @@ build_from_source() {
 }
 
 build_nextflow() {
-    local java
-    java=$("$JAVA" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') || true
-    at_least "${java:-0}" 17 ||
-        die "Nextflow needs Java 17 or newer (Debian: apt-get install default-jre-headless)."
-    command -v mvn >/dev/null ||
-        die "there is neither Nextflow $OLDEST_NEXTFLOW or newer on PATH, nor Maven to fetch one" \
-            "(Debian: apt-get install maven)."
     fetch_nextflow "$1"
     (cd "$1" && sha256sum --quiet --strict --check "$3") ||
         die "a jar of Nextflow has another checksum than in tools/nextflow.sha256."
 }
 
+knows_nextflow=
+MISSING=()
+PACKAGES=()
+# missing WHAT PACKAGE...: note what is missing, and the Debian packages that have it.
+missing() {
+    if [[ " ${MISSING[*]} " == *" $1 "* ]]; then return; fi
+    MISSING+=("$1")
+    PACKAGES+=("${@:2}")
+}
+
+need_nextflow() {
+    local found
+    found=$("$JAVA" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') || true
+    at_least "${found:-0}" 17 || missing "Java 17 or newer, which runs Nextflow" default-jre-headless
+    command -v mvn >/dev/null ||
+        missing "Maven, which fetches Nextflow (or Nextflow $OLDEST_NEXTFLOW or newer on PATH)" maven
+}
+
+need_runtime() {
+    need_from_source
+    command -v ps >/dev/null || missing "ps, with which Nextflow measures its tasks" procps
+    install_in_cache kernels build_kernels "${KERNEL_SOURCES[@]}"
+}
+need_export() { need_runtime; }
+need_fuzz() { need_runtime; }
+need_dev() {
+    need_runtime
+    command -v git >/dev/null || missing "git, for the tests" git
+}
+need_kernels() { need_compiler 3.13; }
+need_deepcell() {
+    need_from_source
+    need_compiler 3.10
+}
+need_from_source() { find_uv; } # uv finds or fetches Python
+need_uv() { has_pip || missing "uv, or a python3 with pip to install it" python3-pip; }
+
+# need_compiler VERSION: what compiles extensions of that Python.
+need_compiler() {
+    local python
+    cc -E - <<<'#include <stdio.h>' >/dev/null 2>&1 ||
+        missing "a C compiler with its headers, for Cellquilt's kernels and deepcell" gcc libc6-dev
+    python=$(find_python "$1")
+    if [ -x "$python" ]; then # else uv fetches one, with headers
+        has_headers "$python" || missing "the headers of $python" "python$1-dev"
+    fi
+}
+
+# look WHAT...: end with the list of what is missing, if anything is.
+look() {
+    local what
+    # shellcheck disable=SC2034 # install_in_cache reads it
+    local LOOKING=yes
+    [ "$(uname -sm)" = "Linux x86_64" ] || [ "$*" = nextflow ] ||
+        die "Cellquilt's environments are for Linux on x86-64, and this is $(uname -sm)." \
+            "README.md, under Try it, says what works here."
+    for what in "$@"; do "setup_$what"; done
+    if [ ${#MISSING[@]} -eq 0 ]; then return; fi
+    say "ERROR: this machine lacks what installing Cellquilt takes:"
+    printf '  - %s\n' "${MISSING[@]}" >&2
+    say "Debian and Ubuntu have it, as root: apt-get install ${PACKAGES[*]}"
+    exit 1
+}
+
+ALL=(nextflow export runtime deepcell dev readers)
+targets=()
+only_look=
 for what in "${@:-all}"; do
     case $what in
-    runtime | export | deepcell | dev | evaluate | fuzz | readers | nextflow) "setup_$what" ;;
-    all)
-        setup_nextflow
-        setup_runtime
-        setup_export
-        setup_deepcell
-        setup_dev
-        setup_readers
-        ;;
+    runtime | export | deepcell | dev | evaluate | fuzz | readers | nextflow) targets+=("$what") ;;
+    all) targets+=("${ALL[@]}") ;;
+    --look) only_look=yes ;;
     *)
-        die "unknown: $what. Usage:" \
-            "tools/setup.sh [runtime|export|deepcell|dev|readers|evaluate|fuzz|nextflow|all]..."
+        die "unknown: $what. Usage: tools/setup.sh" \
+            "[--look] [runtime|export|deepcell|dev|readers|evaluate|fuzz|nextflow|all]..."
         ;;
     esac
 done
+if [ ${#targets[@]} -eq 0 ]; then targets=("${ALL[@]}"); fi # --look alone
+look "${targets[@]}"
+if [ -n "$only_look" ]; then exit; fi
+for what in "${targets[@]}"; do "setup_$what"; done
+if [ "$SECONDS" -gt 10 ]; then say "setup: done in $SECONDS s"; fi # something was installed

@@ -3,7 +3,7 @@
 #   sbom    Write sbom/: a CycloneDX file for each image, one for files that are in no image, and
 #           licences.csv for all. An image built with docker or podman is read directly, including
 #           its Debian packages; else only its Python packages are listed, from the local
-#           environment of the same lock file.
+#           environment of the same lock file. With --built, of images that are built, and no others.
 #   audit   List the known vulnerabilities of the packages in the images' lock files.
 #   setup   Only install the two tools.
 set -euo pipefail
@@ -22,7 +22,7 @@ build_audit() {
 }
 
 sbom() {
-    "$ROOT/tools/setup.sh" runtime export deepcell evaluate
+    if [ "${1:-}" != --built ]; then "$ROOT/tools/setup.sh" runtime export deepcell evaluate; fi
     "$CACHE/envs/audit/bin/python" "$ROOT/tools/sbom.py" --environments "$CACHE/envs" "$@"
 }
 

@@ -82,8 +82,8 @@ def test_scripts_take_thresholds_of_the_schemas_type(schema):
 
 
 def test_every_parameter_that_a_document_names_is_there(repo, schema):
-    # of the pipeline that uses a module, arguments of CHAIN, and Cellpose's
-    examples = {"masks", "facts", "to_table", "max_mpx", "save_tif"}
+    # of the pipeline that uses a module, arguments of CHAIN, of tools, and Cellpose's
+    examples = {"masks", "facts", "to_table", "max_mpx", "platform", "push", "built", "save_tif"}
     # cloud.md has the clouds' own options too; test_profiles.py checks its commands
     pages = [path for path in (repo / "docs").glob("*.md") if path.name != "cloud.md"]
     for page in [repo / "README.md", *pages]:
@@ -93,8 +93,8 @@ def test_every_parameter_that_a_document_names_is_there(repo, schema):
 
 def test_one_version_everywhere(repo, config):
     assert re.search(r"^ +version +=( )'(.+)'$", config, re.MULTILINE)[2] == __version__
-    newest = re.search(r"^## (\S+)", (repo / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
-    assert newest == __version__
+    changes = (repo / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (?!Unreleased$)(\S+)", changes, re.MULTILINE)[0] == __version__
     build = (repo / "tools" / "build-images.sh").read_text()
     assert re.search(r"^VERSION=(.+)$", build, re.MULTILINE)[1] == __version__
     for containerfile in (repo / "containers").glob("*/Containerfile"):
@@ -324,7 +324,7 @@ def test_example_samplesheets_have_the_columns_of_their_schema(repo, kind, page)
 
 
 def test_links_between_documents_lead_somewhere(repo):
-    for page in [repo / "README.md", *(repo / "docs").glob("*.md")]:
+    for page in [*repo.glob("*.md"), *(repo / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", page.read_text()):
             path, anchor = target
             linked = page.parent / path if path else page

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-# Asks a schema of the network, so that it cannot be tried here
-OFFLINE = {"actions_schema_validation": False}
+# Ask the network for a schema and for a template, so that they cannot be tried here
+OFFLINE = {"actions_schema_validation": False, "files_unchanged": False}
 KINDS = ("modules", "subworkflows")
 
 

@@ -193,6 +193,15 @@ def test_a_bill_of_materials_has_what_is_locked(bills, repo, image, lock):
     assert {name for name, _ in named} - {name for name, _ in locked} <= {"cellquilt-kernels"}
 
 
+def test_bills_of_built_images_only(bills, repo, cache, tmp_path):
+    """What a release asks for: where nothing is built, an empty list would look like an answer."""
+    command = [cache / "envs" / "audit" / "bin" / "python", repo / "tools" / "sbom.py", "--built"]
+    command += ["--environments", cache / "envs", "--outdir", tmp_path]
+    done = subprocess.run(command, env=os.environ | {"PATH": ""}, capture_output=True, text=True)
+    assert done.returncode == 1 and "no image is built" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_licences_that_bind_users_are_pointed_out(bills):
     with (bills / "licences.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -206,15 +206,15 @@ def test_no_profile_repeats_a_selector_of_the_pipeline(repo):
 
 
 @pytest.fixture(scope="module")
-def images(repo, command, tmp_path_factory) -> Callable[[str, str], dict[str, str]]:
+def images(repo, command, tmp_path_factory) -> Callable[..., dict[str, str]]:
     """Return a function that resolves profiles with more settings to the image of each process."""
 
-    def inspect(profiles: str, more: str) -> dict[str, str]:
+    def inspect(profiles: str, more: str, *given: str) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("inspected")
         (folder / "more.config").write_text(more)
         options = ["-c", folder / "more.config", "-profile", profiles, "-format", "json"]
         demo = ["--demo", "--accept_mesmer_license"]
-        said = command("inspect", *options, repo, *demo, folder=folder)
+        said = command("inspect", *options, repo, *demo, *given, folder=folder)
         return {entry["name"]: entry["container"] for entry in json.loads(said)["processes"]}
 
     return inspect
@@ -235,9 +235,11 @@ def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
     return {name: f"{registry}cellquilt/{image}" for name, image in (runtime | others).items()}
 
 
-def test_images_come_from_the_users_registry(repo, images):
-    found = images("docker,gpu", "docker.registry = 'registry.example/lab'\n")
-    assert found == images_of(repo, "-gpu", "registry.example/lab/")
+EVERYONES = ("--registry", "registry.example:5000/everyone")
+
+
+def test_images_come_from_the_registry_that_is_asked_for(repo, images):
+    assert images("docker,gpu", "", *EVERYONES) == images_of(repo, "-gpu", f"{EVERYONES[1]}/")
 
 
 @pytest.mark.slow
@@ -252,6 +254,9 @@ def test_profiles_are_resolved_by_inspect(repo, images):
             profiles, images_of(repo, "-gpu")
         )
     assert images("docker", "") == images_of(repo, "")
+    # a setting is stronger than the parameter
+    own = images("podman", "podman.registry = 'registry.example/lab'\n", *EVERYONES)
+    assert own == images_of(repo, "", "registry.example/lab/")
 
 
 @pytest.fixture
@@ -456,12 +461,63 @@ def test_every_parameter_of_the_commands_is_there(repo, page):
 
 
 def test_images_that_are_pushed_are_those_that_are_built(repo, page):
-    """Each loop over images, with its comment, has all that tools/build-images.sh makes."""
+    """Each loop or push of images, with its comment, has all that tools/build-images.sh makes."""
     script = (repo / "tools" / "build-images.sh").read_text()
     version = re.search(r"^VERSION=(.+)$", script, re.MULTILINE)[1]
     tags = re.findall(r'build \w+ "(\S+)"', script)
     built = {tag.replace("$VERSION", version) for tag in tags}
     loops = re.findall(r"^for image in (.+)$", page, re.MULTILINE)
-    assert len(loops) == 3
+    assert len(loops) == 2
     for loop in loops:
         assert set(re.findall(r"\w+:[\d.]+(?:-gpu)?", loop)) == built
+    (push,) = re.findall(r"^tools/build-images.sh --push \$REGISTRY (.+)$", page, re.MULTILINE)
+    names = set(re.findall(r"^ +([a-z-]+)\) build ", script, re.MULTILINE)) | {"runtime-gpu"}
+    assert set(re.findall(r"[a-z-]+", push.replace("and", ""))) == names
+
+
+TOO_LARGE = """
+process HERE {
+    cpus 999
+    memory 999.TB
+
+    script:
+    "echo ${task.cpus} ${task.memory.toBytes()} > here"
+}
+
+process THERE {
+    executor 'slurm'
+    array 2
+    cpus 999
+    memory 999.TB
+
+    input:
+    val number
+
+    script:
+    "echo ${task.cpus} ${task.memory} > there"
+}
+
+workflow {
+    HERE()
+    THERE(channel.of(1, 2))
+}
+"""
+
+
+def test_a_small_machine_gives_a_step_what_it_has(repo, command, tmp_path):
+    """Where Nextflow would end the run. What runs elsewhere is not held to this machine's size."""
+    (tmp_path / "main.nf").write_text(TOO_LARGE)
+    quick = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
+    (tmp_path / "quick.config").write_text(quick)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").symlink_to(repo / "tests" / "system" / "profiles" / "sbatch")
+    (tmp_path / "bin" / "squeue").symlink_to("/bin/true")
+    sources = ["-c", repo / "nextflow.config", "-c", tmp_path / "quick.config"]
+    script = tmp_path / "main.nf"
+    command("run", script, *sources, folder=tmp_path, path=tmp_path / "bin")
+    (here,) = tmp_path.glob("work/*/*/here")
+    cpus, memory = map(int, here.read_text().split())
+    assert cpus == len(os.sched_getaffinity(0))
+    assert 0 < memory <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = [path.read_text() for path in tmp_path.glob("work/*/*/there")]
+    assert there == ["999 999 TB\n"] * 2
