@@ -93,7 +93,7 @@ def test_every_result_is_published(sheet_run):
         "uncertified.csv",
     }
     of_the_run = {path.name for path in outdir.iterdir()} - {"tissue", "nuclei", "blank"}
-    assert of_the_run == {"multiqc", "pipeline_info", "report.html", "samples.csv"}
+    assert of_the_run == {"methods.txt", "multiqc", "pipeline_info", "report.html", "samples.csv"}
 
 
 @pytest.mark.parametrize("sample", ["tissue", "nuclei", "blank"])
