@@ -143,7 +143,7 @@ def _sum(counts) -> int | None:
 
 
 def _evaluator(evaluation: Mapping | None) -> str | None:
-    if not evaluation or evaluation["quality_score"] is None:
+    if not evaluation or evaluation["quality_score"] is None or "evaluator" not in evaluation:
         return None
     return f"{evaluation['evaluator']} {evaluation.get('version', '')}".strip()
 
@@ -192,7 +192,7 @@ def describe(
     inputs = {
         (slide["sample"], file["name"]): {
             "sample": slide["sample"],
-            "name": file["name"],
+            "name": given(file["name"]),
             "sha256": file["sha256"],
         }
         for slide in slides
