@@ -230,15 +230,15 @@ def _images(slides: list[dict], about: Mapping | None) -> list[str]:
     resized = [slide for slide in slides if slide["is_resized"] and _sees_normalised(slide)]
     which = "images" if len(resized) == len(slides) else f"the images of {_names(resized)}"
     return [
-        f"with Cellquilt {versions or __version__}{runner} {_said(slides, _task)}"
+        f"with Cellquilt {versions or __version__}{runner} {_each(slides, _task)}"
         f"{f' in {n_slides} slides' if n_slides > 1 and are_alike else ''}.",
         f"the size of a pixel was {_said(slides, _pixel_size)}.",
         f"{which} were resampled to {MODEL_MPP:g} µm/px, at which the network works, and the masks"
         " to the pixels of the image."
         if resized
         else "",
-        _ended(_said(slides, _plane)),
-        _ended(_said(slides, _stains)),
+        _ended(_each(slides, _plane)),
+        _ended(_each(slides, _stains)),
         _regions(slides),
     ]
 
@@ -315,16 +315,27 @@ def _network(slides: list[dict]) -> list[str]:
         return ["no patch of these slides could hold cells, and no network was run."]
     found = [
         _said(ran, lambda s: s["described"]["normalised"]),
-        _ended(f"segmentation was by {_said(ran, lambda s: s['described']['network'])}"),
-        _ended(_said(ran, _machine)),
-        _ended(_said(ran, _patches)),
-        _ended(_said(ran, _labelled)),
+        _by(ran),
+        _ended(_each(ran, _machine)),
+        _ended(_each(ran, _patches)),
+        _labelled(ran),
         _verified(ran),
     ]
     if len(ran) < len(slides):
         left = [slide for slide in slides if not slide["described"]]
         found.append(f"no patch of {_names(left)} could hold cells, and their masks are empty.")
     return found
+
+
+def _by(slides: list[dict]) -> str:
+    parts = []
+    for option, objects in _OBJECTS.items():
+        own = [slide for slide in slides if option in slide["described"]["networks"]]
+        if own:
+            text = _said(own, lambda s, option=option: s["described"]["networks"][option])
+            parts.append(f"for {objects} {text}")
+    network = _said(slides, lambda s: s["described"]["network"])
+    return f"segmentation was by {network}{': ' if parts else ''}{', and '.join(parts)}."
 
 
 def _machine(slide: Mapping) -> str:
@@ -357,25 +368,32 @@ def _patches(slide: Mapping) -> str:
     return f"{text}; {rule.format(**cut)}" if rule else text
 
 
-def _labelled(slide: Mapping) -> str:
-    known = slide["described"]
+def _labelled(slides: list[dict]) -> str:
     parts = []
-    for option, values in slide["thresholds"].items():
-        defaults = known["thresholds"].get(option, {})
-        stated = []
-        for name, value in values.items():
-            if name not in _THRESHOLDS or (name == "median" and value == 1):
-                continue
-            usual = defaults.get(name, value)
-            changed = "" if math.isclose(usual, value) else f" (default {usual:g})"
-            stated.append(_THRESHOLDS[name].format(value) + changed)
-        parts.append(f"for {_OBJECTS.get(option, option)} {', '.join(stated)}")
-    if not parts or not known["labelled"]:
+    for option, objects in _OBJECTS.items():
+        own = [slide for slide in slides if option in slide["thresholds"]]
+        if own:
+            text = _said(own, lambda slide, option=option: _limits(slide, option))
+            parts.append(f"for {objects} {text}")
+    grown = _said(slides, lambda slide: slide["described"]["labelled"])
+    if not parts or not grown:
         return ""
     return (
-        f"{known['labelled']}, with these parameters in pixels of {MODEL_MPP:g} µm, which are the"
-        f" defaults where no other default is named: {'; '.join(parts)}"
+        f"{grown}, with these parameters in pixels of {MODEL_MPP:g} µm, which are the defaults"
+        f" where no other default is named: {'; '.join(parts)}."
     )
+
+
+def _limits(slide: Mapping, option: str) -> str:
+    defaults = slide["described"]["thresholds"].get(option, {})
+    stated = []
+    for name, value in slide["thresholds"][option].items():
+        if name not in _THRESHOLDS or (name == "median" and value == 1):
+            continue
+        usual = defaults.get(name, value)
+        changed = "" if math.isclose(usual, value) else f" (default {usual:g})"
+        stated.append(_THRESHOLDS[name].format(value) + changed)
+    return ", ".join(stated)
 
 
 def _verified(slides: list[dict]) -> str:
@@ -414,7 +432,7 @@ def _cells(slides: list[dict]) -> list[str]:
             " free nucleus of which the smallest share lies outside of the cell's interior, and"
             " nuclei were trimmed to that interior."
         )
-    found.append(_ended(_said(slides, _measured)))
+    found.append(_measured(slides))
     if all(slide["limits"] is not None for slide in slides):
         found.append(_flags(slides))
     scored = [slide for slide in slides if slide["evaluator"]]
@@ -427,12 +445,15 @@ def _cells(slides: list[dict]) -> list[str]:
     return found
 
 
-def _measured(slide: Mapping) -> str:
-    names = list(MEASURED) if slide["is_matched"] else slide["compartments"]
-    channels = plural(slide["n_channels"], "channel", "channels")
+def _measured(slides: list[dict]) -> str:
+    there = {name for slide in slides for name in slide["compartments"]}
+    if any(slide["is_matched"] for slide in slides):
+        there |= set(MEASURED)
+    channels = _said(slides, lambda slide: plural(slide["n_channels"], "channel", "channels"))
     return (
-        f"of every {_listed(names)} area and shape were measured, and the mean of the raw pixel"
-        f" values in {channels}, without subtraction of background"
+        f"of every {_listed([name for name in MEASURED if name in there])} area and shape were"
+        " measured, and the mean of the raw pixel values, without subtraction of background, in"
+        f" {channels}."
     )
 
 
@@ -446,7 +467,7 @@ def _flags(slides: list[dict]) -> str:
         " those of the whole slide"
     )
     own = _said(slides, limits)
-    return f"{text}, and for {own}." if own else f"{text}."
+    return f"{text}; and by these limits: {own}." if own else f"{text}."
 
 
 def _software_and_formats(
@@ -476,13 +497,22 @@ def _software_and_formats(
 
 def _said(slides: Sequence[dict], text: Callable[[Mapping], str]) -> str:
     """Return what is said of slides: once if it is the same of all, else of which it is what."""
+    return _joined(slides, text, "{0} in {1}")
+
+
+def _each(slides: Sequence[dict], text: Callable[[Mapping], str]) -> str:
+    """Return clauses on slides; where they differ, each begins with its slides."""
+    return _joined(slides, text, "in {1} {0}")
+
+
+def _joined(slides: Sequence[dict], text: Callable[[Mapping], str], form: str) -> str:
     groups: dict[str, list[dict]] = {}
     for slide in slides:
         groups.setdefault(text(slide), []).append(slide)
     if len(groups) == 1:
         return next(iter(groups))
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return "; ".join(f"{said} in {_names(of)}" for said, of in ordered if said)
+    return "; ".join(form.format(said, _names(of)) for said, of in ordered if said)
 
 
 def _where(some: list[dict], slides: list[dict]) -> str:

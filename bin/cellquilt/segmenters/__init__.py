@@ -106,6 +106,8 @@ class Described:
     ----------
     network : str
         Continues "Segmentation was by".
+    networks : dict
+        Option of ``--compartment`` to what its networks are, where each has its own.
     normalised : str
         A sentence on what the network sees; empty where it sees the channels as they are.
     labelled : str
@@ -117,6 +119,7 @@ class Described:
     """
 
     network: str
+    networks: Mapping[str, str] = field(default_factory=dict)
     normalised: str = ""
     labelled: str = ""
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

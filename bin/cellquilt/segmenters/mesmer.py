@@ -134,4 +134,4 @@ def described(model: Mapping) -> Described:
         network += f", prepared with {' and '.join(used)}"
     thresholds = {option_of([name]): asdict(limits) for name, limits in THRESHOLDS.items()}
     licences = (given(model["licence"]),) if model.get("licence") else ()
-    return Described(network, NORMALISED, WATERSHED, thresholds, licences)
+    return Described(network, {}, NORMALISED, WATERSHED, thresholds, licences)

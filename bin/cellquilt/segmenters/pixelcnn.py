@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cellquilt")
 
-_OBJECTS = {"whole-cell": "whole cells", "nuclear": "nuclei"}
-
 
 def load(settings: Settings) -> "PixelCNN":
     """Return the pixel classifiers; networks are loaded once a task needs them.
@@ -134,11 +132,9 @@ def described(model: Mapping) -> Described:
     cards = model.get("networks", [])
     of = {option: [card for card in cards if card["compartment"] == option] for option in OPTIONS}
     of = {option: own for option, own in of.items() if own}
-    each = [f"for {_OBJECTS[option]} {_networks(own)}" for option, own in of.items()]
     network = (
         "pixel classifiers, convolutional networks that give of each pixel the probabilities that"
-        " it is inside an object, at its edge, or neither, and that were evaluated densely"
-        f" [@giusti]{': ' if each else ''}{', and '.join(each)}"
+        " it is inside an object, at its edge, or neither, evaluated densely [@giusti]"
     )
     thresholds = {option: mean_thresholds(own) for option, own in of.items()}
     licences = [card.get("training", {}).get("data_license", "not stated") for card in cards]
@@ -147,7 +143,8 @@ def described(model: Mapping) -> Described:
         f"{' [@bbbc038]' if 'BBBC038' in licence else ''}."
         for licence in dict.fromkeys(licences)
     )
-    return Described(network, NORMALISED, WATERSHED, thresholds, stated)
+    networks = {option: _networks(own) for option, own in of.items()}
+    return Described(network, networks, NORMALISED, WATERSHED, thresholds, stated)
 
 
 def _networks(cards: list[dict]) -> str:
