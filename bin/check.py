@@ -65,13 +65,15 @@ def main() -> None:
     args = cli.parser(__doc__)
     ingest.add_settings(args)
     add_settings(args)
+    text = "channels that EXPORT is to write beside the labels"
+    args.add_argument("--export_image", default="", help=text)
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of check.csv")
     o = args.parse_args()
     figures, channels = read_figures(o.benchmark), ingest.combining_of(o)
     said = given(sys.stdin.read())
     found, works = [], {}
     for slide in said["slides"]:
-        one = inspect(slide.sample, partial(slide.request, channels))
+        one = inspect(slide.sample, partial(slide.request, channels), o.export_image)
         found.append(one)
         if one.status == "ok":
             bundle = said["bundles"].get(one.sample)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import cli
 from ..errors import DataError, reason
-from ..slides.channel_choice import refuse_shared_channel, resolve_channels
+from ..slides.channel_choice import refuse_shared_channel, resolve_channels, shown_channels
 from ..slides.ingest import Request, grid_of, regions_of, without_membrane
 from ..slides.notice import Notice
 from ..slides.pixel_size import resolve_image_mpp
@@ -85,7 +85,7 @@ class Inspection:
         )
 
 
-def inspect(sample: str, request: Callable[[], Request]) -> Inspection:
+def inspect(sample: str, request: Callable[[], Request], shown: str = "") -> Inspection:
     """Return what is understood of a slide, without decoding a pixel.
 
     Parameters
@@ -93,6 +93,8 @@ def inspect(sample: str, request: Callable[[], Request]) -> Inspection:
     sample : str
     request : callable
         Returns what INGEST would be asked; its `DataError` is a problem of the slide, too.
+    shown : str
+        Channels that EXPORT would be asked to write beside the labels, if any.
     """
     found = Inspection(sample)
     asked = _attempt(found, request)
@@ -103,10 +105,10 @@ def inspect(sample: str, request: Callable[[], Request]) -> Inspection:
     slide = _attempt(found, lambda: open_slide(asked.image, asked.selection))
     if slide is not None:
         with slide:
-            _look(found, slide, asked)
+            _look(found, slide, asked, shown)
     elif (slide := _other_plane(asked)) is not None:
         with slide:
-            _look(found, slide, asked)
+            _look(found, slide, asked, shown)
             found.z = found.t = None
     return found
 
@@ -139,7 +141,7 @@ def _other_plane(asked: Request) -> Slide | None:
     return None
 
 
-def _look(found: Inspection, slide: Slide, asked: Request) -> None:
+def _look(found: Inspection, slide: Slide, asked: Request, shown: str) -> None:
     """Add what a slide is, and what does not fit what is asked of it."""
     found.size_bytes, found.height, found.width = slide.size_bytes, slide.height, slide.width
     found.dtype = str(slide.dtype)
@@ -153,6 +155,8 @@ def _look(found: Inspection, slide: Slide, asked: Request) -> None:
     else:
         slide.notices.append(without_membrane(slide))
     _attempt(found, lambda: refuse_shared_channel(slide, nuclear, membrane))
+    if shown:
+        _attempt(found, lambda: shown_channels(slide, shown))
     found.nuclear = tuple(channel.name for channel in nuclear)
     found.membrane = tuple(channel.name for channel in membrane)
     size = _attempt(found, lambda: resolve_image_mpp(slide, asked.image_mpp))
