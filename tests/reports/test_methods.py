@@ -291,6 +291,16 @@ def test_another_pipelines_segmenter_is_named_and_nothing_is_claimed_of_it():
     assert "normalised" not in text and "watershed" not in text and "verified that" not in text
 
 
+def test_each_of_several_segmenters_has_its_paragraph():
+    text = said(of_mesmer(), of_mesmer("b"), of_pixelcnn())
+    paragraphs = [line for line in text.splitlines() if "was by" in line]
+    mesmer, pixelcnn = paragraphs
+    assert mesmer.startswith("With Mesmer, in a and b: These images were normalised")
+    assert pixelcnn.startswith("With pixel classifiers, in a: These images were normalised")
+    assert "mesmer.onnx" in mesmer and "mesmer.onnx" not in pixelcnn
+    assert "in 2 slides" in text and "non-commercial" in text
+
+
 def test_input_files_have_their_digests():
     inputs = [{"name": "a.tif", "sha256": "12ab"}, {"name": "roi.geojson", "sha256": "34cd"}]
     text = said(of_mesmer(provenance__inputs=inputs))

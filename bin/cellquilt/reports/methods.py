@@ -6,7 +6,7 @@ there only where the run did what it says. Where samples differ, the sentence sa
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import yaml
 
 from .. import __version__
 from ..compartments import MEASURED, PLURALS
-from ..segmenters import described, given
+from ..segmenters import described, given, title_of
 from ..tiling.pixel_grid import MODEL_MPP, Grid
 from .findings import plural
 
@@ -137,7 +137,7 @@ def facts_of(report: Mapping) -> dict:
     }
 
 
-def _sum(counts) -> int | None:
+def _sum(counts: Iterable[int | None]) -> int | None:
     known = [n for n in counts if n is not None]
     return sum(known) if known else None
 
@@ -148,7 +148,7 @@ def _evaluator(evaluation: Mapping | None) -> str | None:
     return f"{evaluation['evaluator']} {evaluation.get('version', '')}".strip()
 
 
-def _software(steps) -> dict[str, list[str]]:
+def _software(steps: Iterable[Mapping]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for step in steps:
         for name, version in step.get("software", {}).items():
@@ -178,7 +178,7 @@ def describe(
     texts = [_sentences(_images(slides, about))]
     for name in segmenters:
         own = [slide for slide in slides if slide["segmenter"] == name]
-        where = f"Of {_names(own)}: " if len(segmenters) > 1 else ""
+        where = f"With {title_of(name)}, in {_names(own)}: " if len(segmenters) > 1 else ""
         texts.append(where + _sentences(_network(own)))
     texts.append(_sentences(_cells(slides)))
     texts.append(_sentences(_software_and_formats(slides, about, refusals)))
