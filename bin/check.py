@@ -68,6 +68,8 @@ def main() -> None:
     args = cli.parser(__doc__)
     ingest.add_settings(args)
     add_settings(args)
+    text = "channels that EXPORT is to write beside the labels"
+    args.add_argument("--export_image", default="", help=text)
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of check.csv")
     o = args.parse_args()
     figures, channels = read_figures(o.benchmark), ingest.combining_of(o)
@@ -76,7 +78,7 @@ def main() -> None:
     for name, of_slide in groupby(said["slides"], key=lambda slide: slide.name):
         results = list(of_slide)
         own_masks = {k: path for result in results for k, path in _own_masks(result).items()}
-        one = inspect(name, partial(results[0].request, channels), own_masks)
+        one = inspect(name, partial(results[0].request, channels), own_masks, o.export_image)
         found.append(one)
         if one.status == "ok":
             bundle = said["bundles"].get(name)

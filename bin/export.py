@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Write the cells of samples in the formats that other tools open."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from cellquilt import cli, exports
@@ -25,17 +26,28 @@ def main() -> None:
         default="matched",
         help="cells with a nucleus, of these those without flags, or all cells",
     )
+    text = "channels of the slide that its labels are written beside, separated by ';', or all"
+    args.add_argument("--export_image", default="", help=text)
+    args.add_argument("--image", type=Path, nargs="+", help="all files of the slide, for that")
     cli.add_refusals(args)
     cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
     o = args.parse_args()
     formats = exports.parse(o.formats)
+    if o.export_image and (not o.image or len(o.tables) > 1):
+        args.error("--export_image is of one slide: give one of --tables, and its files as --image")
     for table in o.tables:
-        with cli.refused_by("EXPORT", table.stem, o.refusals):
+        with cli.refused_by("EXPORT", table.stem, o.refusals), ExitStack() as files:
             facts = cell_table.read_facts(table)
             masks = masks_of(o.masks, facts["sample"], facts["segmenter"])
-            with cell_table.open_cells(table, masks, o.cells) as cells:
-                exports.export(cells, formats, o.outdir / facts["sample"], o.cpus)
+            cells = files.enter_context(cell_table.open_cells(table, masks, o.cells))
+            picture = None
+            if o.export_image:
+                from cellquilt.exports.picture import open_picture  # with the readers of slides
+
+                opened = open_picture(o.image, table, cells.facts, o.export_image)
+                picture = files.enter_context(opened)
+            exports.export(cells, formats, o.outdir / facts["sample"], o.cpus, picture)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from cellquilt import cli, outputs
-from cellquilt.bundles.slide import Combining
+from cellquilt.bundles.slide import Combining, inputs_of
 from cellquilt.slides import ingest
 from cellquilt.slides.markers import read_markers
 from cellquilt.slides.selection import AXES, PROJECTIONS, Selection, z_of
@@ -18,11 +18,12 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         args.add_argument(f"--{role}_combine", choices=PROJECTIONS, default="max", help=text)
     text = "axis along which the channels of a slide lie"
     args.add_argument("--channels_axis", choices=AXES, default="C", help=text)
+    args.add_argument("--checksum", **cli.SWITCH, help="add the SHA-256 of the input files")
 
 
 def combining_of(o: argparse.Namespace) -> Combining:
     """Return what these options say."""
-    return Combining(o.nuclear_combine, o.membrane_combine, o.channels_axis)
+    return Combining(o.nuclear_combine, o.membrane_combine, o.channels_axis, o.checksum)
 
 
 def add_selection(args: argparse.ArgumentParser) -> None:
@@ -67,6 +68,7 @@ def main() -> None:
         selection_of(o),
         o.markers and o.markers.name,
         o.roi,
+        inputs_of(o.image, o.markers, o.roi) if o.checksum else (),
     )
     o.outdir.mkdir(parents=True, exist_ok=True)
     facts = ingest.ingest(request, o.outdir / "normalised.zip")

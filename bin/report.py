@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the report of a run: an HTML page, a table of the samples, and tables for MultiQC."""
+"""Write the report of a run: a page, a table of the samples, a text for a paper, and MultiQC's."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import check
 from cellquilt import cli, outputs
 from cellquilt.handoff.step_files import read_evaluation, read_refusals, read_report, read_run
 from cellquilt.planning.figures import read_figures
-from cellquilt.reports import index, multiqc, run_report, samples_table, usage
+from cellquilt.reports import index, methods, multiqc, run_report, samples_table, usage
 from cellquilt.reports.findings import plural
 
 
 def main() -> None:
-    """Write report.html, samples.csv, and what MultiQC reads into the folder multiqc."""
+    """Write report.html, samples.csv, methods.txt, and what MultiQC reads into multiqc/."""
     args = cli.parser(__doc__)
     args.add_argument(
         "--samples", type=Path, nargs="+", default=[], help="report.json of each sample, of DRAW"
@@ -48,6 +48,8 @@ def main() -> None:
     o.outdir.mkdir(parents=True, exist_ok=True)
     outputs.write_text(page, run_report.render(samples, steps, refusals, about))
     outputs.write_text(o.outdir / "samples.csv", samples_table.render(samples, refusals))
+    paper = methods.describe(samples, about, refusals)
+    outputs.write_text(o.outdir / "methods.txt", paper.text())
     (o.outdir / "multiqc").mkdir(exist_ok=True)
     multiqc.write(samples, refusals, o.outdir / "multiqc")
     cli.log.info("report: %s: %s", plural(len(samples), "sample", "samples"), page)

@@ -253,6 +253,7 @@ def contrast(o) -> None:
 def report(o) -> None:
     (o.outdir / "report.html").write_text("<!DOCTYPE html>\n<title>Stub</title>\n")
     (o.outdir / "samples.csv").write_text("sample,n_cells,findings,refused_reason\nstub,2,,\n")
+    (o.outdir / "methods.txt").write_text("METHODS\n\nNo slide was segmented.\n")
     write_json(o.outdir / "multiqc" / "cellquilt_general_mqc.json", id="cellquilt_general")
 
 

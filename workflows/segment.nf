@@ -55,7 +55,11 @@ workflow SEGMENTATION {
             .join(MASKS.out.masks)
             .join(channel.fromList(columnsOf(options)))
     )
-    EXPORT(options.formats == 'none' ? channel.empty() : QUANTIFY.out.table.join(MASKS.out.masks).mix(MASKS.out.tables))
+    ch_tables = QUANTIFY.out.table.join(MASKS.out.masks)
+    ch_exported = options.export_image
+        ? ch_tables.mix(MASKS.out.tables.flatMap { metas, tables, masks -> eachOf(metas, tables, masks) }).join(ch_results)
+        : ch_tables.mix(MASKS.out.tables).map { sample -> sample + [[]] }
+    EXPORT(options.formats == 'none' ? channel.empty() : ch_exported)
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }
     EVALUATE(
         options.evaluate
@@ -121,4 +125,11 @@ workflow SEGMENTATION {
 
     emit:
     refusals = refusals
+}
+
+// The slides of a bundle one by one, each with its table and masks
+def eachOf(metas, tables, masks) {
+    return metas.collect { meta ->
+        [meta, [tables].flatten().find { path -> path.name == "${meta.id}.parquet" }, [masks].flatten().find { path -> path.parent.parent.name == meta.id }]
+    }
 }

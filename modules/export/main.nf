@@ -5,7 +5,7 @@ process EXPORT {
     container 'cellquilt/export:0.1.0'
 
     input:
-    tuple val(meta), path(tables, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*')
+    tuple val(meta), path(tables, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*'), path(image, stageAs: '_slide/*')
 
     output:
     tuple val(meta), path('[A-Za-z0-9]*/{quantification/*.csv,markers.csv,qc/params.yml}'), emit: csv, topic: published, optional: true
@@ -21,8 +21,9 @@ process EXPORT {
     script:
     def args = task.ext.args ?: ''
     def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
+    def slide = image ? "--image ${image}" : ''
     """
-    export.py --tables ${tables} --masks _masks/* --cpus ${task.cpus} ${refusals} ${args}
+    export.py --tables ${tables} --masks _masks/* --cpus ${task.cpus} ${slide} ${refusals} ${args}
     """
 
     stub:

@@ -1,4 +1,4 @@
-// Write the report of a run: an HTML page, a table of the samples, and tables for MultiQC.
+// Write the report of a run: an HTML page, a table of the samples, a text for a paper, and tables for MultiQC.
 process REPORT {
     label 'process_low'
     container 'cellquilt/runtime:0.1.0'
@@ -14,6 +14,7 @@ process REPORT {
     output:
     path 'report.html', emit: page, topic: published_of_run
     path 'samples.csv', emit: table, topic: published_of_run
+    path 'methods.txt', emit: methods, topic: published_of_run
     path 'multiqc/*_mqc.json', emit: multiqc, topic: published_of_run
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 

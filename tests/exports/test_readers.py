@@ -27,6 +27,7 @@ from cellquilt import exports
 from cellquilt.cells import cell_table, quality_score
 from cellquilt.cells.matching import STATUSES
 from cellquilt.errors import DataError
+from cellquilt.exports.picture import open_picture
 from cellquilt.images.label_image import write_label_image
 from cellquilt.synthetic.tissue import generate_tissue
 from cellquilt.tiling.box import Box
@@ -40,7 +41,10 @@ CENTROIDS = ["cell_centroid_x_px", "cell_centroid_y_px"]
 WITH_INTENSITIES = [
     *("anndata", "squidpy_graph", "mcmicro", "spatialdata_table", "geojson", "parquet")
 ]
+WITH_IMAGE = ["spatialdata_image", "ome_zarr_image", "napari_image"]
 OF_MASKS = ["spatialdata_labels", "spatialdata_shapes", "napari", "ome_zarr_model", "planes"]
+OF_MASKS += WITH_IMAGE
+SHOWN = [4, 0]  # of the channels, beside the labels
 MASKS = ("cell", "nucleus")
 PATCH, WHOLE = 192, 1_000_000  # model px
 MATCHED = "Matched Cell: FractionOfMatchedCellsAndNuclei"
@@ -61,6 +65,9 @@ def sample(tmp_path_factory) -> Path:
     with cell_table.open_cells(table, masks) as cells:
         for name in exports.FORMATS:
             exports.writer(name)(cells, folder)
+        spec = ";".join(map(str, SHOWN))
+        with open_picture([slide_of(folder)], table, cells.facts, spec) as picture:
+            exports.export(cells, list(exports.OF_IMAGES), folder / "with_image", 1, picture)
     return folder
 
 
@@ -166,6 +173,15 @@ def test_napari_shows_labels_at_their_size_in_um(opened):
 
 def test_ome_zarr_follows_the_specification(opened):
     assert opened["ome_zarr_model"]["kinds"] == ["v04.Image", "v04.ImageLabel"]
+
+
+@pytest.mark.parametrize("reader", WITH_IMAGE)
+def test_every_reader_of_images_finds_the_slide_beside_the_labels(opened, sample, reader):
+    pixels, image = tifffile.imread(slide_of(sample))[SHOWN], opened[reader]
+    assert image["names"] == [UNIQUE[channel] for channel in SHOWN]
+    assert image["shape_of_image"] == list(pixels.shape) and image["n_levels"] == 2
+    assert image["sums"] == pixels.sum(axis=(1, 2)).tolist()
+    assert image["scale"] == pytest.approx([MPP, MPP])
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,8 @@ from cellquilt.labelling.pixel_maps import maps_of, reach
 from cellquilt.labelling.stitch import stitch
 from cellquilt.networks.tile_network import TileNetwork
 from cellquilt.pixelcnn.architectures import from_table
-from cellquilt.pixelcnn.card import read_card
-from cellquilt.pixelcnn.classify import (
-    PLANES,
-    PixelClassifier,
-    check,
-    classify_box,
-    mean_thresholds,
-)
+from cellquilt.pixelcnn.card import mean_thresholds, read_card
+from cellquilt.pixelcnn.classify import PLANES, PixelClassifier, check, classify_box
 from cellquilt.pixelcnn.network import build, load, save
 from cellquilt.pixelcnn.windows import reflected
 from cellquilt.segmenters.pixelcnn import segment_task

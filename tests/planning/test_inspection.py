@@ -85,6 +85,14 @@ def test_a_shared_channel_and_a_size_of_nothing(slide):
     assert "too small to be segmented" in inspected(tiny, mpp=0.05).problems[0]
 
 
+def test_channels_to_export_that_are_none_are_a_problem(slide):
+    def shown(spec):
+        return inspect("a", lambda: Request("a", [slide], "DAPI"), shown=spec)
+
+    assert shown("all").status == shown("CD45;0").status == "ok"
+    assert "no export_image channel 'CD4'; give --export_image a" in shown("CD4").problems[0]
+
+
 def test_names_that_cannot_be_read_are_a_problem():
     def refuse():
         raise DataError("_slides/3/markers.csv: has no names")

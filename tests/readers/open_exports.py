@@ -147,6 +147,54 @@ def ome_zarr_model(folder: Path, sample: str) -> dict:
     return of_labels(np.asarray(group["labels/cell/0"]), kinds=kinds)
 
 
+def of_image(levels, names, scale, labels) -> dict:
+    """Return what there is of the slide, and the cells of the labels beside it."""
+    pixels = np.asarray(levels[0])
+    sums = pixels.sum(axis=(1, 2), dtype=np.int64).tolist()
+    found = {"names": list(names), "shape_of_image": pixels.shape, "n_levels": len(levels)}
+    return of_labels(np.asarray(labels), **found, sums=sums, scale=scale)
+
+
+@reader
+def spatialdata_image(folder: Path, sample: str) -> dict:
+    data = spatialdata.read_zarr(folder / "with_image" / "zarr" / f"{sample}.sdata.zarr")
+    image = data["image"]
+    levels = [image[level]["image"] for level in image.children]
+    extent = spatialdata.get_extent(image)
+    scale = [extent[axis][1] / levels[0].sizes[axis] for axis in "yx"]
+    names = spatialdata.models.get_channel_names(image)
+    return of_image(levels, names, scale, data["cell_labels"]["scale0"]["image"])
+
+
+@reader
+def ome_zarr_image(folder: Path, sample: str) -> dict:
+    """The validator of the specification, and ome-zarr-py."""
+    import zarr
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    path = folder / "with_image" / "zarr" / f"{sample}.ome.zarr"
+    image = ome_zarr_models.open_ome_zarr(zarr.open_group(path, mode="r"))
+    names = [channel.label for channel in image.attributes.omero.channels]
+    nodes = list(Reader(parse_url(path))())
+    transformations = nodes[0].metadata["coordinateTransformations"][0]
+    (scale,) = (part["scale"] for part in transformations if part["type"] == "scale")
+    assert nodes[0].metadata["channel_names"] == names
+    (cells,) = (node for node in nodes if node.zarr.basename() == "cell")
+    return of_image(nodes[0].data, names, scale[-2:], cells.data[0])
+
+
+@reader
+def napari_image(folder: Path, sample: str) -> dict:
+    path = str(folder / "with_image" / "zarr" / f"{sample}.ome.zarr")
+    layers = napari_get_reader(path)(path)
+    shown = [(data, known) for data, known, kind in layers if kind == "image"]
+    (cells,) = (data for data, known, _ in layers if known["name"] == "cell")
+    levels = [np.stack(each) for each in zip(*(data for data, _ in shown), strict=True)]
+    names = [known["name"].removeprefix(f"{sample}: ") for _, known in shown]
+    return of_image(levels, names, list(shown[0][1]["scale"]), cells[0])
+
+
 @reader
 def geojson(folder: Path, sample: str) -> dict:
     """GDAL, by pyogrio; measurements as QuPath takes them, from the text."""

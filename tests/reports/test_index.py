@@ -145,7 +145,7 @@ def test_an_index_is_valid_and_links_to_pages_beside_it_only(entries, readers, t
     assert all(link[1:] in ids for link in links if link[0] == "#")
     pages = sorted(link for link in links if link[0] != "#")
     expected = [f"{sample['sample']}/report.html" for sample in samples]
-    assert pages == sorted([*expected, "samples.csv"])
+    assert pages == sorted([*expected, "methods.txt", "samples.csv"])
     for element in page.iter():
         for name, value in element.items():
             assert not name.startswith("on")

@@ -90,6 +90,11 @@ APART = {
         "--expand_um 4 makes whole cells of nuclei, so that there are both; leave out --compartment"
         " nuclear, or --expand_um.",
     ),
+    "an image without a format for it": (
+        SEGMENT | {"demo": "true", "export_image": "all", "formats": "csv,h5ad"},
+        "--export_image all is for formats with images; add ome-zarr or spatialdata to --formats,"
+        " or leave it out.",
+    ),
     "grown too far": (
         SEGMENT | {"demo": "true", "expand_um": "51"},
         "--expand_um 51: must be at most 50. Make cells of nuclei",

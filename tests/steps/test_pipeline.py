@@ -93,7 +93,20 @@ def test_every_result_is_published(sheet_run):
         "uncertified.csv",
     }
     of_the_run = {path.name for path in outdir.iterdir()} - {"tissue", "nuclei", "blank"}
-    assert of_the_run == {"multiqc", "pipeline_info", "report.html", "samples.csv"}
+    assert of_the_run == {"methods.txt", "multiqc", "pipeline_info", "report.html", "samples.csv"}
+
+
+def test_the_text_for_a_paper_is_true_of_the_run(sheet_run):
+    outdir = sheet_run[1]
+    text = (outdir / "methods.txt").read_text()
+    provenance = json.loads((outdir / "tissue" / "provenance.json").read_text())
+    model, limits = provenance["model"], provenance["steps"][3]["parameters"]["nuclear"]
+    assert f"weights of {model['weights']} (SHA-256 {model['weights_sha256']})" in text
+    assert f"deepcell {model['software']['deepcell']}" in text and "non-commercial" in text
+    assert f"for nuclei maxima threshold {limits['maxima_threshold']:g}, interior" in text
+    assert "in blank and tissue whole cells and nuclei were segmented; in nuclei nuclei" in text
+    assert "No patch of blank could hold cells" in text
+    assert "0.45 µm (given for the run) in nuclei" in text
 
 
 @pytest.mark.parametrize("sample", ["tissue", "nuclei", "blank"])

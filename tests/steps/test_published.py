@@ -275,7 +275,7 @@ def record_of(results: Path, sample: str) -> dict:
     return json.loads((results / sample / "files.json").read_text())
 
 
-ALL = ["--formats", EVERYTHING, "--export_pickle"]
+ALL = ["--formats", EVERYTHING, "--export_pickle", "--export_image", "PanCK;DAPI"]
 FEW = ["--formats", "none", "--compartment", "nuclear"]
 
 
@@ -295,7 +295,9 @@ def test_records_list_exactly_what_real_runs_leave(pixels):
     assert found["files"] == on_disk(folder)
     of_the_run = record_of(pixels.results, "pipeline_info")["files"]
     multiqc = [f"multiqc/{path.name}" for path in (pixels.results / "multiqc").iterdir()]
-    assert of_the_run == sorted([*multiqc, "report.html", "samples.csv"])
+    assert of_the_run == sorted([*multiqc, "methods.txt", "report.html", "samples.csv"])
+    image = json.loads((folder / "zarr" / "demo.ome.zarr" / ".zattrs").read_text())
+    assert [channel["label"] for channel in image["omero"]["channels"]] == ["PanCK", "DAPI"]
 
     # as a kill leaves it, of a first run that has published all: what is its must be known by name
     killed = found | {"state": "running", "image": None, "files": []}

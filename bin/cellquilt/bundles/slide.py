@@ -22,11 +22,14 @@ class Combining:
     ----------
     nuclear, membrane : {'max', 'mean'}
     axis : {'C', 'Z', 'T'}
+    checksum : bool
+        Whether the SHA-256 of the files is wanted.
     """
 
     nuclear: str = "max"
     membrane: str = "max"
     axis: str = "C"
+    checksum: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,13 @@ class Slide:
             self.selection(channels.axis),
             self.markers and self.markers.name,
             self.roi,
+            inputs_of(self.images, self.markers, self.roi) if channels.checksum else (),
         )
+
+
+def inputs_of(images: Sequence[Path], markers: Path | None, roi: Path | None) -> list[Path]:
+    """Return all files that INGEST is given of a slide."""
+    return [*images, *(path for path in (markers, roi) if path is not None)]
 
 
 def slides_of(text: str) -> list[Slide]:

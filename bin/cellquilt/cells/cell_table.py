@@ -295,9 +295,10 @@ class Cells:
         ``cell_id`` (int64, unique, from 1 up) is the pixel value of each in `masks`.
     facts : dict
         ``sample``, ``segmenter``, ``compartment`` (both, whole-cell or nuclear), ``image`` (name,
-        height, width), ``image_mpp`` (um/px), ``channels`` (of each the ``index``, the ``name`` as
-        in the slide, and the unique ``column``), ``columns`` (the user's own, each with the value
-        that all rows have), ``flag_limits`` (see `flags.LIMITS`), ``provenance`` (a list of steps).
+        height, width, and which plane of the file), ``image_mpp`` (um/px), ``channels`` (of each
+        the ``index``, the ``name`` as in the slide, and the unique ``column``), ``columns`` (the
+        user's own, each with the value that all rows have), ``flag_limits`` (see `flags.LIMITS`),
+        ``provenance`` (a list of steps).
     masks : dict
         ``cell`` and ``nucleus``, as far as they are there: label images whose values are
         ``cell_id``.

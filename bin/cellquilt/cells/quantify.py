@@ -29,6 +29,8 @@ from .object_shapes import Runs, pixel_sums
 from .objects import Objects
 
 _BATCH = 1 << 16  # rows that are written at once
+# Of INGEST's facts of the image: what it takes to read the same pixels again
+_OF_IMAGE = ("name", "height", "width", "z", "t", "scene", "channels_axis", "named_by")
 _LENGTHS = ("major_axis", "minor_axis")
 _NUMBERS = ("eccentricity", "solidity", "extent")
 _PLACES = ("centroid_y_px", "centroid_x_px")
@@ -135,7 +137,7 @@ def quantify(
         "sample": facts["sample"],
         "segmenter": segmenter,
         "compartment": objects.compartment,
-        "image": {key: facts["image"][key] for key in ("name", "height", "width")},
+        "image": {key: facts["image"][key] for key in _OF_IMAGE if key in facts["image"]},
         "image_mpp": facts["image_mpp"],
         "provenance": [*steps, provenance.of_step("QUANTIFY", **limits)],
         "channels": channels,

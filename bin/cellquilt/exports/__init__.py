@@ -5,9 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..cells.cell_table import Cells
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .picture import Picture
 
 log = logging.getLogger("cellquilt")
 
@@ -22,6 +26,8 @@ FORMATS = {
 }
 # Formats that have no place for a slide of which a single compartment was segmented.
 OF_BOTH_COMPARTMENTS = frozenset({"hubmap"})
+# Formats that have a place for the slide; their `write` takes a `Picture`, too.
+OF_IMAGES = frozenset({"spatialdata", "ome-zarr"})
 
 
 def parse(names: str) -> list[str]:
@@ -39,16 +45,22 @@ def parse(names: str) -> list[str]:
     return wanted
 
 
-def writer(name: str) -> Callable[[Cells, Path, int], Path]:
+def writer(name: str) -> Callable[..., Path]:
     """Return what writes a format; its libraries are imported here and not before.
 
-    It takes the cells, the sample's folder and the number of processors to use, and returns the
-    file or store that it wrote.
+    It takes the cells, the sample's folder, the number of processors to use and, if the format is
+    of `OF_IMAGES`, a `Picture` or None. It returns the file or store that it wrote.
     """
     return import_module(f".{FORMATS[name]}", __name__).write
 
 
-def export(cells: Cells, formats: Sequence[str], folder: Path, cpus: int = 1) -> None:
+def export(
+    cells: Cells,
+    formats: Sequence[str],
+    folder: Path,
+    cpus: int = 1,
+    picture: "Picture | None" = None,
+) -> None:
     """Write cells in each of the formats, one after the other.
 
     A format that has no place for a single compartment is left out, with a warning.
@@ -62,6 +74,8 @@ def export(cells: Cells, formats: Sequence[str], folder: Path, cpus: int = 1) ->
         The sample's.
     cpus : int
         That a format may use; they change no file.
+    picture : Picture, optional
+        Channels of the slide, for the formats that have a place for them.
     """
     sample = cells.facts["sample"]
     log.info("export: %s: %d cells to %s", sample, len(cells.rows), ", ".join(formats))
@@ -73,7 +87,8 @@ def export(cells: Cells, formats: Sequence[str], folder: Path, cpus: int = 1) ->
             )
             continue
         start = time.monotonic()
-        path = writer(name)(cells, folder, cpus)
+        shown = (picture,) if name in OF_IMAGES else ()
+        path = writer(name)(cells, folder, cpus, *shown)
         seconds = time.monotonic() - start
         log.info("export: %s: %s, %.1f s, %d bytes", name, path.name, seconds, _size(path))
 

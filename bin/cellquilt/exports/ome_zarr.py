@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
@@ -18,41 +19,38 @@ from ..images.label_rows import LabelRows, boundary_rows
 from ..images.strips import pyramid_steps
 from .zarr_pyramid import CHUNK, fill_pyramid
 
+if TYPE_CHECKING:
+    from .picture import Picture
+
 COLOURS = {"cell": "3FA7D6", "nucleus": "F2A541"}
 BOUNDARY, INSIDE = 255, 96
 
 
-def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
+def write(cells: Cells, folder: Path, _cpus: int = 1, picture: "Picture | None" = None) -> Path:
     """Write ``zarr/<sample>.ome.zarr`` with ``labels/cell`` and ``labels/nucleus``.
 
-    Labels belong to an image. The slide would be a copy of many gigabytes, so the image is a
-    drawing of the masks: a uint8 channel for each, boundaries bright and the inside dim. Levels
-    take every second pixel of the one before; lengths are in um, from the centre of the first
-    pixel. Memory holds a row of chunks.
+    Labels belong to an image: the given channels of the slide, or, since these are a copy of many
+    gigabytes, a drawing of the masks: a uint8 channel for each, boundaries bright and the inside
+    dim. Levels take every second pixel of the one before; lengths are in um, from the centre of
+    the first pixel. Memory holds a row of chunks.
     """
     path = folder / "zarr" / f"{cells.facts['sample']}.ome.zarr"
     path.parent.mkdir(parents=True, exist_ok=True)
     with outputs.whole(path) as partial:
         image = zarr.create_group(partial, zarr_format=2)
         # the specification wants the image to come before its labels' group
-        drawn = _create(image, cells, np.uint8, len(cells.masks))
+        if picture:
+            shown = _create(image, cells, picture.dtype, len(picture.channels))
+            channels = picture.fill(shown, path.parent)
+        else:
+            shown = _create(image, cells, np.uint8, len(cells.masks))
+            channels = _draw(cells, shown, path.parent)
         labels = image.create_group("labels")
-        for number, (name, mask) in enumerate(cells.masks.items()):
-            fill_pyramid(drawn, _drawing(mask), path.parent, (number,))
+        for name, mask in cells.masks.items():
             levels = _create(labels.create_group(name), cells, np.uint32)
             fill_pyramid(levels, mask.read, path.parent)
             write_label_metadata(labels, name, fmt=FormatV04())
-        image.attrs["omero"] = {
-            "channels": [
-                {
-                    "label": name,
-                    "color": COLOURS[name],
-                    "active": True,
-                    "window": {"min": 0, "max": BOUNDARY, "start": 0, "end": BOUNDARY},
-                }
-                for name in cells.masks
-            ]
-        }
+        image.attrs["omero"] = {"channels": channels}
     return path
 
 
@@ -83,6 +81,21 @@ def _create(group: zarr.Group, cells: Cells, dtype, channels: int = 0) -> list[z
     name = group.basename or cells.facts["sample"]
     write_multiscales_metadata(group, datasets, fmt=FormatV04(), axes=axes, name=name)
     return levels
+
+
+def _draw(cells: Cells, levels: list[zarr.Array], folder: Path) -> list[dict]:
+    """Draw the masks, and return what ``omero`` says of their channels."""
+    for number, mask in enumerate(cells.masks.values()):
+        fill_pyramid(levels, _drawing(mask), folder, (number,))
+    return [
+        {
+            "label": name,
+            "color": COLOURS[name],
+            "active": True,
+            "window": {"min": 0, "max": BOUNDARY, "start": 0, "end": BOUNDARY},
+        }
+        for name in cells.masks
+    ]
 
 
 def _drawing(labels: LabelRows) -> Callable[[int, int], np.ndarray]:

@@ -101,9 +101,10 @@ def write_masks(
             steps, model = store.attrs["provenance"], store.attrs["model"]
     asked = {"compartment": compartment} | ({"expand_um": expand_um} if expand_um else {})
     steps = [*steps, provenance.of_step("STITCH", **asked)]
-    provenance.write(
-        outdir / "provenance.json", steps, sample=sample, image=facts["image"], model=model
-    )
+    known = {"sample": sample, "image": facts["image"], "model": model}
+    if "inputs" in facts:
+        known["inputs"] = facts["inputs"]
+    provenance.write(outdir / "provenance.json", steps, **known)
 
 
 def _write_compartment(

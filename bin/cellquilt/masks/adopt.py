@@ -1,6 +1,5 @@
 """From masks of another tool to what the other steps take: as of STITCH, but for the proof."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from ..images.label_rows import LabelRows, Relabelled
 from ..images.strips import Scratch, strip_rows
 from ..labelling.slide_masks import write_compartment
 from ..segmenters import OWN
+from ..slides.checksums import checksums_of
 from ..slides.notice import Notice
 from ..tiling.regions import Regions
 from .readers import OwnMask, open_mask
@@ -109,12 +109,13 @@ def adopt(
     if regions:
         outputs.write_csv(outdir / "regions.csv", _regions_of(places))
     sources = {
-        f"{name}_mask": {"name": path.name, "sha256": sha256_of(path)}
+        f"{name}_mask": {"name": path.name, "sha256": checksums_of([path])[0]["sha256"]}
         for name, path in given.items()
     }
     steps = [*facts.get("provenance", []), provenance.of_step("ADOPT", **sources, **grown)]
-    path = outdir / "provenance.json"
-    provenance.write(path, steps, sample=sample, image=facts["image"], model=None)
+    known = {"sample": sample, "image": facts["image"], "model": None}
+    known |= {"inputs": facts["inputs"]} if "inputs" in facts else {}
+    provenance.write(outdir / "provenance.json", steps, **known)
 
 
 def _grown(nuclei: LabelRows, distance: float, folder: Path) -> Scratch:
@@ -190,13 +191,3 @@ def _regions_of(places: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         if name in places
     ]
     return pd.concat(tables)[["compartment", "label", "roi", "is_complete"]]
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file; of a folder that of its files' sums and names, in order."""
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    lines = [f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

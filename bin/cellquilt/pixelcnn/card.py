@@ -4,8 +4,11 @@ import json
 import lzma
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+
+import numpy as np
 
 from ..compartments import OPTIONS
 from ..errors import DataError, reason
@@ -79,3 +82,16 @@ def _is_complete(card: dict) -> bool:
 def _is_threshold(value: object, kind: type) -> bool:
     kinds = (int,) if kind is int else (int, float)
     return type(value) in kinds and 0 <= value <= MAX_THRESHOLD
+
+
+def mean_thresholds(cards: Iterable[dict]) -> dict[str, float | int]:
+    """Return the mean of the thresholds that networks of one compartment were trained to."""
+    every = [card["thresholds"] for card in cards]
+    return {name: _mean([thresholds[name] for thresholds in every]) for name in every[0]}
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean; of whole numbers the middle one, so that an odd side stays odd."""
+    if all(isinstance(value, int) for value in values):
+        return sorted(values)[len(values) // 2]
+    return float(np.mean(values))

@@ -1,7 +1,5 @@
 """Pixel classifiers as one function of tiles: class probabilities of every pixel."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import tensorflow as tf
 
@@ -124,19 +122,6 @@ def check(cards: dict[str, dict], compartments: tuple[str, ...], slide: dict) ->
             )
         if list(card["classes"]) != list(CLASSES):
             raise DataError(f"{name}: its classes are not {', '.join(CLASSES)}; train it again.")
-
-
-def mean_thresholds(cards: Iterable[dict]) -> dict[str, float | int]:
-    """Return the mean of the thresholds that networks of one compartment were trained to."""
-    every = [card["thresholds"] for card in cards]
-    return {name: _mean([thresholds[name] for thresholds in every]) for name in every[0]}
-
-
-def _mean(values: list[float]) -> float:
-    """Return the mean; of whole numbers the middle one, so that an odd side stays odd."""
-    if all(isinstance(value, int) for value in values):
-        return sorted(values)[len(values) // 2]
-    return float(np.mean(values))
 
 
 def classify_box(network: TileNetwork, radius: int, image: np.ndarray, box: Box) -> np.ndarray:

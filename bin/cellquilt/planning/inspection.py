@@ -9,7 +9,7 @@ from .. import cli
 from ..errors import DataError, reason
 from ..masks.readers import check_mask
 from ..segmenters import DEFAULT
-from ..slides.channel_choice import refuse_shared_channel, resolve_channels
+from ..slides.channel_choice import refuse_shared_channel, resolve_channels, shown_channels
 from ..slides.ingest import Request, grid_of, regions_of, without_membrane
 from ..slides.notice import Notice
 from ..slides.pixel_size import resolve_image_mpp
@@ -98,7 +98,10 @@ class Inspection:
 
 
 def inspect(
-    sample: str, request: Callable[[], Request], own_masks: Mapping[str, Path] | None = None
+    sample: str,
+    request: Callable[[], Request],
+    own_masks: Mapping[str, Path] | None = None,
+    shown: str = "",
 ) -> Inspection:
     """Return what is understood of a slide, without decoding a pixel.
 
@@ -109,6 +112,8 @@ def inspect(
         Returns what INGEST would be asked; its `DataError` is a problem of the slide, too.
     own_masks : dict, optional
         By compartment, where they take the place of a segmenter's.
+    shown : str
+        Channels that EXPORT would be asked to write beside the labels, if any.
     """
     found = Inspection(sample)
     asked = _attempt(found, request)
@@ -119,10 +124,10 @@ def inspect(
     slide = _attempt(found, lambda: open_slide(asked.image, asked.selection))
     if slide is not None:
         with slide:
-            _look(found, slide, asked)
+            _look(found, slide, asked, shown)
     elif (slide := _other_plane(asked)) is not None:
         with slide:
-            _look(found, slide, asked)
+            _look(found, slide, asked, shown)
             found.z = found.t = None
     if found.height and found.width:
         size = found.height, found.width
@@ -159,7 +164,7 @@ def _other_plane(asked: Request) -> Slide | None:
     return None
 
 
-def _look(found: Inspection, slide: Slide, asked: Request) -> None:
+def _look(found: Inspection, slide: Slide, asked: Request, shown: str) -> None:
     """Add what a slide is, and what does not fit what is asked of it."""
     found.size_bytes, found.height, found.width = slide.size_bytes, slide.height, slide.width
     found.dtype = str(slide.dtype)
@@ -173,6 +178,8 @@ def _look(found: Inspection, slide: Slide, asked: Request) -> None:
     else:
         slide.notices.append(without_membrane(slide))
     _attempt(found, lambda: refuse_shared_channel(slide, nuclear, membrane))
+    if shown:
+        _attempt(found, lambda: shown_channels(slide, shown))
     found.nuclear = tuple(channel.name for channel in nuclear)
     found.membrane = tuple(channel.name for channel in membrane)
     size = _attempt(found, lambda: resolve_image_mpp(slide, asked.image_mpp))

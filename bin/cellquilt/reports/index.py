@@ -10,6 +10,7 @@ from . import page
 from .charts import Pooled, Ranked, Ranks, pool, rank
 from .findings import Finding, findings
 from .measures import MEASURES, Measure, has_enough
+from .methods import facts_of
 from .summary import certified_fraction
 
 # Of samples in a list, and of findings in a row before the rest is folded
@@ -31,7 +32,7 @@ def entry(report: dict) -> dict:
     -------
     dict
         The same without ``provenance``, ``markers``, the places of patches and all ``pictures`` but
-        the ``thumbnail``; of ``checks`` the ``figures`` alone.
+        the ``thumbnail``; of ``checks`` the ``figures`` alone; and ``methods``, `methods.facts_of`.
     """
     left_out = ("pictures", "provenance", "markers")
     kept = {k: value for k, value in report.items() if k not in left_out}
@@ -41,7 +42,8 @@ def entry(report: dict) -> dict:
     }
     checks = {"figures": report["checks"]["figures"]}
     thumbnail = report["pictures"]["thumbnail"]
-    return kept | {"patches": patches, "checks": checks, "thumbnail": thumbnail}
+    shortened = {"patches": patches, "checks": checks, "thumbnail": thumbnail}
+    return kept | shortened | {"methods": facts_of(report)}
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def render(samples: Sequence[dict], run: dict) -> str:
     samples : sequence of dict
         See `entry`.
     run : dict
-        ``steps``, ``refusals`` and ``about``, see `run_report.render`.
+        ``steps``, ``refusals`` and ``about``, see `run_report.render`; ``methods``, see there.
     """
     samples = sorted(samples, key=lambda sample: sample["sample"])
     found = [findings(sample) for sample in samples]

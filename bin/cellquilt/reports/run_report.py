@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from . import index, page, sample_page
+from . import index, methods, page, sample_page
 from .files import published
 from .usage import Step
 
@@ -29,6 +29,7 @@ def render(
         What is known of the run, see `step_files.read_run`.
     """
     run = {"steps": steps, "refusals": refusals, "about": about}
+    run["methods"] = methods.describe(samples, about, refusals)
     if len(samples) > 1:
         return index.render(samples, run)
     shown: dict = {"sample": None, "found": [], "files": []}

@@ -1,6 +1,7 @@
 """The segmenters: which there are, and which module of this room runs each on a task."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,7 @@ from ..networks import gpu_lock
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
 
 # The name that a user gives, and what people read. `load(settings)` of the module of that name
-# returns what computes the maps of tasks.
+# returns what computes the maps of tasks, and `described(model)` what a paper says of it.
 SEGMENTERS = {
     "mesmer": "Mesmer",
     "pixelcnn": "pixel classifiers",
@@ -82,3 +83,66 @@ def load(name: str, settings: Settings) -> Runner:
         If its networks are none of its own, or cannot run as asked.
     """
     return import_module(f".{name}", __name__).load(settings)
+
+
+# What a paper says of all networks that see a slide as Mesmer does, and whose maps LABEL labels
+NORMALISED = (
+    "These images were normalised over the whole slide as Mesmer's software does [@mesmer], each"
+    " by itself: clipped at the 99.9th percentile of its non-zero pixels, rescaled to the range"
+    " from 0 to 1, and equalised by contrast-limited adaptive histogram equalisation [@clahe] with"
+    " a kernel of 128 px."
+)
+WATERSHED = (
+    "Objects were grown from the peaks of the network's maps by a marker-controlled watershed,"
+    " that of Mesmer's software"
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a paper says of a segmenter and its model.
+
+    A reference is ``[@key]`` in a text, or ``[@key,key]``, of those in `reports.references`.
+
+    Attributes
+    ----------
+    network : str
+        Continues "Segmentation was by".
+    networks : dict
+        Option of ``--compartment`` to what its networks are, where each has its own.
+    normalised : str
+        A sentence on what the network sees; empty where it sees the channels as they are.
+    labelled : str
+        Begins a sentence on how maps became objects, which ends with the thresholds.
+    thresholds : dict
+        Option of ``--compartment`` to the defaults of its thresholds by name.
+    licences : tuple of str
+        Sentences on who may use what.
+    """
+
+    network: str
+    networks: Mapping[str, str] = field(default_factory=dict)
+    normalised: str = ""
+    labelled: str = ""
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    licences: tuple[str, ...] = ()
+
+
+def described(name: str, model: Mapping) -> Described:
+    """Return what a paper says of a segmenter.
+
+    Parameters
+    ----------
+    name : str
+        One that is not Cellquilt's is called by its name alone.
+    model : dict
+        As in provenance.json.
+    """
+    if name not in SEGMENTERS:
+        return Described(given(name))
+    return import_module(f".{name}", __name__).described(model)
+
+
+def given(text: object) -> str:
+    """Return a text that others gave on one line of at most 200 characters, without references."""
+    return " ".join(str(text).split()).replace("[@", "[ @")[:200]

@@ -1,17 +1,19 @@
 """Mesmer (Greenwald et al., Nat Biotechnol 40:555, 2022, https://doi.org/10.1038/s41587-021-01094-0)."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..compartments import option_of
 from ..errors import DataError
 from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps, Destination
 from ..labelling.thresholds import Thresholds
 from ..mesmer import model_archive
 from ..mesmer.card import OUTPUT_CHANNELS
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
-from . import Settings
+from . import NORMALISED, WATERSHED, Described, Settings, given
 
 if TYPE_CHECKING:
     from ..networks.tile_network import TileNetwork
@@ -113,3 +115,23 @@ def segment_task(
 
     mesmer = Segmenter("mesmer", "SEGMENT", card, len(OUTPUT_CHANNELS), COMPARTMENTS)
     segment(pixels, network, BlendedTiles, mesmer, device, destination, max_map_difference)
+
+
+def described(model: Mapping) -> Described:
+    """Return what a paper says of Mesmer, whose card is in provenance.json."""
+    network = "Mesmer [@mesmer], a deep network of the DeepCell library [@deepcell,kiosk]"
+    if "weights" in model:
+        network += f", with the weights of {given(model['weights'])}"
+    if digest := model.get("weights_sha256"):
+        network += f" (SHA-256 {given(digest)})"
+    software = model.get("software", {})
+    used = [
+        f"{title} {given(software[name])}"
+        for name, title in (("deepcell", "deepcell"), ("tensorflow", "TensorFlow"))
+        if name in software
+    ]
+    if used:
+        network += f", prepared with {' and '.join(used)}"
+    thresholds = {option_of([name]): asdict(limits) for name, limits in THRESHOLDS.items()}
+    licences = (given(model["licence"]),) if model.get("licence") else ()
+    return Described(network, {}, NORMALISED, WATERSHED, thresholds, licences)

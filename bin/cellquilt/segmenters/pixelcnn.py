@@ -1,6 +1,7 @@
 """Pixel classifiers of ``--mode train``, or those that come with the pipeline."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,8 @@ from ..errors import DataError
 from ..handoff import stores
 from ..labelling.map_store import CLASS_PROBABILITIES, CompartmentMaps, Destination
 from ..labelling.thresholds import Thresholds
-from ..pixelcnn.card import read_card
-from . import Settings
+from ..pixelcnn.card import mean_thresholds, read_card
+from . import NORMALISED, WATERSHED, Described, Settings, given
 
 if TYPE_CHECKING:
     from ..networks.tile_network import TileNetwork
@@ -109,7 +110,7 @@ def segment_task(
         What takes them, as the classifier gives them.
     """
     from ..networks.segment import Segmenter, segment
-    from ..pixelcnn.classify import N_MAPS, PLANES, mean_thresholds
+    from ..pixelcnn.classify import N_MAPS, PLANES
     from ..pixelcnn.windows import CoreTiles
 
     compartments = {
@@ -124,3 +125,33 @@ def segment_task(
     pixelcnn = Segmenter("pixelcnn", "CLASSIFY", model, N_MAPS, compartments)
     layout = partial(CoreTiles, radius=classifier.radius, n_channels=classifier.n_channels)
     segment(pixels, network, layout, pixelcnn, device, destination)
+
+
+def described(model: Mapping) -> Described:
+    """Return what a paper says of the networks whose cards are in provenance.json."""
+    cards = model.get("networks", [])
+    of = {option: [card for card in cards if card["compartment"] == option] for option in OPTIONS}
+    of = {option: own for option, own in of.items() if own}
+    network = (
+        "pixel classifiers, convolutional networks that give of each pixel the probabilities that"
+        " it is inside an object, at its edge, or neither, evaluated densely [@giusti]"
+    )
+    thresholds = {option: mean_thresholds(own) for option, own in of.items()}
+    licences = [card.get("training", {}).get("data_license", "not stated") for card in cards]
+    stated = tuple(
+        f"Pixel classifiers were trained on data with this licence: {given(licence)}"
+        f"{' [@bbbc038]' if 'BBBC038' in licence else ''}."
+        for licence in dict.fromkeys(licences)
+    )
+    networks = {option: _networks(own) for option, own in of.items()}
+    return Described(network, networks, NORMALISED, WATERSHED, thresholds, stated)
+
+
+def _networks(cards: list[dict]) -> str:
+    each = [
+        f"{given(card['architecture'])} (field of {card['patch']} x {card['patch']} px of the"
+        f" {' and the '.join(card['channels'])} image, SHA-256 of the weights"
+        f" {given(card['weights_sha256'])})"
+        for card in cards
+    ]
+    return f"{'the mean of the networks' if len(each) > 1 else 'the network'} {' and '.join(each)}"

@@ -1,6 +1,6 @@
 """Which channels of a slide a user means."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..errors import DataError
 from .slide import Channel, Slide
@@ -68,6 +68,12 @@ def resolve_channels(slide: Slide, spec: str, role: str) -> tuple[Channel, ...]:
                 f" twice in '{spec}'; give it once"
             )
     return channels
+
+
+def shown_channels(slide: Slide, spec: str) -> Sequence[Channel]:
+    """Return the channels of ``--export_image``: all, or as `resolve_channels`."""
+    is_all = spec.strip() == "all"
+    return slide.channels if is_all else resolve_channels(slide, spec, "export_image")
 
 
 def refuse_shared_channel(

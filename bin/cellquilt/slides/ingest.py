@@ -18,6 +18,7 @@ from ..tiling.pixel_grid import MODEL_MPP, Grid
 from . import normalise
 from .channel_choice import refuse_shared_channel, resolve_channels
 from .channel_content import ChannelContent, notices_of
+from .checksums import checksums_of
 from .notice import Notice
 from .pixel_size import resolve_image_mpp
 from .readers import open_slide
@@ -50,6 +51,8 @@ class Request:
         File that the names of `selection` are from.
     roi : Path, optional
         Regions of interest, see `region_file.read_regions`. The whole slide is normalised.
+    checksummed : sequence of Path
+        Files and folders whose SHA-256 is wanted, see `checksums.checksums_of`.
     """
 
     sample: str
@@ -62,6 +65,7 @@ class Request:
     selection: Selection = Selection()
     named_by: str | None = None
     roi: Path | None = None
+    checksummed: Sequence[Path] = ()
 
 
 @dataclass
@@ -204,6 +208,8 @@ def ingest(request: Request, store: Path) -> dict:
                 )
             ],
         }
+        if request.checksummed:
+            facts["inputs"] = checksums_of(request.checksummed)
         facts["normalisation"] = _normalise(source, grid, store, facts)
     return facts
 
