@@ -23,7 +23,7 @@ def rowsOf(options) {
     warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
     def values = read.collect { cells -> cells.collectEntries { name, cell -> [name, cell.value] } }
     refuse(options.mode == 'train' ? splitProblems(values*.split, options) : [])
-    def names = values.collectMany { row -> ([row.sample] + namesOf(row.sample, options)).unique() }
+    def names = options.segmenter.size() == 1 ? [] : values.collectMany { row -> ([row.sample] + namesOf(row.sample, options)).unique() }
     refuse(repeatedOf(names).collect { name, _count -> "sample ${name} is what the results of another are called, with --segmenter ${options.segmenter.join(',')}; rename it." })
     return [values, ownColumns(sheet.rows*.cells, sheet), problems, sheet.rows].transpose().collect { row, own, wrong, given ->
         def bytes = options.mode in ['segment', 'check'] && !wrong ? bytesOf(row.image, options.bundle_max_mb * 1_000_000L) : null

@@ -46,6 +46,24 @@ APART = {
         SEGMENT | {"image": "no.tif", "nuclear": "0"},
         "--image: image no.tif does not ex",
     ),
+    "a mask that nothing takes": (
+        SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "cell_mask": "{folder}/a.tif"},
+        "is for --segmenter masks; add that, or leave it out.",
+    ),
+    "masks without any": (
+        SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "pixelcnn,masks"},
+        "needs a mask of cells or of nuclei, and none is named; give cell_mask or nucleus_mask.",
+    ),
+    "thresholds of several segmenters": (
+        SEGMENT
+        | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "pixelcnn,masks"}
+        | {"cell_mask": "{folder}/a.tif", "whole_cell_radius": "3"},
+        "--whole_cell_radius 3 is of one segmenter, and --segmenter pixelcnn,masks has several;",
+    ),
+    "no such segmenter": (
+        SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "mesmer,cellpose"},
+        "--segmenter mesmer,cellpose: must be ",
+    ),
     "no labels": (TRAIN | {"image": "{folder}/a.tif", "nuclear": "0"}, "needs --labels"),
     "two compartments": (
         TRAIN
@@ -372,8 +390,10 @@ TRAIN_OWN = "sample,image,labels,nuclear,patient,area\na,a.tif,[l].tif,0,7,x\n"
 
 # And what is said of each that is wrong
 SHAPE = (
-    "a samplesheet has the columns sample,image,nuclear,membrane,image_mpp,z,t,scene,markers,roi"
-    " (membrane, image_mpp, z, t, scene, markers, roi may be missing), further ones of your own,"
+    "a samplesheet has the columns sample,image,nuclear,membrane,image_mpp,z,t,scene,markers,roi,"
+    "cell_mask,nucleus_mask"
+    " (membrane, image_mpp, z, t, scene, markers, roi, cell_mask, nucleus_mask may be missing),"
+    " further ones of your own,"
     " and one row per slide."
 )
 GONE = "does not exist; check the path, and that it can be read from here"
@@ -594,7 +614,8 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
         "more.csv, row 3: scanner 'x' is not a whole number. Its number.",
     ]
     (refused,) = found["no scanner"]["refused"]
-    known = ",".join(name for name in columns if name != "roi")
+    elsewhere = ("roi", "cell_mask", "nucleus_mask")
+    known = ",".join(name for name in columns if name not in elsewhere)
     assert f"no column scanner; a samplesheet has the columns {known}" in refused
 
 

@@ -3,4 +3,5 @@
 # As Nextflow 26 hands them on: strings, whatever their type
 SEGMENT = {"mode": "segment", "segmenter": "pixelcnn", "compartment": "both"}
 SEGMENT |= {"precision": "float32", "image_mpp": "0.5", "bundle_max_mb": "500"}
-TRAIN = {"mode": "train", "compartment": "nuclear", "architectures": "compact", "held_out": "0.2"}
+TRAIN = {"mode": "train", "segmenter": "mesmer", "compartment": "nuclear"}
+TRAIN |= {"architectures": "compact", "held_out": "0.2"}

@@ -285,6 +285,8 @@ class LabelReader:
         series = self._file.series[0]
         if number is not None and series.ndim == 3 and len(self._file.pages) > number:
             series = self._file.pages[number]
+        elif series.keyframe.ndim == 2 and math.prod(series.shape) == series.keyframe.size:
+            series = series.keyframe  # of more axes, each of one
         if series.ndim != 2 or series.dtype is None or series.dtype.kind not in "iu":
             raise DataError(
                 f"{self.path}: holds {series.dtype} of shape {series.shape}; a label image is 2-D "

@@ -67,7 +67,7 @@ def draw(
         of_table = cell_table.read_facts(table)
         found["notices"] += of_table.get("notices", [])
         found |= flags.counts(rows, of_table, table)
-        view = view_slide(group, facts, images, rows)
+        view = view_slide(group, images, rows, facts)
         patches_of = read_patches(patches, "STITCH")
         report = sample_report.describe(
             view,

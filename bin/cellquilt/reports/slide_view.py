@@ -68,7 +68,7 @@ class SlideView:
 
 
 def view_slide(
-    group: zarr.Group, facts: dict, masks: dict[str, Path], rows: pd.DataFrame
+    group: zarr.Group, masks: dict[str, Path], rows: pd.DataFrame, facts: dict | None = None
 ) -> SlideView:
     """Choose the crops of a slide and outline the objects in them.
 
@@ -76,14 +76,15 @@ def view_slide(
     ----------
     group : zarr.Group
         INGEST's store of the normalised slide.
-    facts : dict
-        INGEST's, of the slide.
     masks : dict
         Label images by name: ``cell``, ``nucleus``, ``cell_original``, ``nucleus_original``,
         as far as they are there. What is in an original only is unmatched.
     rows : DataFrame
         Of the table of cells.
+    facts : dict, optional
+        INGEST's, of the slide, in place of those of the store.
     """
+    facts = facts or group.attrs["facts"]
     mpp, image = facts["image_mpp"], facts["image"]
     extent = image["height"] * mpp, image["width"] * mpp
     compartment, places = shown(rows, mpp)
