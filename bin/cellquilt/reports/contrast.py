@@ -27,7 +27,7 @@ from .sample_report import ENLARGEMENT, data_url_of, svg_path
 from .slide_view import crop_lines, crop_signal, in_colours
 from .summary import found
 
-N_CROPS = 4
+N_CROPS = 3
 MOST_SQUARES = 40  # of the map, along the longer side
 COLOURS = ("#ffe98a", "#ff5cf0", "#58d8ff")  # of the results' outlines
 
@@ -202,8 +202,8 @@ def agreement_map(of: Agreement, extent: tuple[float, float], mpp: float) -> lis
     them those that match one of the other at an intersection over union above 0.5.
     """
     side = max(max(extent) / MOST_SQUARES, CROP_UM)
-    n = [max(int(np.ceil(length / side - 1e-9)), 1) for length in extent]
-    edges = [np.append(np.arange(k) * side, length) for k, length in zip(n, extent, strict=True)]
+    n = [max(round(length / side), 1) for length in extent]
+    edges = [np.linspace(0, length, k + 1) for k, length in zip(n, extent, strict=True)]
     places = of.places * mpp
     counts = np.histogram2d(*places.T, edges)[0]
     matched = np.histogram2d(*places[of.is_matched].T, edges)[0]
