@@ -554,7 +554,7 @@ def test_refuses_the_table_of_another_sample(stores_by_kind, tmp_path):
 def test_patches_by_state():
     states = patch_states(PATCHES)
     areas = {"segmented": 200 * 160, "uncertified": 180 * 160, "empty": 200 * 140}
-    expected = dict.fromkeys([*areas, "skipped"], 1) | {"outside": 0}
+    expected = dict.fromkeys([*areas, "skipped"], 1) | {"own": 0, "outside": 0}
     assert {name: state["n"] for name, state in states.items()} == expected
     for name, area in areas.items():
         assert states[name]["area_fraction"] == pytest.approx(area / (HEIGHT * WIDTH))

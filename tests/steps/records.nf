@@ -9,7 +9,7 @@ def runOf(run, folder) {
     run.links.each { name, target -> outdir.resolve(target).mklink(outdir.resolve(name)) }
     def rows = run.slides.collect { sample, image -> [sample: sample, image: [folder.resolve(image)], bytes: folder.resolve(image).size()] }
     try {
-        def records = openRecords([mode: run.mode ?: 'segment', outdir: outdir.toString(), overwrite: run.overwrite ?: false, rows: rows])
+        def records = openRecords([mode: run.mode ?: 'segment', segmenter: ['mesmer'], outdir: outdir.toString(), overwrite: run.overwrite ?: false, rows: rows])
         run.publishes.each { sample, names ->
             names.each { name -> published(records, sample, name, run.text) }
         }
