@@ -180,6 +180,7 @@ def test_nextflow_killed_again_and_again_redoes_only_what_was_unfinished(undistu
     while running(run.work):  # orphans
         time.sleep(0.5)
     expected, found = undisturbed["mesmer"].published(), run.published()
+    del expected["methods.txt"], found["methods.txt"]  # which name the formats that were asked for
     assert [path for path in found if found[path] != expected.get(path)] == []
     only_there = {path.split("/")[1].split(".")[0] for path in expected.keys() - found.keys()}
     formats = {"anndata", "geojson", "hubmap", "zarr"}
