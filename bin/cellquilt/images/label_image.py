@@ -233,6 +233,19 @@ def _set_uuid(path: Path, content: uuid.UUID) -> None:
         file.write(xml)
 
 
+class _Contiguous:
+    """Rows of an uncompressed image in one piece of a file, of which a map would keep all."""
+
+    def __init__(self, path: Path, dtype: np.dtype, offset: int, shape: tuple[int, int]):
+        self.path, self.dtype, self.offset, self.shape = path, dtype, offset, shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        y0, y1, _ = rows.indices(self.shape[0])
+        width = self.shape[1]
+        offset, n = self.offset + y0 * width * self.dtype.itemsize, max(y1 - y0, 0) * width
+        return np.fromfile(self.path, self.dtype, n, offset=offset).reshape(-1, width)
+
+
 class LabelReader:
     """Rows of a label image, from any 2-D TIFF of integers; a context manager.
 
@@ -280,7 +293,7 @@ class LabelReader:
         self._band_rows = chunk * max(1, TILE // chunk)
         self._band = lru_cache(maxsize=2)(self._read_band)
 
-    def _open_level(self, number: int | None) -> zarr.Array | np.memmap:
+    def _open_level(self, number: int | None) -> "zarr.Array | _Contiguous":
         tiff_limits.check_pages(self._file, self.path)
         series = self._file.series[0]
         if number is not None and series.ndim == 3 and len(self._file.pages) > number:
@@ -308,7 +321,7 @@ class LabelReader:
         if page.dataoffsets[0] + page.nbytes > size:
             raise DataError(f"{self.path}: is truncated; write or copy it again.")
         dtype = page.dtype.newbyteorder(self._file.byteorder)
-        return np.memmap(self.path, dtype, "r", page.dataoffsets[0], page.shape)
+        return _Contiguous(self.path, dtype, page.dataoffsets[0], page.shape)
 
     def __enter__(self) -> "LabelReader":
         """Return the reader."""
