@@ -1,6 +1,7 @@
 """Labels from the same raw maps: patches against deep_watershed on the whole image, both scales.
 
-Not timed; other subjects do that.
+And cells that are nuclei grown, against scikit-image on the whole image. Not timed; other subjects
+do that.
 """
 
 import csv
@@ -12,6 +13,7 @@ from bench import Bench, Row
 CASES = [("tile", 0.5), ("tile", 0.37745), ("mosaic 4096", 0.5), ("mosaic 4096", 0.37745)]
 PATCH_SIZES = (384, 768, 1536)
 COMPARTMENTS = ("cell", "nucleus")
+EXPAND_UM = 3.0
 
 
 def rows(bench: Bench) -> list[Row]:
@@ -29,15 +31,17 @@ def rows_of(bench: Bench, name: str, mpp: float) -> list[Row]:
         ours = folder / f"{patch_size}"
         n_patches = label_slide(bench, maps, ours, patch_size)
         same = bench.call("runtime", "compare", ours=ours, theirs=folder)
+        slide = f"{name} at {mpp} um/px, {n_patches} patches of {patch_size} px"
+        note = "; ".join(described(what, same[what]) for what in COMPARTMENTS)
+        peer = "deepcell_toolbox, deep_watershed, whole image"
+        found.append(Row(slide, peer, None, None, same["equal"], note))
+        given = {"ours": ours / "grown", "theirs": folder, "pixels": EXPAND_UM / mpp}
+        grown = bench.call("runtime", "compare_grown", **given)
+        note = f"{grown['n_differing']} pixels differ; {grown['n_cells']} cells, "
+        note += f"{grown['n_certified']} of them certified"
+        peer = "scikit-image, expand_labels of these nuclei, whole image"
         found.append(
-            Row(
-                f"{name} at {mpp} um/px, {n_patches} patches of {patch_size} px",
-                "deepcell_toolbox, deep_watershed, whole image",
-                None,
-                None,
-                same["equal"],
-                "; ".join(described(what, same[what]) for what in COMPARTMENTS),
-            )
+            Row(f"{slide}, grown by {EXPAND_UM:g} um", peer, None, None, grown["equal"], note)
         )
     return found
 
@@ -62,10 +66,12 @@ def label_slide(bench: Bench, maps: Path, outdir: Path, patch_size: int) -> int:
         part = path.with_name(path.name.replace("pixels", "maps"))
         bench.step("label", "--maps", part, "--labels", stores[-1])
         part.unlink()
-    bench.step(
-        "stitch", "--facts", maps / "normalised" / "sample.json",
-        "--patches", outdir / "patches.csv", "--labels", *stores, "--outdir", outdir,
-    )  # fmt: skip
+    for grown in ([], ["--expand_um", EXPAND_UM]):
+        bench.step(
+            "stitch", "--facts", maps / "normalised" / "sample.json", "--patches",
+            outdir / "patches.csv", "--labels", *stores, *grown,
+            "--outdir", outdir / ("grown" if grown else "segmented"),
+        )  # fmt: skip
     with (outdir / "patches.csv").open(newline="") as table:
         return len(list(csv.DictReader(table)))
 
@@ -116,13 +122,35 @@ def compare(ours: str, theirs: str) -> dict:
 
     found = {"equal": True}
     for name in COMPARTMENTS:
-        (mask,) = Path(ours).rglob(f"{name}_original.ome.tif")
+        (mask,) = Path(ours, "segmented").rglob(f"{name}_original.ome.tif")
         labels, whole = tifffile.imread(mask), np.load(Path(theirs) / f"{name}.npy")
         certified = certificates(Path(ours), name)
         found[name] = compare_labels(labels, whole)
         found[name]["n_certified"] = int(certified.sum())
         found["equal"] &= bool(np.array_equal(labels, whole)) and bool(certified.all())
     return found
+
+
+def compare_grown(ours: str, theirs: str, pixels: float) -> dict:
+    """Worker: compare grown nuclei with `expand_labels` of deepcell's, and count the certified."""
+    import json
+
+    import numpy as np
+    import tifffile
+    from skimage.segmentation import expand_labels
+
+    (mask,) = Path(ours).rglob("cell_original.ome.tif")
+    labels = tifffile.imread(mask)
+    whole = expand_labels(np.load(Path(theirs) / "nucleus.npy"), pixels)
+    counts = json.loads((Path(ours) / "stitch.json").read_text())
+    n_cells, n_differing = counts["n_cells"], int((labels != whole).sum())
+    n_certified = n_cells - counts["n_uncertified_cells"]
+    return {
+        "equal": n_differing == 0 and n_cells > 0 and n_certified == n_cells,
+        "n_differing": n_differing,
+        "n_cells": n_cells,
+        "n_certified": n_certified,
+    }
 
 
 def certificates(folder: Path, name: str):
