@@ -17,6 +17,7 @@
 # with hashes checked, including the build tools of the kernels. Existing environments are kept.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+. "$ROOT/tools/java.sh"
 
 RUNTIME=$ROOT/containers/runtime/requirements-cpu.lock
 EXPORT=$ROOT/containers/export/requirements.lock
@@ -55,7 +56,7 @@ setup_nextflow() {
     knows_nextflow=yes
     if [ -n "$NEXTFLOW" ]; then return; fi
     install_in_cache "nextflow/$NEXTFLOW_VERSION" build_nextflow \
-        "$ROOT/tools/nextflow-pom.xml" "$ROOT/tools/nextflow.sha256"
+        "$ROOT/tools/nextflow-pom.xml" "$ROOT/tools/nextflow.sha256" "$ROOT/tools/java.sh"
 }
 
 build_runtime() { install_with_kernels "$1" "$RUNTIME"; }
@@ -113,6 +114,7 @@ build_nextflow() {
     fetch_nextflow "$1"
     (cd "$1" && sha256sum --quiet --strict --check "$3") ||
         die "a jar of Nextflow has another checksum than in tools/nextflow.sha256."
+    keep_classes "$1"
 }
 
 knows_nextflow=
