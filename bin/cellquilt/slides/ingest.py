@@ -143,7 +143,7 @@ class _Source:
                 yield from notices_of(content, self.slide, channel, image.role, blank)
 
 
-def ingest(request: Request, store: Path) -> dict:
+def ingest(request: Request, store: Path, opened: Slide | None = None) -> dict:
     """Validate a slide, normalise what segmentation needs of it, and store that.
 
     Parameters
@@ -153,6 +153,8 @@ def ingest(request: Request, store: Path) -> dict:
         Where the store goes: ``codes`` (2, h, w) uint16 CLAHE codes on the model's grid,
         nuclear first, ``lut`` (2, 16384) float32 from code to network input, and ``blocks``,
         the statistics that patch quality control decides on.
+    opened : Slide, optional
+        The slide where it is in no file; it is closed in the end.
 
     Returns
     -------
@@ -164,7 +166,7 @@ def ingest(request: Request, store: Path) -> dict:
     DataError
         If the slide, a channel or the pixel size cannot be used.
     """
-    with open_slide(request.image, request.selection) as slide:
+    with opened or open_slide(request.image, request.selection) as slide:
         images = [_image_of(slide, request.nuclear, "nuclear", request.nuclear_combine)]
         if request.membrane:
             images.append(_image_of(slide, request.membrane, "membrane", request.combine))

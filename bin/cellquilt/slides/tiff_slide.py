@@ -1,6 +1,5 @@
 """The reader of TIFFs: OME-TIFF of one or several files, ImageJ hyperstacks, QPTIFF and others."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ..cli import cpu_count
 from ..images.strict_tifffile import strict_tifffile
 from ..images.tiff_limits import check_claim
 from .file_head import is_companion, is_tiff
@@ -49,7 +49,7 @@ class TiffSlide(Slide):
             for channel in self.channels
             for z in zs
         }
-        self._decoders = ThreadPoolExecutor(min(os.process_cpu_count() or 1, 8))
+        self._decoders = ThreadPoolExecutor(min(cpu_count(), 8))
         self._decoded: dict[tuple[int, int], dict[int, np.ndarray | None]] = {}
         if planes:
             axis = "Z" if stack.sizes["Z"] > 1 else "T"
