@@ -305,7 +305,7 @@ def test_messages_in_the_usage_are_the_programs(repo):
     assert [message for message in messages if message not in text] == []
 
 
-@pytest.mark.parametrize(("kind", "page"), [("slides", "usage.md"), ("examples", "training.md")])
+@pytest.mark.parametrize(("kind", "page"), [("slides", "inputs.md"), ("examples", "training.md")])
 def test_example_samplesheets_have_the_columns_of_their_schema(repo, kind, page):
     """The first ones; the last ones are rarely needed."""
     schema = json.loads((repo / "assets" / "schema_input.json").read_text())
@@ -333,3 +333,39 @@ def test_links_between_documents_lead_somewhere(repo):
                 headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
                 slugs = {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
                 assert anchor[1:] in slugs, (page.name, anchor)
+
+
+def commands_of(page: Path) -> list[str]:
+    """Return the blocks of a page that are for a shell."""
+    blocks = re.findall(r"^( *)```bash\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks]
+
+
+def test_commands_of_documents_are_of_what_is_there(repo):
+    """They are for a shell, and scripts, their options and targets of make are there."""
+    targets = re.findall(r"^([a-z-]+):", (repo / "Makefile").read_text(), re.MULTILINE)
+    helps, found = {}, 0
+    for page in [*repo.glob("*.md"), *(repo / "docs").glob("*.md")]:
+        for block in commands_of(page):
+            done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True)
+            assert done.returncode == 0, (page.name, block, done.stderr)
+            named = re.findall(r"^make ([a-z-]+)", block, re.MULTILINE)
+            assert set(named) <= set(targets), (page.name, named)
+            for script in re.findall(r"(?<![\w./])((?:bin|tools)/[\w.-]+)", block):
+                assert (repo / script).is_file(), (page.name, script)
+            for script, line in re.findall(r"(?<![\w./])(bin/\w+\.py)((?: .*)?)$", block, re.M):
+                if script not in helps:
+                    command = [sys.executable, repo / script, "--help"]
+                    said = subprocess.run(command, capture_output=True, text=True, check=True)
+                    helps[script] = said.stdout
+                options = re.findall(r"(?<!\S)--\w+", line)
+                assert all(option in helps[script] for option in options), (page.name, line)
+            found += 1
+    assert found > 30 and helps
+
+
+def test_the_readme_leads_to_every_page_and_stays_short(repo):
+    text = (repo / "README.md").read_text()
+    pages = {path.name for path in (repo / "docs").glob("*.md")}
+    assert pages == {name for name in re.findall(r"docs/(\w+\.md)", text)}
+    assert text.count("\n") < 150
