@@ -21,6 +21,7 @@ import stitch
 from cellquilt import cli, outputs, segmenters
 from cellquilt.bundles.chain import Settings, chain
 from cellquilt.bundles.slide import slides_of
+from cellquilt.cells import measures
 from cellquilt.errors import DataError
 
 
@@ -45,6 +46,7 @@ def main() -> None:
         round(o.max_mpx * 1e6),
         o.to_table,
         o.expand_um,
+        measures.parse(o.measures),
     )
 
     @cache

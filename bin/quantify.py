@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from cellquilt import cli, segmenters
-from cellquilt.cells import flags
+from cellquilt.cells import flags, measures
 from cellquilt.cells.cell_table import read_columns
 from cellquilt.cells.sample_table import write_table
 
@@ -16,6 +16,8 @@ def add_settings(args: argparse.ArgumentParser) -> None:
         args.add_argument(
             f"--{parameter}", type=float, help=f"beyond it, {limit.column} is flagged"
         )
+    known = ", ".join((*measures.NAMES, measures.BOUNDARY))
+    args.add_argument("--measures", default=measures.MEAN, help=f"of pixels, of {known}")
 
 
 def limits_given(o: argparse.Namespace) -> dict[str, float]:
@@ -43,6 +45,7 @@ def main() -> None:
     add_settings(args)
     o = args.parse_args()
     own = read_columns(o.columns)
+    asked = measures.parse(o.measures)
     write_table(
         o.image,
         o.facts,
@@ -58,6 +61,7 @@ def main() -> None:
         o.cpus,
         o.regions,
         o.sample,
+        asked,
     )
 
 

@@ -239,16 +239,20 @@ def test_what_differs_between_slides_is_said_of_which():
 def test_planes_regions_limits_and_scores_are_said_where_they_are():
     regions = [{"name": "tumour"}, {"name": "stroma"}]
     limits = {"max_mismatch": 0.4, "min_cell_um2": 20}
+    measures = {"summary__measures": ["mean", "p90", "sum"], "summary__boundary_um": 1.0}
     evaluation = {"evaluator": "CellSegmentationEvaluator", "version": "1.5", "quality_score": 1.2}
     report = of_mesmer(
         **{"regions": regions, "INGEST__roi": "areas.geojson", "INGEST__z": "max"},
         **{"INGEST__t": 3, "summary__flag_limits": limits, "evaluation": evaluation},
+        **measures,
     )
     text = said(report)
     assert "The maximum over all planes of the z-stack and frame 3 of the time series" in text
     assert "2 regions of interest (tumour and stroma), of the file areas.geojson." in text
     assert "by these limits: more than 0.4 of the nucleus outside of its cell and a cell be" in text
     assert "by CellSegmentationEvaluator 1.5 (Chen and Murphy, 2023)" in text
+    assert "and the mean, 90th percentile and sum of the raw pixel values, without sub" in text
+    assert "in 4 channels; also of the outermost 1 µm of cells." in text
     mixed = said(report, of_mesmer("b"))
     assert "of the file areas.geojson in a; the whole slide in b." in mixed
     assert "In a masks were scored" in mixed

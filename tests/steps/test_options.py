@@ -121,6 +121,11 @@ APART = {
         SEGMENT | {"demo": "true", "max_mismatch": "1.01"},
         "--max_mismatch 1.01: must be at most 1. Flag cells of which",
     ),
+    "a measure that is none": (
+        SEGMENT | {"demo": "true", "measures": "mean,meadian,sum"},
+        "must be a list of mean, median, std, p90, max, sum, boundary, and meadian is none of them;"
+        " did you mean median?",
+    ),
     "an area in words": (
         SEGMENT | {"demo": "true", "min_cell_um2": "small"},
         "--min_cell_um2 small: must be a number. Flag smaller cells",
@@ -237,7 +242,8 @@ def results(look, folder, sheet) -> dict[str, dict]:
         "grown": SEGMENT | {"image": str(folder / "a.tif"), "nuclear": "0", "expand_um": "4.5"},
         "limits": SEGMENT
         | {"demo": "true", "max_mismatch": "1", "min_cell_um2": "0", "max_nucleus_um2": "30.5"}
-        | {"min_nucleus_um2": "30.5", "max_cell_um2": "", "export_cells": "unflagged"},
+        | {"min_nucleus_um2": "30.5", "max_cell_um2": "", "export_cells": "unflagged"}
+        | {"measures": "median, boundary,p90"},
         "typed": TRAIN
         | {"demo": "true", "xla": "false", "halo": "96", "learning_rate": "1e-3", "z": ""}
         | {"architectures": "compact,conv5,compact", "seeds": "2,01,2", "t": None},
@@ -632,6 +638,7 @@ def test_limits_of_flags_may_be_at_their_ends(results):
     names = ("max_mismatch", "min_cell_um2", "max_cell_um2", "min_nucleus_um2", "max_nucleus_um2")
     assert [options[name] for name in names] == [1, 0, None, 30.5, 30.5]
     assert options["export_cells"] == "unflagged"
+    assert options["measures"] == ["median", "boundary", "p90"]
 
 
 @pytest.mark.parametrize("kind", APART)

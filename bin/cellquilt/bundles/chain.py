@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from .. import compartments, outputs
+from ..cells.measures import ONLY_MEAN, Asked
 from ..cells.repair import repair
 from ..cells.sample_table import write_table
 from ..errors import DataError, SlideError, reason
@@ -67,6 +68,8 @@ class Settings:
         Whether cells are measured and drawn, too, or masks are the end.
     expand_um : float, optional
         See `labelling.slide_masks.write_masks`.
+    measures : Asked
+        See `cells.quantify.quantify`.
     """
 
     channels: Combining = Combining()
@@ -77,6 +80,7 @@ class Settings:
     max_pixels: int = 20_000_000
     to_table: bool = True
     expand_um: float | None = None
+    measures: Asked = ONLY_MEAN
 
 
 class _Refused(Exception):
@@ -267,6 +271,7 @@ def _finish(
             folder,
             regions=regions,
             sample=slide.sample,
+            asked=settings.measures,
         )
     with _during("DRAW"):
         inputs = store, table, patches_of, provenance, counts, images, slide.truth

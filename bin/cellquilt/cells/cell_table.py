@@ -24,6 +24,7 @@ from ..images.label_image import LabelReader
 from ..images.label_rows import LabelRows, Relabelled
 from . import flags
 from .markers import N_BARS
+from .measures import MEAN, NAMES, Asked
 
 FACTS = b"cellquilt"
 MARKERS = b"cellquilt_markers"
@@ -33,9 +34,18 @@ _LARGEST = 1e300  # of a number of the markers
 WHICH = ("matched", "unflagged", "all")
 
 
-def intensity_column(compartment: str, channel: str) -> str:
-    """Return the column of a channel's mean in a compartment."""
-    return f"{compartment}_mean_{channel}"
+def intensity_column(compartment: str, channel: str, measure: str = MEAN) -> str:
+    """Return the column of a channel's mean, or another measure, in a compartment."""
+    return f"{compartment}_{measure}_{channel}"
+
+
+def asked_of(facts: dict) -> Asked | None:
+    """Return what was measured of each channel, from a table's facts; None if they are damaged."""
+    names, boundary = facts.get("measures", [MEAN]), facts.get("boundary_um", False)
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not known or MEAN not in names or not set(names) <= set(NAMES):
+        return None
+    return Asked(tuple(name for name in NAMES if name in names), bool(boundary))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -229,10 +239,13 @@ def _rows(path: Path, facts: dict, both: bool) -> pd.DataFrame:
     channels = facts.get("channels")
     if facts.get("compartment") not in CHOICES or not _are_channels(channels):
         raise DataError(f"{path}: lacks compartment or channels; give the one of QUANTIFY.")
-    compartments = MEASURED if both else segmented(facts["compartment"])
+    asked = asked_of(facts)
+    if asked is None:
+        raise DataError(f"{path}: its list of measures is damaged; give the one of QUANTIFY.")
     intensities = {
-        intensity_column(compartment, channel["column"])
-        for compartment in compartments
+        intensity_column(compartment, channel["column"], measure)
+        for compartment in asked.compartments(segmented(facts["compartment"]))
+        for measure in asked.measures
         for channel in channels
     }
     schema = pq.read_schema(path)
@@ -298,7 +311,8 @@ class Cells:
         height, width, and which plane of the file), ``image_mpp`` (um/px), ``channels`` (of each
         the ``index``, the ``name`` as in the slide, and the unique ``column``), ``columns`` (the
         user's own, each with the value that all rows have), ``flag_limits`` (see `flags.LIMITS`),
-        ``provenance`` (a list of steps).
+        ``provenance`` (a list of steps); and, unless only means were measured, ``measures`` and
+        ``boundary_um``, see `asked_of`.
     masks : dict
         ``cell`` and ``nucleus``, as far as they are there: label images whose values are
         ``cell_id``.
@@ -329,18 +343,40 @@ class Cells:
         """Unique names of the channels, in the slide's order."""
         return [channel["column"] for channel in self.facts["channels"]]
 
-    def means(self, compartment: str) -> np.ndarray:
+    @property
+    def more_measures(self) -> list[tuple[str, str]]:
+        """Compartment and measure of what was measured besides the means of `compartments`."""
+        asked = asked_of(self.facts) or Asked()
+        return [
+            (compartment, measure)
+            for compartment in asked.compartments(tuple(self.masks))
+            for measure in asked.measures
+            if measure != MEAN or compartment not in self.compartments
+        ]
+
+    def means(self, compartment: str, measure: str = MEAN) -> np.ndarray:
         """Return the mean intensities in a compartment, (cells, channels) float32.
 
-        NaN where a cell has no such compartment, or where a pixel of it is not finite.
+        NaN where a cell has no such compartment, or where a pixel of it is not finite. Likewise of
+        another measure.
         """
-        columns = [intensity_column(compartment, channel) for channel in self.channels]
+        columns = [intensity_column(compartment, channel, measure) for channel in self.channels]
         means = np.empty((len(self.rows), len(columns)), np.float32)
         with _parquet(self.path):
             table = pq.read_table(self.path, columns=columns)
             for k, column in enumerate(columns):
                 means[:, k] = table[column].take(self.order).cast(pa.float32()).to_numpy()
         return means
+
+    def background(self) -> np.ndarray | None:
+        """Return the background of each of `channels`, NaN where there is none; see `read_markers`.
+
+        None where another program wrote the table.
+        """
+        known = {marker["name"]: marker["background"] for marker in read_markers(self.path)}
+        if not set(self.channels) <= set(known):
+            return None
+        return np.array([known[channel] for channel in self.channels], np.float64)
 
 
 @contextmanager

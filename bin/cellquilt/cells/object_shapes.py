@@ -26,6 +26,12 @@ def _wider(dtype: np.dtype) -> type:
     return np.int32 if np.can_cast(dtype, np.int32) else np.float64
 
 
+def for_kernels(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels in an order and of a type that kernels take; values stay."""
+    native = pixels.dtype.newbyteorder("=")
+    return np.ascontiguousarray(pixels, native if native in _SUMS else _wider(native))
+
+
 class Runs:
     """The runs of pixels of a label image's objects, on disk, strip by strip.
 
@@ -78,6 +84,10 @@ class Runs:
                 got = os.preadv(self._file, [left], offset)
                 left, offset = left[got:], offset + got
             yield runs
+
+    def areas(self) -> np.ndarray:
+        """Return the number of pixels of each object, (n_objects,) int64."""
+        return np.ascontiguousarray(self.description[:, regions.DESCRIPTION.index("area")])
 
     def at_edge(self, shape: tuple[int, int]) -> np.ndarray:
         """Return which objects have a pixel at the edge of the image of that shape, (n,) bool."""
@@ -162,8 +172,7 @@ def pixel_sums(all_runs: Sequence[Runs], strips: Iterable[np.ndarray]) -> list[n
     sums: list[np.ndarray] = []
     y0 = 0
     for *stretches, pixels in zip(*all_runs, strips, strict=True):
-        native = pixels.dtype.newbyteorder("=")
-        pixels = np.ascontiguousarray(pixels, native if native in _SUMS else _wider(native))
+        pixels = for_kernels(pixels)
         if not sums:
             sums = [np.zeros(runs.n_objects, _SUMS[pixels.dtype]) for runs in all_runs]
         for runs, found in zip(stretches, sums, strict=True):

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from .. import provenance
 from ..cli import Progress
-from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
 from ..parallel import ahead, threaded
@@ -25,10 +24,12 @@ from ..slides.slide import Slide, listed
 from . import cell_table, flags
 from .cell_table import intensity_column, unique_names
 from .markers import Chords, Marker, SampledRows
+from .measures import BOUNDARY, MEAN, NAMES, ONLY_MEAN, Asked, Gathered, ring_reach, ring_rows
 from .object_shapes import Runs, pixel_sums
 from .objects import Objects
 
 _BATCH = 1 << 16  # rows that are written at once
+_OF_CHANNEL = 6  # values of a channel in a row above which fewer rows are
 # Of INGEST's facts of the image: what it takes to read the same pixels again
 _OF_IMAGE = ("name", "height", "width", "z", "t", "scene", "channels_axis", "named_by")
 _LENGTHS = ("major_axis", "minor_axis")
@@ -48,6 +49,7 @@ def quantify(
     patches: pd.DataFrame | None = None,
     limits: Mapping[str, float] | None = None,
     cpus: int = 1,
+    asked: Asked = ONLY_MEAN,
 ) -> None:
     """Measure the objects and write their table, see `cell_table`.
 
@@ -74,6 +76,8 @@ def quantify(
         By parameter, beyond which cells are flagged; see `flags.LIMITS`.
     cpus : int
         With two, a strip is read while the one before is measured; it changes nothing.
+    asked : Asked
+        What is measured of each channel.
 
     Raises
     ------
@@ -86,7 +90,11 @@ def quantify(
     strips = list(strip_rows(shape, pixels=pixels))
     progress = Progress("quantify: channels", 1 + len(names))
     sampled = {name: SampledRows(shape) for name in objects.labels}
-    runs = _runs(objects, strips, table.parent, sampled, cpus)
+    compartments = asked.compartments(tuple(objects.labels))
+    asked = Asked(asked.measures, BOUNDARY in compartments)
+    reach = ring_reach(facts["image_mpp"]) if asked.boundary else None
+    described = asked.measures != (MEAN,)
+    runs = _runs(objects, strips, table.parent, sampled, cpus, described, reach)
     chords = Chords({name: rows.pixels() for name, rows in sampled.items()}, facts["image_mpp"])
     threaded(lambda name: runs[name].convex(), objects.present, cpus)
     shapes = _Shapes(objects, runs, facts["image_mpp"])
@@ -97,30 +105,50 @@ def quantify(
     limits = flags.applying(limits or {}, rows)
     flagged = flags.add_flags(rows, at_edge, patches, limits)
     flagged = flagged[[name for name in flags.COLUMNS if name in flagged]]
-    areas = {name: rows[name] for name in rows if name.endswith("_area_px")}
+    areas = {
+        name.removesuffix("_area_px"): rows[name].to_numpy("float64", na_value=np.nan)
+        for name in rows
+        if name.endswith("_area_px")
+    }
+    if asked.boundary:
+        areas[BOUNDARY] = runs[BOUNDARY].areas().astype(np.float64)
     del rows
     progress.add(pixels=shape[0] * shape[1])
 
-    compartments = MEASURED if len(objects.labels) == 2 else tuple(objects.labels)
-    columns = [intensity_column(part, name) for part in compartments for name in names]
+    columns = [
+        intensity_column(part, name, measure)
+        for part in compartments
+        for measure in asked.measures
+        for name in names
+    ]
     own = own or {}
     if clash := sorted(set(own) & {*base, *shapes.names, *columns, *flags.COLUMNS}):
         raise DataError(
             f"{facts['sample']}: column {clash[0]:.99} is one of the table of cells; rename yours."
         )
-    means = _Columns(table.parent, len(columns), len(base))
+    of_channel = len(compartments) * len(asked.measures)
+    batch = min(_BATCH * _OF_CHANNEL // of_channel, _BATCH)
+    values = _Columns(table.parent, len(columns), len(base), batch)
+    place = {column: number for number, column in enumerate(columns)}
     contents = [ChannelContent() for _ in names]
     not_finite, markers = [], []
     for k, name in enumerate(names):
         marker = Marker(shape)
+        more = _more_measures(runs, asked)
         rows_of = ahead((slide.read(k, y0, y1) for y0, y1 in strips), cpus)
-        sums = _channel_sums(_seen(rows_of, strips, [contents[k], marker]), runs)
+        seen_by = [contents[k], marker, *more.values()]
+        sums = _channel_sums(_seen(rows_of, strips, seen_by), runs)
         slide.release(k)
-        for compartment in compartments:
-            area = areas[f"{compartment}_area_px"].to_numpy("float64", na_value=np.nan)
+        for compartment, measure, found in _found(more, compartments, asked):
+            there = areas[compartment] > 0
+            values.put(
+                place[intensity_column(compartment, name, measure)], np.where(there, found, np.nan)
+            )
+        for compartment in sums:
+            area = areas[compartment]
             area = np.where(area > 0, area, np.nan)  # a nucleus may fill its cell, at the edges
             mean = sums[compartment] / area
-            means.put(columns.index(intensity_column(compartment, name)), mean)
+            values.put(place[intensity_column(compartment, name)], mean)
             if odd := np.count_nonzero(~np.isfinite(mean) & ~np.isnan(area)):
                 stated = f"{k} ('{slide.channels[k].name:.99}', {odd} means of the {compartment})"
                 not_finite.append(stated)
@@ -139,13 +167,14 @@ def quantify(
         "compartment": objects.compartment,
         "image": {key: facts["image"][key] for key in _OF_IMAGE if key in facts["image"]},
         "image_mpp": facts["image_mpp"],
-        "provenance": [*steps, provenance.of_step("QUANTIFY", **limits)],
+        "provenance": [*steps, provenance.of_step("QUANTIFY", **limits, **asked.stated())],
         "channels": channels,
         "notices": [asdict(notice) for notice in _notices(slide, contents, not_finite, facts)],
         "columns": dict(own),
         "flag_limits": limits,
+        **asked.stated(),
     }
-    _write(table, base, shapes, flagged, own, columns, means, known, markers)
+    _write(table, base, shapes, flagged, own, columns, values, known, markers)
 
 
 def _runs(
@@ -154,10 +183,16 @@ def _runs(
     folder: Path,
     sampled: Mapping[str, SampledRows],
     cpus: int,
+    described: bool,
+    reach: np.ndarray | None,
 ) -> dict[str, Runs]:
-    """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei."""
+    """Return the runs of the compartments; those of ``outer`` are of cells without their nuclei.
+
+    These have no description unless it is wanted. There is a boundary if `reach` is given.
+    """
     names = [*objects.labels, "outer"] if len(objects.labels) == 2 else [*objects.labels]
-    runs = {name: Runs(folder, len(objects.rows), name != "outer") for name in names}
+    names += [] if reach is None else [BOUNDARY]
+    runs = {name: Runs(folder, len(objects.rows), described or name != "outer") for name in names}
 
     def labels_of(rows: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = {name: of.read(*rows) for name, of in objects.labels.items()}
@@ -166,6 +201,8 @@ def _runs(
         if "outer" in runs:
             inside = labels["cell"] == labels["nucleus"]
             labels["outer"] = np.where(inside, 0, labels["cell"])
+        if reach is not None:
+            labels[BOUNDARY] = ring_rows(objects.labels["cell"], *rows, reach)
         return labels
 
     for (y0, _), labels in zip(strips, ahead(map(labels_of, strips), cpus), strict=True):
@@ -177,17 +214,42 @@ def _runs(
 def _channel_sums(pixels: Iterator[np.ndarray], runs: Mapping[str, Runs]) -> dict[str, np.ndarray]:
     """Return the sums of a channel, given in strips, over the compartments of each row."""
     if "outer" not in runs:
-        (name,) = runs
+        name = next(iter(runs))
         return {name: pixel_sums([runs[name]], pixels)[0]}
     inner, outer = pixel_sums([runs["nucleus"], runs["outer"]], pixels)
     # Added, not subtracted: a value out of all bounds in the nucleus leaves the cytoplasm alone.
     return {"cell": inner + outer, "nucleus": inner, "cytoplasm": outer}
 
 
+def _more_measures(runs: Mapping[str, Runs], asked: Asked) -> dict[str, Gathered]:
+    """Return what gathers a channel's pixels for more than the means of the compartments."""
+    more = {}
+    if asked.measures != (MEAN,):
+        first = "nucleus" if "outer" in runs else next(iter(runs))
+        more[first] = Gathered(runs[first], runs.get("outer"), asked)
+    if BOUNDARY in runs:
+        more[BOUNDARY] = Gathered(runs[BOUNDARY], None, asked)
+    return more
+
+
+def _found(
+    more: Mapping[str, Gathered], compartments: Sequence[str], asked: Asked
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield compartment, measure and values of what `_more_measures` gathered, but for means."""
+    for name, gathered in more.items():
+        parts = {name: 0}
+        if name == "nucleus" and "cell" in compartments:
+            parts = {"nucleus": 0, "cytoplasm": 1, "cell": 2}
+        for compartment, part in parts.items():
+            for measure in asked.measures:
+                if measure != MEAN or compartment == BOUNDARY:
+                    yield compartment, measure, gathered.found[part, NAMES.index(measure)]
+
+
 def _seen(
     pixels: Iterator[np.ndarray],
     strips: list[tuple[int, int]],
-    seen_by: Sequence[ChannelContent | Marker],
+    seen_by: Sequence[ChannelContent | Marker | Gathered],
 ) -> Iterator[np.ndarray]:
     for (y0, _), rows in zip(strips, pixels, strict=True):
         for one in seen_by:
@@ -228,7 +290,7 @@ class _Shapes:
     def known(self) -> dict[str, pd.api.extensions.ExtensionArray | np.ndarray]:
         """Return those columns of all rows that flags and means depend on: areas and places."""
         names = [name for name in self.names if "_area_" in name or name.endswith(_PLACES)]
-        parts = [self.of(rows) for rows in _batches(len(self._objects.rows))]
+        parts = [self.of(rows) for rows in _batches(len(self._objects.rows), _BATCH)]
         columns = {name: [pd.Series(part[name]) for part in parts] for name in names}
         return {name: pd.concat(of, ignore_index=True).array for name, of in columns.items()}
 
@@ -282,9 +344,10 @@ def _check_areas(objects: Objects, measured: pd.DataFrame, sample: str) -> None:
 class _Columns:
     """Columns of float32 on disk, written one by one and read in batches of rows."""
 
-    def __init__(self, folder: Path, n_columns: int, n_rows: int):
-        self.n_rows, self._batches = n_rows, len(_batches(n_rows))
-        shape = n_columns * self._batches, min(max(n_rows, 1), _BATCH)
+    def __init__(self, folder: Path, n_columns: int, n_rows: int, batch: int):
+        self.n_rows, self._batch = n_rows, batch
+        self._batches = len(_batches(n_rows, batch))
+        shape = n_columns * self._batches, min(max(n_rows, 1), batch)
         self._file = Scratch(folder, shape, np.float32)
 
     def put(self, column: int, values: np.ndarray) -> None:
@@ -295,14 +358,14 @@ class _Columns:
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield successive rows, and their values as (columns, rows)."""
-        for batch, rows in enumerate(_batches(self.n_rows)):
+        for batch, rows in enumerate(_batches(self.n_rows, self._batch)):
             yield rows, self._file[batch :: self._batches][:, : rows.stop - rows.start]
 
 
-def _batches(n_rows: int) -> list[slice]:
+def _batches(n_rows: int, batch: int) -> list[slice]:
     """Return the rows of each batch; one without rows where there are none."""
-    starts = range(0, max(n_rows, 1), _BATCH)
-    return [slice(start, min(start + _BATCH, n_rows)) for start in starts]
+    starts = range(0, max(n_rows, 1), batch)
+    return [slice(start, min(start + batch, n_rows)) for start in starts]
 
 
 def _write(
@@ -312,11 +375,11 @@ def _write(
     flagged: pd.DataFrame,
     own: Mapping[str, str | float | None],
     columns: list[str],
-    means: _Columns,
+    values: _Columns,
     facts: dict,
     markers: list[dict],
 ) -> None:
-    """Write rows with their shapes and flags, the user's columns, and means as they are read."""
+    """Write rows with their shapes and flags, the user's columns, and values as they are read."""
 
     def rows_of(batch: slice) -> pd.DataFrame:
         own_flags = {name: flagged[name].to_numpy()[batch] for name in flagged}
@@ -332,10 +395,10 @@ def _write(
     schema = pa.schema([*known, *more])
 
     def tables() -> Iterator[pa.Table]:
-        for batch, values in means:
+        for batch, found in values:
             table = pa.Table.from_pandas(rows_of(batch), schema=known, preserve_index=False)
             constant = [pa.repeat(value, len(table)) for value in given.values()]
-            measured = [pa.array(column, from_pandas=True) for column in values]
+            measured = [pa.array(column, from_pandas=True) for column in found]
             yield pa.Table.from_arrays([*table.columns, *constant, *measured], schema=schema)
 
     cell_table.write(path, tables(), schema, facts, markers)

@@ -15,6 +15,7 @@ from ..handoff.step_files import (
 )
 from ..images.label_image import by_name
 from ..slides.readers import reopen_slide
+from .measures import ONLY_MEAN, Asked
 from .objects import check_masks, open_objects
 from .quantify import quantify
 
@@ -36,6 +37,7 @@ def write_table(
     cpus: int = 1,
     regions: Path | None = None,
     sample: str | None = None,
+    asked: Asked = ONLY_MEAN,
 ) -> Path:
     """Measure every cell of a sample over all channels of its slide.
 
@@ -70,6 +72,8 @@ def write_table(
 
     sample : str, optional
         See `step_files.read_facts`.
+    asked : Asked
+        What is measured of each channel.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def write_table(
         objects = open_objects(files, by_name(masks), pairs, doubtful, areas)
         del pairs
         check_masks(objects, known)
-        more = {"patches": states, "limits": limits, "cpus": cpus}
+        more = {"patches": states, "limits": limits, "cpus": cpus, "asked": asked}
         quantify(slide, objects, known, segmenter, steps, table, own=own, **more)
     log.info(
         "quantify: %s: %d objects, %d channels",

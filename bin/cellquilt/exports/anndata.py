@@ -10,6 +10,7 @@ import pandas as pd
 
 from .. import __version__, outputs
 from ..cells.cell_table import Cells, unique_names
+from ..cells.measures import MEAN
 
 INSTANCE_KEY = "cell_id"
 REGION_KEY = "region"
@@ -36,12 +37,14 @@ def table(cells: Cells) -> anndata.AnnData:
     -------
     AnnData
         ``X`` : (cells, channels) float32, means in the cell; ``layers`` nucleus and cytoplasm,
-        where both compartments were segmented. ``obs`` : all else that is known of each cell,
+        where both compartments were segmented, and what else was measured, see `layer_of`.
+        ``obs`` : all else that is known of each cell,
         which is named after sample and id, so that no two samples share a name. ``var`` :
         channels by unique name. ``obsm["spatial"]`` : (cells, 2) float64, x and y of the centroid
         in pixels, from the centre of the first pixel.
         ``uns["spatialdata_attrs"]`` : what links it to labels named as `region` says.
-        ``uns["cellquilt"]`` : sample, segmenter, pixel size, version, and provenance as JSON.
+        ``uns["cellquilt"]`` : sample, segmenter, pixel size, version, provenance as JSON and,
+        in the order of ``var``, the background of each channel.
     """
     facts, of = cells.facts, cells.compartment
     names = facts["sample"] + "_" + cells.rows[INSTANCE_KEY].astype(str)
@@ -61,6 +64,10 @@ def table(cells: Cells) -> anndata.AnnData:
             "provenance": json.dumps(facts["provenance"]),
         }
     }
+    background = cells.background()
+    if background is not None:
+        uns["cellquilt"]["background"] = background
+    means = [(name, MEAN) for name in cells.compartments[1:]]
     if len(obs):  # else it annotates nothing: SpatialData refuses a region without rows
         keys = {"region_key": REGION_KEY, "instance_key": INSTANCE_KEY}
         uns["spatialdata_attrs"] = {"region": region(of), **keys}
@@ -68,10 +75,18 @@ def table(cells: Cells) -> anndata.AnnData:
         X=cells.means(of).astype(np.float32),
         obs=plain(obs, names),
         var=plain(var, cells.channels),
-        layers={name: cells.means(name).astype(np.float32) for name in cells.compartments[1:]},
+        layers={
+            layer_of(*measured): cells.means(*measured).astype(np.float32)
+            for measured in (*means, *cells.more_measures)
+        },
         obsm={"spatial": obs[[f"{of}_centroid_x_px", f"{of}_centroid_y_px"]].to_numpy(float)},
         uns=uns,
     )
+
+
+def layer_of(compartment: str, measure: str) -> str:
+    """Return the layer of a measure: ``nucleus`` of its mean, else ``nucleus_median`` and so on."""
+    return compartment if measure == MEAN else f"{compartment}_{measure}"
 
 
 def plain(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

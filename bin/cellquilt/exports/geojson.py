@@ -25,6 +25,7 @@ import numpy as np
 from .. import outputs
 from ..cells import flags
 from ..cells.cell_table import Cells
+from ..cells.measures import BOUNDARY
 from ..compartments import MEASURED
 from ..errors import DataError
 from ..images.polygons import OBJECTS_AT_ONCE, OutlineReader, Outlines
@@ -60,6 +61,16 @@ MEASUREMENTS = {
         for flag in flags.FLAGS
     },
 }
+# QuPath's names of what it measures itself, and for the sum and the percentile such names
+MEASURES = {
+    "mean": "Mean",
+    "median": "Median",
+    "std": "Std.Dev.",
+    "p90": "Percentile 90",
+    "max": "Max",
+    "sum": "Sum",
+}
+COMPARTMENTS = {name: name.capitalize() for name in MEASURED} | {BOUNDARY: "Membrane"}
 
 
 def write(cells: Cells, folder: Path, cpus: int = 1) -> Path:
@@ -265,10 +276,11 @@ def _measurements(cells: Cells) -> tuple[list[str], list[np.ndarray]]:
     """Return the names of the measurements, and their values in arrays of a row a cell."""
     columns = [column for column in MEASUREMENTS if column in cells.rows]
     names = [MEASUREMENTS[column] for column in columns]
+    measured = [(compartment, "mean") for compartment in cells.compartments] + cells.more_measures
     names += [
-        f"{channel}: {compartment.capitalize()}: Mean"
-        for compartment in cells.compartments
+        f"{channel}: {COMPARTMENTS[compartment]}: {MEASURES[measure]}"
+        for compartment, measure in measured
         for channel in cells.channels
     ]
     shapes = cells.rows[columns].to_numpy(np.float64, na_value=np.nan)
-    return names, [shapes, *(cells.means(compartment) for compartment in cells.compartments)]
+    return names, [shapes, *(cells.means(*of) for of in measured)]

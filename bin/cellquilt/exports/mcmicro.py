@@ -34,7 +34,8 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     That is ``markers.csv`` and, since spatialdata-io asks for it, ``qc/params.yml``. Readers take
     all between ``CellID`` and ``X_centroid`` for markers. A marker that is called like one of the
     layout's own columns gets a number, as the second of two channels of a name does. The user's
-    columns follow the layout's. Lengths are in input pixels; a mean that is not finite is empty.
+    columns follow the layout's, and then other measures of the cell than the mean, named as MCQuant
+    names them. Lengths are in input pixels; a mean that is not finite is empty.
 
     Parameters
     ----------
@@ -51,15 +52,15 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     columns = {name: cells.rows[column] for name, column in BEFORE.items()}
     own = cell_table.own_columns(facts, cells.path)
     markers, given = marker_names(cells, list(own))
-    means = cells.means(of).astype(np.float32)  # as in the table, so in few digits
-    columns |= {
-        # NaN is written as "nan", and a missing value as nothing
-        name: pa.array(mean, mask=~np.isfinite(mean))
-        for name, mean in zip(markers, means.T, strict=True)
-    }
+    columns |= zip(markers, _finite(cells.means(of)), strict=True)
     columns |= {name: cells.rows[f"{of}_{column}"] for name, column in AFTER.items()}
     constants = [pa.repeat(cell_table.scalar(value), len(cells.rows)) for value in own.values()]
     columns |= zip(given, constants, strict=True)
+    for compartment, measure in cells.more_measures:
+        if compartment == of:
+            names = [f"{marker}_intensity_{measure}" for marker in markers]
+            names = unique_names([*columns, *names])[len(columns) :]
+            columns |= zip(names, _finite(cells.means(of, measure)), strict=True)
     path = folder / "quantification" / f"{facts['sample']}--{facts['segmenter']}_{of}.csv"
     _write_csv(path, columns)
 
@@ -70,6 +71,13 @@ def write(cells: Cells, folder: Path, _cpus: int = 1) -> Path:
     (folder / "qc").mkdir(exist_ok=True)
     outputs.write_text(folder / "qc" / "params.yml", "workflow:\n  tma: false\n")
     return path
+
+
+def _finite(values: np.ndarray) -> list[pa.Array]:
+    """Return the columns of (cells, channels) values as the table has them, so in few digits."""
+    # NaN is written as "nan", and a missing value as nothing
+    columns = values.astype(np.float32).T
+    return [pa.array(column, mask=~np.isfinite(column)) for column in columns]
 
 
 def marker_names(cells: Cells, own: Sequence[str]) -> tuple[list[str], list[str]]:

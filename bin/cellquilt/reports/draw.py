@@ -67,6 +67,8 @@ def draw(
         of_table = cell_table.read_facts(table)
         found["notices"] += of_table.get("notices", [])
         found |= flags.counts(rows, of_table, table)
+        asked = cell_table.asked_of(of_table)
+        found |= asked.stated() if asked else {}
         view = view_slide(group, images, rows, facts)
         patches_of = read_patches(patches, "STITCH")
         report = sample_report.describe(

@@ -45,6 +45,14 @@ _LIMITS = {
     "min_nucleus_um2": "a nucleus below {:g} µm²",
     "max_nucleus_um2": "a nucleus above {:g} µm²",
 }
+_MEASURES = {
+    "mean": "mean",
+    "median": "median",
+    "std": "standard deviation",
+    "p90": "90th percentile",
+    "max": "maximum",
+    "sum": "sum",
+}
 _FORMATS = {
     "csv": "CSV in the layout of MCMICRO [@csv]",
     "h5ad": "AnnData [@h5ad]",
@@ -132,6 +140,8 @@ def facts_of(report: Mapping) -> dict:
         "n_unverified": _sum(summary[f"n_uncertified_{objects}"] for objects in PLURALS.values()),
         "n_unproved_patches": summary["n_unproved_patches"],
         "limits": summary.get("flag_limits"),
+        "measures": summary.get("measures") or ["mean"],
+        "boundary_um": summary.get("boundary_um"),
         "evaluator": _evaluator(report.get("evaluation")),
         "cellquilt": sorted({step["cellquilt"] for step in steps.values() if "cellquilt" in step}),
         "software": _software(steps.values()),
@@ -469,11 +479,17 @@ def _measured(slides: list[dict]) -> str:
     if any(slide["is_matched"] for slide in slides):
         there |= set(MEASURED)
     channels = _said(slides, lambda slide: plural(slide["n_channels"], "channel", "channels"))
+    ringed = [slide for slide in slides if slide["boundary_um"]]
+    ring = f"; {_where(ringed, slides)}also of the outermost 1 µm of cells" if ringed else ""
     return (
         f"of every {_listed([name for name in MEASURED if name in there])} area and shape were"
-        " measured, and the mean of the raw pixel values, without subtraction of background, in"
-        f" {channels}."
+        f" measured, and the {_said(slides, _measures)} of the raw pixel values, without"
+        f" subtraction of background, in {channels}{ring}."
     )
+
+
+def _measures(slide: Mapping) -> str:
+    return _listed([_MEASURES[name] for name in slide["measures"]])
 
 
 def _flags(slides: list[dict]) -> str:
