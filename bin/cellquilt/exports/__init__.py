@@ -28,6 +28,8 @@ FORMATS = {
 OF_BOTH_COMPARTMENTS = frozenset({"hubmap"})
 # Formats that have a place for the slide; their `write` takes a `Picture`, too.
 OF_IMAGES = frozenset({"spatialdata", "ome-zarr"})
+# Formats of which, where all are written, there is a view of Vitessce
+OF_VIEW = frozenset({"h5ad", "ome-zarr"})
 
 
 def parse(names: str) -> list[str]:
@@ -63,7 +65,8 @@ def export(
 ) -> None:
     """Write cells in each of the formats, one after the other.
 
-    A format that has no place for a single compartment is left out, with a warning.
+    A format that has no place for a single compartment is left out, with a warning. With all of
+    `OF_VIEW` there is a view of them, too.
 
     Parameters
     ----------
@@ -91,6 +94,8 @@ def export(
         path = writer(name)(cells, folder, cpus, *shown)
         seconds = time.monotonic() - start
         log.info("export: %s: %s, %.1f s, %d bytes", name, path.name, seconds, _size(path))
+    if set(formats) >= OF_VIEW:
+        import_module(".vitessce", __name__).write(cells, folder)
 
 
 def _size(path: Path) -> int:
