@@ -17,11 +17,13 @@ from system.faults.runs import files_of
 from cellquilt import segmenters
 from cellquilt.bundles.chain import Settings, chain
 from cellquilt.bundles.slide import Slide
+from cellquilt.cells import measures
 from cellquilt.errors import DataError, SlideError
 from cellquilt.labelling.map_store import Destination
 
 # Of QUANTIFY, for every way to the same files
 LIMITS = ["--min_nucleus_um2", "30", "--max_cell_um2", "200", "--max_mismatch", "0.1"]
+MEASURES = ["--measures", "median,boundary"]
 COMPARTMENTS = {"pair": "both", "nuclei": "nuclear", "cells": "whole-cell"}
 
 
@@ -55,7 +57,7 @@ def script(repo: Path, name: str, *options: object, folder: Path, given: str = "
 def chained(repo, networks, folder: Path, slides: list[dict], *options: object, code: int = 0):
     """Run chain.py over slides in a folder that is made; return its files and what it says."""
     folder.mkdir(parents=True)
-    settings = ["--networks", *networks, "--left", "left.txt", *LIMITS]
+    settings = ["--networks", *networks, "--left", "left.txt", *LIMITS, *MEASURES]
     given = json.dumps(slides)
     said = script(repo, "chain", *settings, *options, folder=folder, given=given, code=code)
     return files_of(folder), said
@@ -107,7 +109,7 @@ def stepwise(repo, networks, slide: dict, folder: Path, *grown: str) -> dict[str
     columns = ["--columns", json.dumps(slide["columns"]), *pixelcnn]
     patches = ["--patches", own / "patches_metadata.csv"]
     given = ["--image", image, *facts, *provenance, *doubtful, *patches, *images, *pairs, *columns]
-    step("quantify", *given, *LIMITS, "--outdir", own)
+    step("quantify", *given, *LIMITS, *MEASURES, "--outdir", own)
     table = own / "quantification" / f"{sample}.parquet"
     given = ["--store", "normalised.zip", "--table", table, *patches, *provenance, *images]
     step("draw", *given, "--counts", *counts, "--outdir", own)
@@ -255,7 +257,7 @@ def test_an_error_that_is_not_the_runs_leaves_the_other_slides_as_they_are(
     failing, refused = Failing(runner, error), []
     rows = [Slide(**slide | {"images": [Path(slide["images"][0])]}) for slide in slides]
     limits = {name.removeprefix("--"): float(n) for name, n in batched(LIMITS, 2, strict=True)}
-    settings = Settings(limits=limits)
+    settings = Settings(limits=limits, measures=measures.parse(MEASURES[1]))
     left = chain(rows, settings, lambda _: failing, Path(), lambda *found: refused.append(found))
     found = files_of(tmp_path)
     for sample in ("pair", "cells"):

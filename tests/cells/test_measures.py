@@ -1,5 +1,7 @@
 """Measures besides the mean, against numpy on the same pixels of each cell."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from support.steps import quantified, repaired
 from cellquilt.cells import cell_table, measures
 from cellquilt.cells.measures import NAMES, Asked
 from cellquilt.errors import DataError
+from cellquilt.exports import geojson
 from cellquilt.images.label_image import LabelReader, write_label_image
+from cellquilt.reports import methods
 
 ALL = Asked(NAMES, boundary=True)
 OF_NUMPY = {  # of (channels, n) pixels
@@ -235,6 +239,16 @@ def test_pixels_that_are_no_numbers_spoil_only_what_they_are_in(tmp_path):
         assert rows[f"boundary_{measure}_c0"].notna().all()  # the pixel is further inside
     assert rows["cell_max_c1"].tolist()[1] == np.inf
     assert rows["cell_median_c1"][1] == np.median(image[1][cells == 2])
+
+
+def test_every_list_of_measures_is_the_same(repo):
+    groups = json.loads((repo / "nextflow_schema.json").read_text())["$defs"].values()
+    (known,) = (g["properties"]["measures"] for g in groups if "measures" in g["properties"])
+    assert known["list_from"] == [*NAMES, measures.BOUNDARY] and known["default"] == "mean"
+    for name in known["list_from"]:
+        assert re.search(known["pattern"], f"mean, {name}")
+    assert not re.search(known["pattern"], "mean,mode") and not re.search(known["pattern"], "mean,")
+    assert tuple(geojson.MEASURES) == tuple(methods._MEASURES) == NAMES
 
 
 def test_a_list_of_measures_is_read_in_any_order():
