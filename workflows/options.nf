@@ -75,9 +75,19 @@ def meantBy(name, known) {
 def valueProblems(given, known) {
     def texts = known.collectEntries { name, _property -> [name, textOf(given[name])] }.findAll { _name, text -> text }
     def expected = texts
-        .collectEntries { name, text -> [name, given[name] instanceof Map || given[name] instanceof Collection ? 'a single value' : expectedOf(text, known[name])] }
+        .collectEntries { name, text -> [name, given[name] instanceof Map || given[name] instanceof Collection ? 'a single value' : unlistedOf(text, known[name].list_from) ?: expectedOf(text, known[name])] }
         .findAll { _name, what -> what }
     return expected.collect { name, what -> "--${name} ${texts[name]}: must be ${what}. ${known[name].description}." }
+}
+
+// What a list should have been, or null where all in it are known, or any may be
+def unlistedOf(text, names) {
+    def unknown = names ? text.tokenize(',')*.trim() - names : []
+    if (!unknown) {
+        return null
+    }
+    def meant = nearestOf(unknown.first(), names).take(4).join(', ')
+    return "a list of ${names.join(', ')}, and ${unknown.first()} is none of them${meant ? "; did you mean ${meant}?" : ''}"
 }
 
 def inputProblems(options, commandLine) {

@@ -1,8 +1,6 @@
 // Values given as text, of parameters and of a samplesheet's cells alike: what a JSON schema asks of
 // them, what they become, and how a run is refused.
 
-include { nearestOf } from './spelling'
-
 def schemaOf(path) {
     return new groovy.json.JsonSlurper().parseText(path.text)
 }
@@ -30,11 +28,6 @@ def expectedOf(text, property) {
     }
     if (property['enum'] && !(text in property['enum'])) {
         return "one of ${property['enum'].join(', ')}"
-    }
-    def unknown = property.list_from ? text.tokenize(',')*.trim() - property.list_from : []
-    if (unknown) {
-        def meant = nearestOf(unknown.first(), property.list_from).take(4).join(', ')
-        return "a list of ${property.list_from.join(', ')}, and ${unknown.first()} is none of them${meant ? "; did you mean ${meant}?" : ''}"
     }
     if (property.maxLength && text.size() > property.maxLength) {
         return "at most ${property.maxLength} letters long"

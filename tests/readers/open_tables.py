@@ -23,7 +23,7 @@ def values(column: pd.Series) -> list:
 def plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def described(path: str) -> dict:
