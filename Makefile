@@ -11,7 +11,7 @@ DEV := $(CELLQUILT_CACHE)/envs/dev/bin
 PYTEST := $(DEV)/python -m pytest tests/system tests -q -n 2 --dist loadfile --no-loadscope-reorder
 NEXTFLOW_SOURCES := main.nf workflows modules subworkflows conf nextflow.config tests
 
-.PHONY: help setup demo test test-full fuzz benchmark networks check format container sbom audit lock clean
+.PHONY: help setup demo test test-full fuzz benchmark networks viewer check format container sbom audit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ benchmark: setup ## Run the benchmarks; ONLY=repair selects one subject, see ben
 
 networks: setup ## Train the networks in assets/networks again
 	@tools/train-networks.sh
+
+viewer: ## Install the library of the pages of --formats viewer, from its lock, with npm
+	@tools/viewer.sh
 
 check: setup ## Lint the Python and Nextflow sources, and check their format
 	@$(DEV)/ruff check .

@@ -34,20 +34,23 @@ def main() -> None:
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
     o = args.parse_args()
     formats = exports.parse(o.formats)
-    if o.export_image and (not o.image or len(o.tables) > 1):
-        args.error("--export_image is of one slide: give one of --tables, and its files as --image")
+    shows = bool(o.export_image or exports.SHOWING.intersection(formats))
+    if shows and (not o.image or len(o.tables) > 1):
+        what = "--export_image" if o.export_image else "--formats viewer"
+        args.error(f"{what} is of one slide: give one of --tables, and its files as --image")
     for table in o.tables:
         with cli.refused_by("EXPORT", table.stem, o.refusals), ExitStack() as files:
             facts = cell_table.read_facts(table)
             masks = masks_of(o.masks, facts["sample"], facts["segmenter"])
             cells = files.enter_context(cell_table.open_cells(table, masks, o.cells))
             picture = None
-            if o.export_image:
+            if shows:
                 from cellquilt.exports.picture import open_picture  # with the readers of slides
 
-                opened = open_picture(o.image, table, cells.facts, o.export_image)
+                opened = open_picture(o.image, table, cells.facts, o.export_image or "all")
                 picture = files.enter_context(opened)
-            exports.export(cells, formats, o.outdir / facts["sample"], o.cpus, picture)
+            chosen = bool(o.export_image)
+            exports.export(cells, formats, o.outdir / facts["sample"], o.cpus, picture, chosen)
 
 
 if __name__ == "__main__":

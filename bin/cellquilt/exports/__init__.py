@@ -23,11 +23,14 @@ FORMATS = {
     "spatialdata": "spatialdata",
     "ome-zarr": "ome_zarr",
     "hubmap": "hubmap",
+    "viewer": "viewer",
 }
 # Formats that have no place for a slide of which a single compartment was segmented.
 OF_BOTH_COMPARTMENTS = frozenset({"hubmap"})
 # Formats that have a place for the slide; their `write` takes a `Picture`, too.
-OF_IMAGES = frozenset({"spatialdata", "ome-zarr"})
+OF_IMAGES = frozenset({"spatialdata", "ome-zarr", "viewer"})
+# Of these, those that show the slide in any case, all channels where none are chosen.
+SHOWING = frozenset({"viewer"})
 # Formats of which, where all are written, there is a view of Vitessce
 OF_VIEW = frozenset({"h5ad", "ome-zarr"})
 
@@ -62,6 +65,7 @@ def export(
     folder: Path,
     cpus: int = 1,
     picture: "Picture | None" = None,
+    is_chosen: bool = True,
 ) -> None:
     """Write cells in each of the formats, one after the other.
 
@@ -79,6 +83,8 @@ def export(
         That a format may use; they change no file.
     picture : Picture, optional
         Channels of the slide, for the formats that have a place for them.
+    is_chosen : bool
+        Whether the channels were asked for; without, they are only for the formats of `SHOWING`.
     """
     sample = cells.facts["sample"]
     log.info("export: %s: %d cells to %s", sample, len(cells.rows), ", ".join(formats))
@@ -90,7 +96,7 @@ def export(
             )
             continue
         start = time.monotonic()
-        shown = (picture,) if name in OF_IMAGES else ()
+        shown = (picture if is_chosen or name in SHOWING else None,) if name in OF_IMAGES else ()
         path = writer(name)(cells, folder, cpus, *shown)
         seconds = time.monotonic() - start
         log.info("export: %s: %s, %.1f s, %d bytes", name, path.name, seconds, _size(path))

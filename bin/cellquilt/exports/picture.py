@@ -69,7 +69,7 @@ class Picture:
             ends = [np.inf, -np.inf]
             fill_pyramid(levels, self._rows_of(channel, ends), folder, (number,))
             self.slide.release(channel)
-            low, high = _shown(levels[-1][number])
+            low, high = shown_range(levels[-1][number])
             described.append(
                 {
                     "label": name,
@@ -93,7 +93,8 @@ class Picture:
         return rows
 
 
-def _shown(level: np.ndarray) -> tuple[float, float]:
+def shown_range(level: np.ndarray) -> tuple[float, float]:
+    """Return the range of a channel to show at first, from some of its pixels."""
     values = level[np.isfinite(level) & (level != 0)]
     if not values.size:
         return 0.0, 1.0
