@@ -153,8 +153,8 @@ def segmentationProblems(options) {
     if (options.expand_um && options.compartment != 'both') {
         problems << "--expand_um ${options.expand_um} makes whole cells of nuclei, so that there are both; leave out --compartment ${options.compartment}, or --expand_um."
     }
-    if (options.export_image && !options.formats.tokenize(',')*.trim().any { name -> name in ['ome-zarr', 'spatialdata'] }) {
-        problems << "--export_image ${options.export_image} is for formats with images; add ome-zarr or spatialdata to --formats, or leave it out."
+    if (options.export_image && !options.formats.tokenize(',').any { name -> name in ['ome-zarr', 'spatialdata', 'viewer'] }) {
+        problems << "--export_image ${options.export_image} is for formats with images; add ome-zarr, spatialdata or viewer to --formats, or leave it out."
     }
     problems += flagProblems(options)
     problems += severalProblems(options)

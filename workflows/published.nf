@@ -152,9 +152,13 @@ def nameOf(path) {
     return entryName(path.toString().replaceFirst('^.*/[0-9a-f]{2}/[0-9a-f]{30}/', ''))
 }
 
-// A Zarr store is one entry, whatever is in it
+// A Zarr store, or the viewer, is one entry, whatever is in it
 def entryName(name) {
-    return name.endsWith('.zarr') ? "${name}/".toString() : name
+    return isStore(name) ? "${name}/".toString() : name
+}
+
+def isStore(name) {
+    return name.endsWith('.zarr') || name.tokenize('/').last() == 'viewer'
 }
 
 // What is on disk of the names of a record, and of those listed
@@ -179,7 +183,7 @@ def headsOf(names) {
 
 // Links are not followed: they may lead back, or to what is the user's
 def entriesOf(path, name) {
-    def is_folder = path.isDirectory() && !path.isLink() && !name.endsWith('.zarr')
+    def is_folder = path.isDirectory() && !path.isLink() && !isStore(name)
     return is_folder ? childrenOf(path).collectMany { child -> entriesOf(child, "${name}/${plainName(child)}".toString()) } : [entryName(name)]
 }
 

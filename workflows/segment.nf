@@ -56,7 +56,7 @@ workflow SEGMENTATION {
             .join(channel.fromList(columnsOf(options)))
     )
     ch_tables = QUANTIFY.out.table.join(MASKS.out.masks)
-    ch_exported = options.export_image
+    ch_exported = options.export_image || 'viewer' in options.formats.tokenize(',')
         ? ch_tables.mix(MASKS.out.tables.flatMap { metas, tables, masks -> eachOf(metas, tables, masks) }).join(ch_results)
         : ch_tables.mix(MASKS.out.tables).map { sample -> sample + [[]] }
     EXPORT(options.formats == 'none' ? channel.empty() : ch_exported)

@@ -15,6 +15,7 @@ process EXPORT {
     tuple val(meta), path('[A-Za-z0-9]*/zarr/*.ome.zarr'), emit: ome_zarr, topic: published, optional: true
     tuple val(meta), path('[A-Za-z0-9]*/{zarr/*.cells.zarr,vitessce.json}'), emit: vitessce, topic: published, optional: true
     tuple val(meta), path('[A-Za-z0-9]*/hubmap/*.ome.tiff'), emit: hubmap, topic: published, optional: true
+    tuple val(meta), path('[A-Za-z0-9]*/viewer'), emit: viewer, topic: published, optional: true
     tuple val(meta), val("${task.process}"), path('_refused/*/*.txt'), optional: true, topic: refused
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
     tuple val("${task.process}"), val(meta), path('.command.trace'), optional: true, topic: usage

@@ -110,8 +110,8 @@ APART = {
     ),
     "an image without a format for it": (
         SEGMENT | {"demo": "true", "export_image": "all", "formats": "csv,h5ad"},
-        "--export_image all is for formats with images; add ome-zarr or spatialdata to --formats,"
-        " or leave it out.",
+        "--export_image all is for formats with images; add ome-zarr, spatialdata or viewer to"
+        " --formats, or leave it out.",
     ),
     "grown too far": (
         SEGMENT | {"demo": "true", "expand_um": "51"},

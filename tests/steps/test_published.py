@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -265,10 +266,10 @@ def test_a_record_that_is_none_of_ours_is_refused(told):
 
 
 def on_disk(folder: Path) -> list[str]:
-    """Return what a folder has but for its record, a Zarr store as one entry."""
+    """Return what a folder has but for its record, a Zarr store and the viewer as one entry."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    stores = {name.partition(".zarr/") for name in names - {"files.json"}}
-    return sorted({head + store for head, store, _ in stores})
+    stores = [re.match(r".*?\.zarr/|viewer/|.*", name) for name in names - {"files.json"}]
+    return sorted({store[0] for store in stores})
 
 
 def record_of(results: Path, sample: str) -> dict:

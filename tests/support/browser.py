@@ -5,19 +5,19 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 
 class Page:
-    """A page in a browser of its own; `requests` are the addresses that it has asked for."""
+    """A page in a browser of its own."""
 
     def __init__(self, path: Path, profile: Path, width: int = 1400, height: int = 900):
         program = shutil.which("chromium")
         if program is None:
             pytest.skip("no chromium here, and tests/packages.sh could not install it")
-        self.requests: list[str] = []
         self._events: list[dict] = []
         self._id = 0
         to_read, self._to = os.pipe()
@@ -44,11 +44,6 @@ class Page:
         self._send("Page.navigate", url=path.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._read()
-        self.requests += [
-            event["params"]["request"]["url"]
-            for event in self._events
-            if event["method"] == "Network.requestWillBeSent"
-        ]
 
     def __enter__(self) -> "Page":
         return self
@@ -61,12 +56,25 @@ class Page:
         os.close(self._from)
 
     @property
+    def requests(self) -> list[str]:
+        """The addresses that the page has asked for."""
+        return [params["request"]["url"] for params in self._all("Network.requestWillBeSent")]
+
+    @property
     def complaints(self) -> list[str]:
-        """What the browser has put on its console, such as what a policy forbids."""
+        """What is on the console, such as what a policy forbids, and dialogs that were opened."""
         self.run("0")  # events come before the answer
-        entries = [e["params"] for e in self._events if e["method"] == "Log.entryAdded"]
-        thrown = [e["params"] for e in self._events if e["method"] == "Runtime.exceptionThrown"]
-        return [entry["entry"]["text"] for entry in entries] + [str(params) for params in thrown]
+        told = (
+            "Runtime.exceptionThrown",
+            "Runtime.consoleAPICalled",
+            "Page.javascriptDialogOpening",
+        )
+        entries = [params["entry"]["text"] for params in self._all("Log.entryAdded")]
+        return entries + [str(params) for name in told for params in self._all(name)]
+
+    def _all(self, method: str) -> list[dict]:
+        """Return what all events of a kind have said."""
+        return [event["params"] for event in self._events if event["method"] == method]
 
     def run(self, script: str) -> object:
         """Return the value of an expression in the page."""
@@ -75,10 +83,24 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def wait(self, script: str, seconds: float = 20) -> object:
+        """Return the value of an expression once it is true."""
+        end = time.monotonic() + seconds
+        while not (found := self.run(script)):
+            assert time.monotonic() < end, f"{script} stays {found}; {self.complaints}"
+            time.sleep(0.05)
+        return found
+
+    def click(self, x: float, y: float) -> None:
+        """Press and release the left button of a mouse."""
+        for kind in ("mousePressed", "mouseReleased"):
+            given = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+            self._send("Input.dispatchMouseEvent", **given)
+
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press a key, such as Tab with its code 9."""
         for kind in ("keyDown", "keyUp"):
-            given = {"type": kind, "key": key, "windowsVirtualKeyCode": code}
+            given = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
             self._send("Input.dispatchKeyEvent", **given, **({"text": text} if text else {}))
 
     def resize(self, width: int, height: int) -> None:

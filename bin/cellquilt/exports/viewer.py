@@ -80,15 +80,14 @@ def _described(cells: Cells, picture: Picture) -> list[dict]:
     """
     steps = {step.get("step"): step.get("parameters", {}) for step in cells.facts["provenance"]}
     given = steps.get("INGEST", {})
-    segmented = {
-        role: [k for k in range(len(picture.names)) if _is_named(cells, picture, k, given.get(role))]
+    n = len(picture.names)
+    nuclear, membrane = (
+        [k for k in range(n) if _is_named(cells, picture, k, given.get(role))]
         for role in ("nuclear", "membrane")
-    }
-    first = segmented["nuclear"] + segmented["membrane"]
-    active = first[:N_ACTIVE] or list(range(min(N_ACTIVE, len(picture.names))))
-    order = first + [k for k in range(len(picture.names)) if k not in first]
-    if not segmented["nuclear"]:
-        order = list(range(len(picture.names)))
+    )
+    first = nuclear + membrane
+    active = first[:N_ACTIVE] or list(range(min(N_ACTIVE, n)))
+    order = first + [k for k in range(n) if k not in first] if nuclear else list(range(n))
     return [
         {
             "name": name,

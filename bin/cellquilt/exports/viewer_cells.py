@@ -203,9 +203,8 @@ def _groups(schema: pa.Schema, names: Sequence[str], cells: Cells) -> list[list[
         if name.endswith(um) and name.removesuffix(um) + px in names
     }
     stored = [name for name in names if name not in left_out]
-    small = [
-        name for name in stored if name in places or not pa.types.is_floating(schema.field(name).type)
-    ]
+    wide = {name for name in stored if pa.types.is_floating(schema.field(name).type)}
+    small = [name for name in stored if name not in wide or name in places]
     others = [name for name in stored if name not in small]
     a_group = max(1, -(-len(others) // (GROUPS - 1)))
     return [small, *(others[k * a_group : (k + 1) * a_group] for k in range(GROUPS - 1))]

@@ -134,9 +134,7 @@ def _means(strip: np.ndarray) -> np.ndarray:
     return means.astype(strip.dtype)
 
 
-def _copied(
-    slide: Slide, channel: int, folder: Path
-) -> tuple[Scratch, Scale, tuple[float, float]]:
+def _copied(slide: Slide, channel: int, folder: Path) -> tuple[Scratch, Scale, tuple[float, float]]:
     """Return a channel on disk, what its levels stand for, and the range to show first."""
     shape = slide.height, slide.width
     pixels = Scratch(folder, shape, slide.dtype.newbyteorder("="))

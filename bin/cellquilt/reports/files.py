@@ -11,6 +11,7 @@ _EXPORTS = {
     "spatialdata": "zarr/{sample}.sdata.zarr/",
     "ome-zarr": "zarr/{sample}.ome.zarr/",
     "hubmap": "hubmap/{sample}_mask.ome.tiff",
+    "viewer": "viewer/index.html",
 }
 
 

@@ -60,6 +60,7 @@ _FORMATS = {
     "spatialdata": "SpatialData [@spatialdata]",
     "ome-zarr": "OME-Zarr [@ome-zarr]",
     "hubmap": "label images in the layout of HuBMAP",
+    "viewer": "pages for web browsers, on OpenSeadragon",
 }
 _PACKAGES = ("numpy", "scipy", "scikit-image", "tifffile", "zarr", "pandas")
 _CITED_PACKAGES = ("numpy", "scipy", "scikit-image", "tifffile")

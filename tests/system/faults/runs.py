@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parents[3]
 CONFIG = Path(__file__).with_name("small.config")
 DEMO = ["-profile", "demo,local"]
 MESMER = ["--accept_mesmer_license"]
-EVERYTHING = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap"
+EVERYTHING = "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap,viewer"
 
 # What tells times and memory, in files and in columns of tables; and the run, in its records
 TIMED = {"pipeline_info", "report.html"}

@@ -42,7 +42,7 @@ cellquilt.show = (slide) => {
   const cells = new Cells(slide);
   const pictures = new Layer("slide", slide, 0, (...tile) => channels.draw(...tile));
   const outlines = new Layer("cells", slide, FINEST, (...tile) => cells.draw(...tile));
-  let chosen = null;
+  let chosen = null, isOpen = false;
 
   document.title = `${slide.sample} · Cellquilt viewer`;
   part("sample").textContent = slide.sample;
@@ -83,8 +83,8 @@ cellquilt.show = (slide) => {
     if (cells.colouring) parts.push(`by=${encodeURIComponent(cells.colouring.column.name)}`);
     return `#${parts.join(";")}`;
   };
-  const follow = async () => {
-    const [where, ...others] = location.hash.slice(1).split(";");
+  const follow = async (hash) => {
+    const [where, ...others] = hash.slice(1).split(";");
     const given = new Map(others.map((other) => other.split("=")));
     const [x, y, zoom] = where.split(",").map(Number);
     const isPlace = [x, y, zoom].every(Number.isFinite) && zoom > 0;
@@ -94,16 +94,16 @@ cellquilt.show = (slide) => {
     if (given.has("cell")) await goTo(Number(given.get("cell")), !isPlace);
   };
   const remember = () => {
-    if (location.hash !== address()) history.replaceState(null, "", address());
+    if (isOpen && location.hash !== address()) history.replaceState(null, "", address());
   };
 
   const choose = async (cell) => {
     chosen = cell;
     mark();
-    part("chosen").textContent = cell ? `Cell ${cell.id}` : "No cell chosen";
-    part("hint").hidden = Boolean(cell);
     const rows = cell ? await cells.row(cell) : [];
     if (chosen !== cell) return;  // another one meanwhile
+    part("chosen").textContent = cell ? `Cell ${cell.id}` : "No cell chosen";
+    part("hint").hidden = Boolean(cell);
     part("row").tBodies[0].replaceChildren(...rows.map(({ name, value, colour }) => {
       const shown = made("td", { textContent: shortly(value) });
       if (colour) {
@@ -274,8 +274,10 @@ cellquilt.show = (slide) => {
     tileSource: outlines.source, width: 1,
     success: () => {
       viewer.viewport.goHome(true);
-      follow().catch(complain);
+      isOpen = true;
+      follow(location.hash).catch(complain);
     },
   });
-  addEventListener("hashchange", () => follow().catch(complain));
+  // By what the event says: the address may have changed again since
+  addEventListener("hashchange", (event) => isOpen && follow(new URL(event.newURL).hash).catch(complain));
 };
