@@ -1,7 +1,8 @@
 // Cells: their outlines and rows, by blocks of the slide, drawn into tiles.
 "use strict";
 
-const OUTLINES_TO = 2;  // zoom (every fourth pixel) beyond which cells are drawn as dots
+const OUTLINES_TO = 1;  // zoom (half as many pixels) beyond which cells are drawn as dots
+const AT_ONCE = 400;  // cells that are drawn in a task
 const STEPS = 64;  // of a colour ramp
 
 class Cells {
@@ -82,9 +83,20 @@ class Cells {
     context.clearRect(0, 0, width, height);
     context.setTransform(scale, 0, 0, scale, -left * scale, -top * scale);
     for (const block of found) {
-      if (outlined) this.#drawOutlines(context, block, box, scale);
-      else this.#drawDots(context, block, box, scale);
+      if (outlined) await this.#drawOutlines(context, block, box, scale);
+      else await this.#drawDots(context, block, box, scale);
     }
+  }
+
+  // The members of a block by the colour of their code.
+  #shaded(members, codes) {
+    const shades = new Map();
+    for (const k of members) {
+      const shade = this.shade(codes[k]);
+      if (!shades.has(shade)) shades.set(shade, []);
+      shades.get(shade).push(k);
+    }
+    return [...shades].map(([shade, found]) => [this.colour(shade), found]);
   }
 
   async #outlined(number) {
@@ -100,60 +112,51 @@ class Cells {
     return { places, xs, ys, codes };
   }
 
-  #drawOutlines(context, { layers, codes }, box, scale) {
+  async #drawOutlines(context, { layers, codes }, box, scale) {
     const stride = Math.max(1, Math.round(1 / scale));
-    const inside = (layer, k) => {
-      const b = 4 * k;
-      return layer.boxes[b] < box[2] && layer.boxes[b + 2] > box[0] &&
-        layer.boxes[b + 1] < box[3] && layer.boxes[b + 3] > box[1];
-    };
     const [first] = layers;
-    const n = first.cells.length - 1;
-    if (codes) {
-      const shades = new Map();
-      for (let k = 0; k < n; k++) {
-        if (!inside(first, k)) continue;
-        const shade = this.shade(codes[k]);
-        if (!shades.has(shade)) shades.set(shade, []);
-        shades.get(shade).push(k);
-      }
-      context.globalAlpha = this.opacity;
-      for (const [shade, members] of shades) {
-        context.beginPath();
-        for (const k of members) trace(context, first, k, stride);
-        context.fillStyle = this.colour(shade);
-        context.fill("evenodd");
-      }
-      context.globalAlpha = 1;
+    const inside = [];
+    for (let k = 0, b = 0; b < first.boxes.length; k++, b += 4) {
+      const [x0, y0, x1, y1] = [first.boxes[b], first.boxes[b + 1], first.boxes[b + 2], first.boxes[b + 3]];
+      if (x0 < box[2] && x1 > box[0] && y0 < box[3] && y1 > box[1]) inside.push(k);
     }
-    layers.forEach((layer, number) => {
-      const { on, colour } = this.shown[this.layers[number]];
-      if (!on) return;
-      context.beginPath();
-      for (let k = 0; k < n; k++) if (inside(layer, k)) trace(context, layer, k, stride);
-      context.lineWidth = (scale >= 2 ? 2 : 1) / scale;
-      context.strokeStyle = colour;
-      context.stroke();
-    });
+    for (let from = 0; from < inside.length; from += AT_ONCE) {
+      if (from) await breath();
+      const members = inside.slice(from, from + AT_ONCE);
+      if (codes) {
+        context.globalAlpha = this.opacity;
+        for (const [colour, alike] of this.#shaded(members, codes)) {
+          context.beginPath();
+          for (const k of alike) trace(context, first, k, stride);
+          context.fillStyle = colour;
+          context.fill("evenodd");
+        }
+        context.globalAlpha = 1;
+      }
+      layers.forEach((layer, number) => {
+        const { on, colour } = this.shown[this.layers[number]];
+        if (!on) return;
+        context.beginPath();
+        for (const k of members) trace(context, layer, k, stride);
+        context.lineWidth = (scale >= 2 ? 2 : 1) / scale;
+        context.strokeStyle = colour;
+        context.stroke();
+      });
+    }
   }
 
-  #drawDots(context, { places, xs, ys, codes }, box, scale) {
+  async #drawDots(context, { places, xs, ys, codes }, box, scale) {
     const side = Math.max(0.8 * this.dot, 1 / scale), half = side / 2 - 0.5;
-    const shades = new Map();
-    for (let k = 0; k < codes.length; k++) {
-      const shade = this.shade(codes[k]);
-      if (!shades.has(shade)) shades.set(shade, []);
-      shades.get(shade).push(k);
-    }
     context.globalAlpha = Math.min(1, this.opacity + 0.2);
-    for (const [shade, members] of shades) {
-      context.fillStyle = this.colour(shade);
+    for (const [colour, members] of this.#shaded(codes.keys(), codes)) {
+      context.fillStyle = colour;
       for (const k of members) {
         const x = this.value(places[0], xs[k]) - half, y = this.value(places[1], ys[k]) - half;
         if (x < box[2] && y < box[3] && x + side > box[0] && y + side > box[1]) context.fillRect(x, y, side, side);
       }
     }
     context.globalAlpha = 1;
+    await breath();
   }
 
   // The cell that has a pixel, as {number, k, id, block}, or null.

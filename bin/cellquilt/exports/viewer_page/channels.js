@@ -93,11 +93,18 @@ class Layer {
     };
   }
 
+  // Drawing may take several frames, so that what is shown changes at its end only.
   async #paint(tile) {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [tile.context.canvas.width, tile.context.canvas.height];
+    const drawn = canvas.getContext("2d", { willReadFrequently: true });
+    let revision;
     do {
-      tile.revision = this.revision;
-      await this.draw(tile.context, tile.zoom, tile.x, tile.y);
-    } while (tile.revision !== this.revision);
+      revision = this.revision;
+      await this.draw(drawn, tile.zoom, tile.x, tile.y);
+    } while (revision !== this.revision);
+    tile.context.globalCompositeOperation = "copy";
+    tile.context.drawImage(canvas, 0, 0);
   }
 
   // Paint all tiles again, those of the zoom in view first.

@@ -55,8 +55,8 @@ cellquilt.show = (slide) => {
     element: part("slide"), drawer: "canvas", showNavigationControl: false, prefixUrl: "",
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true },
-    maxImageCacheCount: 160, imageLoaderLimit: 6, maxZoomPixelRatio: 4, minZoomImageRatio: 0.8,
-    visibilityRatio: 0.3, animationTime: 0.4, drawer_warnings: false, preserveImageSizeOnResize: true,
+    maxImageCacheCount: 160, imageLoaderLimit: 6, maxZoomPixelRatio: 4, minPixelRatio: 0.8, minZoomImageRatio: 0.8,
+    visibilityRatio: 0.3, animationTime: 0.4, preserveImageSizeOnResize: true,
   });
   viewer.addHandler("tile-unloaded", ({ tile }) => {
     pictures.live.delete(tile);
