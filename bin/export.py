@@ -28,7 +28,11 @@ def main() -> None:
     )
     text = "channels of the slide that its labels are written beside, separated by ';', or all"
     args.add_argument("--export_image", default="", help=text)
-    args.add_argument("--image", type=Path, nargs="+", help="all files of the slide, for that")
+    text = "all files of the slide, for that and for the viewer"
+    args.add_argument("--image", type=Path, nargs="+", help=text)
+    text = "patches_metadata.csv of STITCH or ADOPT, for the viewer"
+    args.add_argument("--patches", type=Path, help=text)
+    args.add_argument("--facts", type=Path, help="sample.json of INGEST, with --patches")
     cli.add_refusals(args)
     cli.add_cpus(args)
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of the samples' folders")
@@ -38,6 +42,8 @@ def main() -> None:
     if shows and (not o.image or len(o.tables) > 1):
         what = "--export_image" if o.export_image else "--formats viewer"
         args.error(f"{what} is of one slide: give one of --tables, and its files as --image")
+    if bool(o.patches) != bool(o.facts):
+        args.error("--patches and --facts go together: give both, or none")
     for table in o.tables:
         with cli.refused_by("EXPORT", table.stem, o.refusals), ExitStack() as files:
             facts = cell_table.read_facts(table)
@@ -46,8 +52,10 @@ def main() -> None:
             picture = None
             if shows:
                 from cellquilt.exports.picture import open_picture  # with the readers of slides
+                from cellquilt.exports.viewer_places import read_places
 
-                opened = open_picture(o.image, table, cells.facts, o.export_image or "all")
+                places = read_places(o.patches, o.facts, facts["sample"]) if o.patches else None
+                opened = open_picture(o.image, table, cells.facts, o.export_image or "all", places)
                 picture = files.enter_context(opened)
             chosen = bool(o.export_image)
             exports.export(cells, formats, o.outdir / facts["sample"], o.cpus, picture, chosen)

@@ -56,9 +56,14 @@ workflow SEGMENTATION {
             .join(channel.fromList(columnsOf(options)))
     )
     ch_tables = QUANTIFY.out.table.join(MASKS.out.masks)
-    ch_exported = options.export_image || 'viewer' in options.formats.tokenize(',')
-        ? ch_tables.mix(MASKS.out.tables.flatMap { metas, tables, masks -> eachOf(metas, tables, masks) }).join(ch_results)
-        : ch_tables.mix(MASKS.out.tables).map { sample -> sample + [[]] }
+    is_shown = 'viewer' in options.formats.tokenize(',')
+    ch_places = MASKS.out.patches.join(MASKS.out.facts).map { meta, patches, facts -> [meta, is_shown ? [patches, facts] : []] }
+    ch_exported = options.export_image || is_shown
+        ? ch_tables
+            .mix(MASKS.out.tables.flatMap { metas, tables, masks -> eachOf(metas, tables, masks) })
+            .join(ch_results)
+            .join(ch_places)
+        : ch_tables.mix(MASKS.out.tables).map { sample -> sample + [[], []] }
     EXPORT(options.formats == 'none' ? channel.empty() : ch_exported)
     ch_originals = MASKS.out.masks.map { meta, masks -> [meta, masks.findAll { mask -> mask.name.endsWith('_original.ome.tif') }] }
     EVALUATE(

@@ -5,7 +5,7 @@ process EXPORT {
     container 'cellquilt/export:0.1.0'
 
     input:
-    tuple val(meta), path(tables, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*'), path(image, stageAs: '_slide/*')
+    tuple val(meta), path(tables, stageAs: '_inputs/*'), path(masks, stageAs: '_masks/*'), path(image, stageAs: '_slide/*'), path(places, stageAs: '_places/*')
 
     output:
     tuple val(meta), path('[A-Za-z0-9]*/{quantification/*.csv,markers.csv,qc/params.yml}'), emit: csv, topic: published, optional: true
@@ -24,8 +24,9 @@ process EXPORT {
     def args = task.ext.args ?: ''
     def refusals = task.ext.keep_refusal ? '--refusals _refused' : ''
     def slide = image ? "--image ${image}" : ''
+    def shown = places ? '--patches _places/patches_metadata.csv --facts _places/sample.json' : ''
     """
-    export.py --tables ${tables} --masks _masks/* --cpus ${task.cpus} ${slide} ${refusals} ${args}
+    export.py --tables ${tables} --masks _masks/* --cpus ${task.cpus} ${slide} ${shown} ${refusals} ${args}
     """
 
     stub:

@@ -23,6 +23,7 @@ from cellquilt.cells import cell_table
 from cellquilt.errors import DataError
 from cellquilt.exports import viewer_tiles
 from cellquilt.exports.picture import open_picture
+from cellquilt.exports.viewer_places import read_places
 from cellquilt.images.label_image import LabelReader
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -101,12 +102,26 @@ def written(folder, dtype=np.uint16, spec="all", both=True, name="slide"):
     if not both:
         masks, matches = {"nucleus": masks["nucleus_original"]}, None
     table = quantified(folder / "one.parquet", slide, masks, matches, MPP)
+    places = read_places(*places_of(folder), "one")
     with (
         cell_table.open_cells(table, masks) as found,
-        open_picture([slide], table, found.facts, spec) as picture,
+        open_picture([slide], table, found.facts, spec, places) as picture,
     ):
         exports.export(found, ["viewer"], folder, 2, picture)
     return Sample(slide, table, masks, image, folder)
+
+
+def places_of(folder):
+    """Return the files of patches and regions of a slide."""
+    patches = folder / "patches_metadata.csv"
+    patches.write_text(
+        "patch_id,y0,x0,height,width,is_informative,reason,out_of_focus,saturated\n"
+        "0,0,0,700,1301,True,,True,True\n1,700,0,400,1301,False,no_signal,False,False\n"
+    )
+    outline = "POLYGON ((100 100, 600 100, 600 400, 100 100), (300 150, 500 150, 500 200, 300 150))"
+    facts = {"sample": "one", "image_mpp": MPP, "regions": [{"name": HOSTILE, "outline": outline}]}
+    (folder / "sample.json").write_text(json.dumps(facts))
+    return patches, folder / "sample.json"
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +294,18 @@ def test_rows_are_the_table(sample):
     }
 
 
+def test_patches_and_regions_are_where_they_are(sample):
+    facts = sample.facts
+    assert facts["patches"] == [
+        [0, 0, WIDTH, 700, ["out_of_focus", "saturated"]],
+        [0, 700, WIDTH, 400, ["no_signal"]],
+    ]
+    (region,) = facts["regions"]
+    assert region["name"] == HOSTILE
+    assert [len(ring) for ring in region["rings"]] == [8, 8]
+    assert region["rings"][0][:4] == [100, 100, 600, 100]
+
+
 def test_a_slide_of_nuclei_alone(tmp_path):
     sample = written(tmp_path, np.uint8, spec="DAPI", both=False)
     assert sample.facts["cells"]["layers"] == ["nucleus"]
@@ -385,6 +412,8 @@ def test_a_browser_shows_slide_and_cells_from_the_disk(sample, page, tmp_path):
 
 
 def test_hostile_names_are_text(page):
+    page.run("document.getElementById('show-patches').click()")
+    assert page.run("document.getElementById('show-regions').checked")
     assert page.run("document.querySelectorAll('img, aside script').length") == 0
     said = page.run("document.querySelector('aside').textContent")
     assert HOSTILE in said and "<img src=x onerror=alert(1)>.ome.tif" in said

@@ -1,8 +1,8 @@
 """The slide's channels, beside the labels of formats that have a place for an image."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,14 @@ class Picture:
         Their indices.
     names : tuple of str
         Unique, as in the table of cells.
+    places : dict
+        Patches and regions, see `viewer_places.read_places`.
     """
 
     slide: Slide
     channels: tuple[int, ...]
     names: tuple[str, ...]
+    places: Mapping[str, list] = field(default_factory=dict)
 
     @property
     def dtype(self) -> np.dtype:
@@ -103,7 +106,13 @@ def shown_range(level: np.ndarray) -> tuple[float, float]:
 
 
 @contextmanager
-def open_picture(images: Sequence[Path], table: Path, facts: dict, spec: str) -> Iterator[Picture]:
+def open_picture(
+    images: Sequence[Path],
+    table: Path,
+    facts: dict,
+    spec: str,
+    places: Mapping[str, list] | None = None,
+) -> Iterator[Picture]:
     """Open the channels of a slide that are wanted beside its labels.
 
     Parameters
@@ -116,6 +125,8 @@ def open_picture(images: Sequence[Path], table: Path, facts: dict, spec: str) ->
         Of the table, see `cell_table.read_facts`.
     spec : str
         See `channel_choice.shown_channels`.
+    places : dict, optional
+        See `Picture`.
 
     Raises
     ------
@@ -129,4 +140,5 @@ def open_picture(images: Sequence[Path], table: Path, facts: dict, spec: str) ->
         chosen = shown_channels(slide, spec)
         columns = {channel["index"]: channel["column"] for channel in facts["channels"]}
         indices = tuple(channel.index for channel in chosen)
-        yield Picture(slide, indices, tuple(columns[index] for index in indices))
+        names = tuple(columns[index] for index in indices)
+        yield Picture(slide, indices, names, places or {})

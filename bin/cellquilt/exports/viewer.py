@@ -63,6 +63,8 @@ def write(cells: Cells, folder: Path, cpus: int = 1, picture: Picture | None = N
             "tile": viewer_tiles.TILE,
             "side": side,
             "channels": channels,
+            "patches": picture.places.get("patches", []),
+            "regions": picture.places.get("regions", []),
             "cells": write_cells(cells, part, cpus),
             "cellquilt": __version__,
             "provenance": cells.facts["provenance"],

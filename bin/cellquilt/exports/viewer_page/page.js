@@ -37,11 +37,31 @@ function shortly(value) {
   return String(Number(value.toPrecision(5)));
 }
 
+// A line that is seen on any ground
+function outline(context, path, colour, thick) {
+  context.beginPath();
+  path();
+  for (const [extra, ink] of [[1, "#000"], [0, colour]]) {
+    context.lineWidth = thick * (1 + extra);
+    context.strokeStyle = ink;
+    context.stroke();
+  }
+}
+
+function write(context, text, x, y, most, px) {
+  context.lineWidth = 3 * px;
+  context.strokeStyle = "#000";
+  context.fillStyle = "#fff";
+  context.strokeText(text, x, y, most);
+  context.fillText(text, x, y, most);
+}
+
 cellquilt.show = (slide) => {
   const channels = new Channels(slide);
   const cells = new Cells(slide);
   const pictures = new Layer("slide", slide, 0, (...tile) => channels.draw(...tile));
   const outlines = new Layer("cells", slide, FINEST, (...tile) => cells.draw(...tile));
+  const places = { regions: slide.regions.length > 0, patches: false };
   let chosen = null, isOpen = false;
 
   document.title = `${slide.sample} · Cellquilt viewer`;
@@ -133,9 +153,26 @@ cellquilt.show = (slide) => {
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
-    if (!chosen) return;
     const { x, y, zoom } = place(), scale = zoom * devicePixelRatio;
     context.setTransform(scale, 0, 0, scale, width / 2 - x * scale, height / 2 - y * scale);
+    const px = devicePixelRatio / scale;
+    context.font = `${14 * px}px system-ui, sans-serif`;
+    if (places.patches) {
+      for (const [left, top, across, down, words] of slide.patches) {
+        outline(context, () => context.rect(left, top, across, down), words.length ? "#ff6b4a" : "#c8d0dc", 1.5 * px);
+        if (words.length && across > 90 * px) write(context, words.join(", ").replaceAll("_", " "), left + 6 * px, top + 18 * px, across, px);
+      }
+    }
+    if (places.regions) {
+      slide.regions.forEach(({ name, rings }, k) => {
+        outline(context, () => rings.forEach((ring) => {
+          for (let c = 0; c < ring.length; c += 2) (c ? context.lineTo : context.moveTo).call(context, ring[c], ring[c + 1]);
+        }), PALETTE[k % PALETTE.length], 3 * px);
+        const [ring] = rings;
+        if (ring) write(context, name, ring[0] + 6 * px, ring[1] + 18 * px, 400 * px, px);
+      });
+    }
+    if (!chosen) return;
     context.beginPath();
     trace(context, chosen.block.layers[0], chosen.k, 1);
     for (const [thick, colour] of [[5, "#000"], [2.5, "#fff"]]) {
@@ -221,6 +258,16 @@ cellquilt.show = (slide) => {
       repaint(outlines);
     };
     part("layers").append(made("li", { className: "name" }, checked, made("label", { htmlFor: checked.id, textContent: words }), colour));
+  }
+  const of = { regions: "Regions of interest", patches: "Patches, and what is wrong with any" };
+  for (const [name, words] of Object.entries(of)) {
+    if (!slide[name].length) continue;
+    const checked = made("input", { type: "checkbox", id: `show-${name}`, checked: places[name] });
+    checked.onchange = () => {
+      places[name] = checked.checked;
+      mark();
+    };
+    part("places").append(made("li", { className: "name" }, checked, made("label", { htmlFor: checked.id, textContent: words })));
   }
   const groups = { flag: "Flags", text: "Kinds", number: "Measures" };
   for (const [kind, label] of Object.entries(groups)) {
