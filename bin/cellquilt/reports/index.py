@@ -169,6 +169,7 @@ def render(samples: Sequence[dict], run: dict) -> str:
         columns=list(zip(columns, numeric, strict=True)),
         groups=grouped(samples, found),
         compared_slides=compared_slides(samples),
+        viewed=_viewed(samples, run),
         compared=[c for measure in MEASURES.values() if (c := compare(samples, measure))],
         places={sample["sample"]: k for k, sample in enumerate(samples, 1)},
         n_named=N_NAMED,
@@ -176,6 +177,14 @@ def render(samples: Sequence[dict], run: dict) -> str:
         pooled_size=POOLED_SIZE,
         ranks_size=RANKS_SIZE,
     )
+
+
+def _viewed(samples: Sequence[dict], run: dict) -> set[str]:
+    """Return the samples that have a viewer: of a run that makes one, those not refused."""
+    if "viewer" not in (run["about"] or {}).get("formats", ()):
+        return set()
+    refused = {refusal["sample"] for refusal in run["refusals"]}
+    return {sample["sample"] for sample in samples} - refused
 
 
 def compared_slides(samples: Sequence[dict]) -> list[str]:
