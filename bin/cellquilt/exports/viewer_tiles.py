@@ -127,11 +127,11 @@ def _pack_row(
 def _means(strip: np.ndarray) -> np.ndarray:
     """Return the means of 2 x 2 pixels; at an odd edge of those that are there."""
     even = np.pad(strip, [(0, length % 2) for length in strip.shape], mode="edge")
-    wide = np.int64 if strip.dtype.kind in "ui" else np.float64
-    sums = even[::2].astype(wide) + even[1::2]
+    is_whole = strip.dtype.kind in "ui"
+    wide = np.int64 if strip.dtype.itemsize > 2 else np.int32
+    sums = np.add(even[::2], even[1::2], dtype=wide if is_whole else np.float64)
     sums = sums[:, ::2] + sums[:, 1::2]
-    means = (sums + 2) >> 2 if wide is np.int64 else sums / 4
-    return means.astype(strip.dtype)
+    return ((sums + 2) >> 2 if is_whole else sums / 4).astype(strip.dtype)
 
 
 def _copied(slide: Slide, channel: int, folder: Path) -> tuple[Scratch, Scale, tuple[float, float]]:
