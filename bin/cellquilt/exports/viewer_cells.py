@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from ..cells.cell_table import Cells
 from ..errors import DataError
 from ..images.label_rows import Relabelled
-from ..images.polygons import OBJECTS_AT_ONCE, OutlineReader, Outlines
+from ..images.polygons import OutlineReader, Outlines
 from ..parallel import threaded
 from . import viewer_packs as packs
 
 BLOCK = 1024  # px, the smallest side of a block
 MAX_FILES = 600  # of all blocks
+AT_ONCE = 1 << 15  # cells whose outlines are in memory together
 GROUPS = 4  # files that a block's columns are in: what is small, and the others by thirds
 _LEVELS = (1 << 16) - 1  # of a number that is not whole, after 0 for none
 _SKEWED = 4  # times the median that the largest value is of columns whose root is kept
@@ -129,10 +130,10 @@ def _write_outlines(cells: Cells, blocks: _Blocks, folder: Path, cpus: int) -> l
 
 
 def _together(ends: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the ends of successive blocks with at most `OBJECTS_AT_ONCE` cells, or of one."""
+    """Yield the ends of successive blocks with at most `AT_ONCE` cells, or of one."""
     first = 0
     while first < len(ends) - 1:
-        last = int(np.searchsorted(ends, ends[first] + OBJECTS_AT_ONCE, side="right")) - 1
+        last = int(np.searchsorted(ends, ends[first] + AT_ONCE, side="right")) - 1
         last = max(last, first + 1)
         yield ends[first : last + 1]
         first = last

@@ -80,14 +80,17 @@ class Layer {
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = size(zoom).map((all, k) => Math.min(TILE, all - [x, y][k] * TILE));
         const tile = { context: canvas.getContext("2d", { willReadFrequently: true }), zoom, x, y };
+        const { revision } = this;
         try {
           await this.#paint(tile);
           this.live.set(job.tile, tile);
-          job.finish(tile.context, null, "context2d");
         } catch (error) {
           complain(error);
           job.fail(String(error), null);
+          return;
         }
+        job.finish(tile.context, null, "context2d");
+        if (revision !== this.revision) this.#paint(tile).catch(complain);  // what changed meanwhile
       },
       downloadTileAbort: () => {},
     };
@@ -98,11 +101,7 @@ class Layer {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [tile.context.canvas.width, tile.context.canvas.height];
     const drawn = canvas.getContext("2d", { willReadFrequently: true });
-    let revision;
-    do {
-      revision = this.revision;
-      await this.draw(drawn, tile.zoom, tile.x, tile.y);
-    } while (revision !== this.revision);
+    await this.draw(drawn, tile.zoom, tile.x, tile.y);
     tile.context.globalCompositeOperation = "copy";
     tile.context.drawImage(canvas, 0, 0);
   }

@@ -75,7 +75,7 @@ cellquilt.show = (slide) => {
     element: part("slide"), drawer: "canvas", showNavigationControl: false, prefixUrl: "",
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true },
-    maxImageCacheCount: 160, imageLoaderLimit: 6, maxZoomPixelRatio: 4, minPixelRatio: 0.8, minZoomImageRatio: 0.8,
+    timeout: 600000, maxImageCacheCount: 160, imageLoaderLimit: 6, maxZoomPixelRatio: 4, minPixelRatio: 0.8, minZoomImageRatio: 0.8,
     visibilityRatio: 0.3, animationTime: 0.4, preserveImageSizeOnResize: true,
   });
   viewer.addHandler("tile-unloaded", ({ tile }) => {
@@ -110,7 +110,7 @@ cellquilt.show = (slide) => {
     const isPlace = [x, y, zoom].every(Number.isFinite) && zoom > 0;
     if (isPlace) go(x, y, zoom);
     const by = decodeURIComponent(given.get("by") ?? "");
-    if (by in cells.by) colourBy(by);
+    if (by in cells.by && by !== cells.colouring?.column.name) colourBy(by);
     if (given.has("cell")) await goTo(Number(given.get("cell")), !isPlace);
   };
   const remember = () => {
