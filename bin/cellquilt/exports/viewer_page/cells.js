@@ -2,7 +2,7 @@
 "use strict";
 
 const OUTLINES_TO = 1;  // zoom (half as many pixels) beyond which cells are drawn as dots
-const AT_ONCE = 400;  // cells that are drawn in a task
+const AT_ONCE = 200;  // cells that are drawn in a task
 const STEPS = 64;  // of a colour ramp
 
 class Cells {
@@ -20,7 +20,11 @@ class Cells {
   block(number) {
     return this.kept.get(`${number}`, async () => {
       const [ids, ...arrays] = await Promise.all((await pack(`cells/${number}`)).map(integers));
-      const layers = this.layers.map((_, k) => outlinesOf(arrays.slice(5 * k, 5 * k + 5)));
+      const layers = [];
+      for (let k = 0; k < arrays.length; k += 5) {
+        await breath();
+        layers.push(outlinesOf(arrays.slice(k, k + 5)));
+      }
       const bytes = layers.reduce((sum, layer) => sum + layer.corners.byteLength + 24 * ids.length, 64);
       return [{ ids, layers }, bytes];
     });
@@ -121,7 +125,7 @@ class Cells {
       if (x0 < box[2] && x1 > box[0] && y0 < box[3] && y1 > box[1]) inside.push(k);
     }
     for (let from = 0; from < inside.length; from += AT_ONCE) {
-      if (from) await breath();
+      await breath();
       const members = inside.slice(from, from + AT_ONCE);
       if (codes) {
         context.globalAlpha = this.opacity;

@@ -44,6 +44,7 @@ class Channels {
     const { width, height } = context.canvas;
     const on = this.shown.flatMap((shown, channel) => (shown.on ? [channel] : []));
     const levels = await Promise.all(on.map((channel) => this.levels(channel, zoom, x, y, width)));
+    await breath();
     const image = context.createImageData(width, height);
     const data = image.data;  // clamped
     new Uint32Array(data.buffer).fill(0xff000000);

@@ -69,10 +69,20 @@ function pack(key) {
   }));
 }
 
-// Long work goes on after this in a task of its own, so that frames come between.
+// Milliseconds of a frame that work may take: fewer while the view moves
+const pace = { still: 40, moving: 9, now: 40 };
+
+// Long work goes on after this in a task of its own, and takes part of each frame only.
 const breath = (() => {
   const channel = new MessageChannel(), waiting = [];
-  channel.port1.onmessage = () => waiting.shift()();
+  let begun = 0;
+  channel.port1.onmessage = () => {
+    if (performance.now() - begun < pace.now) waiting.shift()();
+    else requestAnimationFrame(() => {
+      begun = performance.now();
+      channel.port2.postMessage(0);
+    });
+  };
   return () => new Promise((resolve) => {
     waiting.push(resolve);
     channel.port2.postMessage(0);
@@ -95,6 +105,7 @@ async function inflated(text) {
 // Levels of a tile, row by row, from differences to the row above.
 async function pixels(text, width) {
   const levels = await inflated(text);
+  await breath();
   for (let k = width; k < levels.length; k++) levels[k] += levels[k - width];
   return levels;
 }

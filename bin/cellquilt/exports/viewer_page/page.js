@@ -194,7 +194,11 @@ cellquilt.show = (slide) => {
     mark();
     measure();
   });
-  viewer.addHandler("animation-finish", remember);
+  viewer.addHandler("animation-start", () => (pace.now = pace.moving));
+  viewer.addHandler("animation-finish", () => {
+    pace.now = pace.still;
+    remember();
+  });
   viewer.addHandler("canvas-click", (event) => {
     if (event.quick) chooseAt(viewer.viewport.pointFromPixel(event.position));
   });
