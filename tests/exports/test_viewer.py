@@ -415,10 +415,10 @@ def test_a_browser_shows_slide_and_cells_from_the_disk(sample, page, tmp_path):
     page.wait("document.getElementById('about').textContent.includes('cells')")
     for _ in range(100):
         shown = screen(page, tmp_path / "page.png")[50:650, 50:600]
-        if shown.std() > 20:
+        yellow = (shown[..., 0] > 200) & (shown[..., 1] > 180) & (shown[..., 2] < 120)
+        if shown.std() > 20 and yellow.mean() > 0.01:
             break
     assert shown.std() > 20
-    yellow = (shown[..., 0] > 200) & (shown[..., 1] > 180) & (shown[..., 2] < 120)
     assert yellow.mean() > 0.01  # outlines
     assert all(url.startswith(("file://", "data:")) for url in page.requests)
     assert page.complaints == []
