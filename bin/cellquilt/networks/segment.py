@@ -103,6 +103,7 @@ def segment_by_card(
     network: TileNetwork,
     card: Card,
     name: str,
+    step: str,
     model: dict,
     device: str,
     destination: map_store.Destination,
@@ -115,13 +116,11 @@ def segment_by_card(
     pixels, network, device, destination, max_map_difference
         As for `segment`.
     card : Card
-    name : str
-        Of the segmenter, as users give it.
-    model : dict
-        What the network is, for the provenance.
+    name, step, model
+        As of `Segmenter`.
     """
     layout = partial(BlendedTiles, geometry=card.geometry, n_channels=card.n_channels)
-    segmenter = Segmenter(name, "SEGMENT", model, card.n_maps, card.compartments)
+    segmenter = Segmenter(name, step, model, card.n_maps, card.compartments)
     segment(pixels, network, layout, segmenter, device, destination, max_map_difference)
 
 

@@ -115,7 +115,9 @@ def segment_task(
     """
     from ..networks.segment import segment_by_card
 
-    segment_by_card(pixels, network, CARD, "mesmer", card, device, destination, max_map_difference)
+    segment_by_card(
+        pixels, network, CARD, "mesmer", "SEGMENT", card, device, destination, max_map_difference
+    )
 
 
 def described(model: Mapping) -> Described:

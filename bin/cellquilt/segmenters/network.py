@@ -50,7 +50,7 @@ def load(settings: Settings) -> "CardNetwork":
         network = saved_network.load(folder, card, path.name, batch_size)
     if settings.batch_size is None:
         choose_batch_size(network, settings.device, limit)
-    log.info("segment: on %s, batches of %d tiles", device, network.batch_size)
+    log.info("infer: on %s, batches of %d tiles", device, network.batch_size)
     return CardNetwork(network, device, card, model)
 
 
@@ -83,7 +83,14 @@ class CardNetwork:
         with stores.read(pixels) as task:
             check(self.card, segmented(compartment), task.attrs["facts"])
         segment_by_card(
-            pixels, self._network, self.card, "network", self._model, self._device, destination
+            pixels,
+            self._network,
+            self.card,
+            "network",
+            "INFER",
+            self._model,
+            self._device,
+            destination,
         )
 
 
