@@ -1,7 +1,6 @@
 """A network's card: what it takes and gives, so that it can run on slides as Mesmer does."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from ..tiling.pixel_grid import MODEL_MPP
 CARD = "card.json"
 FORMAT = 1
 MAX_CARD_BYTES = 1 << 20
-MAX_TEXT = 500
+MAX_TEXT = 200
+MAX_SAID = 600  # letters; the first problems are said
 INPUTS = ("nuclear", "membrane")
 NORMALISATION = "clahe"
 KINDS = (MAXIMA_INTERIOR, CLASS_PROBABILITIES)
@@ -135,7 +135,7 @@ def card_of(said: Mapping, shown: str) -> Card:
     if isinstance(said.get("outputs"), dict):
         problems += _output_problems(said["outputs"])
     if problems:
-        raise DataError(f"{shown}: {CARD} has {'; '.join(problems[:9])}.")
+        raise DataError(f"{shown}: {CARD}: {_first(problems)}.")
     outputs = {OPTIONS[option]: _maps_of(output) for option, output in said["outputs"].items()}
     planes = [plane for maps in outputs.values() for plane in maps.planes]
     return Card(
@@ -171,6 +171,15 @@ def check(card: Card, compartments: tuple[str, ...], slide: Mapping) -> None:
             f"{card.name}: needs a membrane channel for cells, and the slide"
             f" {slide['image']['name']} is given without; name one with --membrane."
         )
+
+
+def _first(problems: list[str]) -> str:
+    """Return as many as make a message that can be read."""
+    n_said = 1
+    while n_said < len(problems) and len("; ".join(problems[: n_said + 1])) <= MAX_SAID:
+        n_said += 1
+    left = len(problems) - n_said
+    return "; ".join(problems[:n_said] + [f"and {left} more"] * bool(left))
 
 
 def _maps_of(output: Mapping) -> CompartmentMaps:
@@ -227,7 +236,7 @@ def _threshold_problems(output: Mapping) -> list[str]:
 
 
 def _unknown(name: str, known: tuple[str, ...] | Mapping) -> str:
-    return f"{_shown(name)}, which is not among {', '.join(known)}"
+    return f"{_shown(name)}: is not among {', '.join(known)}"
 
 
 def _shown(value: object) -> str:
@@ -248,7 +257,7 @@ def _whole(low: int, high: int, multiple: int = 1) -> Rule:
 
 def _number(low: float, high: float) -> Rule:
     def is_right(value: object) -> bool:
-        return type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+        return type(value) in (int, float) and low <= value <= high
 
     return is_right, f"a number from {low:g} to {high:g}"
 

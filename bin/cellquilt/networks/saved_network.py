@@ -113,10 +113,10 @@ def load(folder: Path, card: Card, shown: str, batch_size: int) -> "SavedNetwork
 
     refuse_code(folder, shown)
     try:
-        network = SavedNetwork(folder, batch_size, tile_shape=card.tile_shape, n_maps=card.n_maps)
-    except DataError as error:
-        raise DataError(f"{shown}: {error}") from error
-    except MemoryError:
+        network = SavedNetwork(
+            folder, batch_size, tile_shape=card.tile_shape, n_maps=card.n_maps, shown=shown
+        )
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # TensorFlow raises anything of a damaged graph
         raise DataError(f"{shown}: not a whole SavedModel ({reason(error)}).") from error

@@ -225,7 +225,8 @@ class TileNetwork:
         """Return the graph that is compiled for batches of this very shape."""
         if shape not in self._compiled:
             signature = [tf.TensorSpec(shape, tf.float32)]
-            compiled = tf.function(function, input_signature=signature, jit_compile=self.mode.xla)
+            # without autograph, which would write files to rewrite Python that needs none of it
+            compiled = tf.function(function, signature, autograph=False, jit_compile=self.mode.xla)
             self._compiled[shape] = compiled.get_concrete_function()
         return self._compiled[shape]
 
@@ -263,6 +264,8 @@ class SavedNetwork(TileNetwork):
         Height, width and channels of a tile, where the network leaves any of them open.
     n_maps : int, optional
         How many of its maps are given, the first ones; by default all.
+    shown : str, optional
+        Names the network in messages; by default the folder does.
 
     Attributes
     ----------
@@ -282,16 +285,18 @@ class SavedNetwork(TileNetwork):
         mode: Mode = Mode(),
         tile_shape: tuple[int, int, int] | None = None,
         n_maps: int | None = None,
+        shown: str = "",
     ):
+        shown = shown or folder.name
         try:
             self._model = tf.saved_model.load(str(folder))  # the signature does not keep it alive
         except OSError as error:
-            raise DataError(f"{folder.name}: not a SavedModel ({reason(error)}).") from error
+            raise DataError(f"{shown}: not a SavedModel ({reason(error)}).") from error
         if "serving_default" not in self._model.signatures:
-            raise DataError(f"{folder.name}: has no signature serving_default; save it with one.")
+            raise DataError(f"{shown}: has no signature serving_default; save it with one.")
         serve = self._model.signatures["serving_default"]
-        taken, self.takes = _only("takes", serve.structured_input_signature[1], folder)
-        given, self.gives = _only("gives", serve.structured_outputs, folder)
+        taken, self.takes = _only("takes", serve.structured_input_signature[1], shown)
+        given, self.gives = _only("gives", serve.structured_outputs, shown)
 
         def maps_of(tiles: tf.Tensor) -> tf.Tensor:
             maps = serve(**{taken: tiles})[given]
@@ -300,17 +305,17 @@ class SavedNetwork(TileNetwork):
         super().__init__(maps_of, tile_shape or self.takes, batch_size, mode)
 
 
-def _only(what: str, specs: dict, folder: Path) -> tuple[str, tuple[int | None, ...]]:
+def _only(what: str, specs: dict, shown: str) -> tuple[str, tuple[int | None, ...]]:
     """Return the name of a signature's one tensor, and its shape without that of the batch."""
     if len(specs) != 1:
         raise DataError(
-            f"{folder.name}: its serving_default {what} {', '.join(sorted(specs)) or 'nothing'}; it"
+            f"{shown}: its serving_default {what} {', '.join(sorted(specs)) or 'nothing'}; it"
             " must take tiles and give maps, one tensor each."
         )
     ((name, spec),) = specs.items()
     if spec.dtype != tf.float32 or spec.shape.rank != 4:
         raise DataError(
-            f"{folder.name}: what its serving_default {what} is {spec.dtype.name} of {spec.shape};"
+            f"{shown}: what its serving_default {what} is {spec.dtype.name} of {spec.shape};"
             " it must be float32 of (batch, height, width, channels)."
         )
     return name, tuple(spec.shape)[1:]
