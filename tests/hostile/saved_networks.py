@@ -268,7 +268,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda folder: zipped(folder, **{"../../escaped": b"x"}),
         "leads out of it",
     ),
-    "a zip of 3 GB": (bomb, "larger than 2 GB"),
+    "a zip of 3 GB": (bomb, "too large for a network"),
 }
 SOUND = {
     "as it is": good,
