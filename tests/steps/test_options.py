@@ -67,7 +67,7 @@ APART = {
         SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "network": "{folder}"},
         "--network {folder} is for --segmenter network; add that, or leave it out.",
     ),
-    "no network": (
+    "no network is given": (
         NETWORK,
         "--segmenter network needs --network, the folder or .zip of your network",
     ),
@@ -294,7 +294,8 @@ def results(look, folder, sheet) -> dict[str, dict]:
         said = {"tile": side, "stride": stride, "outputs": {"nuclear": {}}}
         with zipfile.ZipFile(folder / ("net.zip" if side == 320 else "plain.zip"), "w") as archive:
             archive.writestr("net/card.json", json.dumps(said))
-    given = {"image": str(folder / "a.tif"), "nuclear": "0", "segmenter": "pixelcnn,network"}
+    given = {"image": str(folder / "a.tif"), "nuclear": "0", "membrane": "1"}
+    given |= {"segmenter": "pixelcnn,network", "compartment": "nuclear"}
     for name in ("net", "plain"):
         sets[name] = SEGMENT | given | {"network": str(folder / f"{name}.zip")}
     return look(folder, sets)
