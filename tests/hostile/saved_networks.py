@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
-from support.toys import NUCLEI, Toy, card, write_toy
+from support.cards import NUCLEI, card
+from support.toys import Toy, write_toy
 
 from .corpus import Case, script
 from .damaged import Canary

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.toys import NUCLEI, THRESHOLDS, card
+from support.cards import NUCLEI, THRESHOLDS, card
 
 from cellquilt.errors import DataError
 from cellquilt.networks.card import CARD, Card, card_of, check, read_card
@@ -85,7 +85,7 @@ WRONG = {
         {"outputs": output(kind="class_probabilities", thresholds=THRESHOLDS | {"median": 4})},
         r"median 4: must be an odd number from 1, for none, to 9",
     ),
-    "lines in a name": ({"name": "a\nb"}, r"name a\nb: must be a text on one line"),
+    "lines in a name": ({"name": "a\nb"}, r"name a b: must be a text on one line"),
     "half a letter": ({"licence": "\ud800"}, r"licence .*: must be a text on one line"),
     "a long licence": ({"licence": "x" * 201}, r"licence x+\.\.\.: must be a text .* 200 letters"),
 }

@@ -5,8 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from support.cards import NUCLEI, THRESHOLDS, card
 from support.steps import ingest_image, network_input, plan_store
-from support.toys import NUCLEI, THRESHOLDS, Toy, card, write_toy
+from support.toys import Toy, write_toy
 
 from cellquilt.errors import DataError
 from cellquilt.handoff import stores

@@ -48,10 +48,14 @@ def test_each_lattice_is_cut_once_and_the_network_is_looked_at_first(steps):
     assert {key: provenance["model"][key] for key in TILES} == TILES
 
 
-def test_a_bundle_of_one_patch_gives_the_same_nuclei(repo, folder, steps):
+def test_a_bundle_of_one_patch_gives_the_same_masks(repo, folder, steps):
     results, _ = steps
-    slide = {"sample": "slide-network", "slide": "slide", "images": [str(folder / "slide.ome.tif")]}
-    slide |= {"nuclear": "nuclear", "compartment": "nuclear", "segmenter": "network", **TILES}
+    slide = {"slide": "slide", "images": [str(folder / "slide.ome.tif")], "nuclear": "nuclear"}
+    slide |= {"compartment": "nuclear", "nucleus_mask": str(folder / "nuclei.tif")}
+    slides = [
+        slide | {"sample": "slide-masks", "segmenter": "masks"},
+        slide | {"sample": "slide-network", "segmenter": "network", **TILES},
+    ]
     (folder / "bundle").mkdir()
     done = subprocess.run(
         [
@@ -59,14 +63,15 @@ def test_a_bundle_of_one_patch_gives_the_same_nuclei(repo, folder, steps):
             *("--networks", f"network={folder / 'net'}", "--patch_size", "9999"),
         ],
         cwd=folder / "bundle",
-        input=json.dumps([slide]),
+        input=json.dumps(slides),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    path = "slide-network/segmentation/network-slide-network/nucleus.ome.tif"
-    assert (folder / "bundle" / path).read_bytes() == (results / path).read_bytes()
-    assert tifffile.imread(results / path).max() > 50
+    for name in ("masks", "network"):
+        path = f"slide-{name}/segmentation/{name}-slide-{name}/nucleus.ome.tif"
+        assert (folder / "bundle" / path).read_bytes() == (results / path).read_bytes()
+        assert tifffile.imread(results / path).max() > 50
     for name in ("stitch.json", "uncertified.csv"):
         found, expected = (top / "slide-network" / name for top in (folder / "bundle", results))
         assert found.read_bytes() == expected.read_bytes()

@@ -6,15 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-THRESHOLDS = {
-    "maxima_threshold": 0.01,
-    "interior_threshold": 0.4,
-    "interior_smooth": 1.0,
-    "small_objects_threshold": 10,
-    "fill_holes_threshold": 10,
-    "radius": 2,
-}
-NUCLEI = {"nuclear": {"kind": "maxima_interior", "maps": [0, 1], "thresholds": THRESHOLDS}}
+from .cards import card
 
 
 class Toy(tf.Module):
@@ -46,22 +38,6 @@ class Toy(tf.Module):
             scores = [0 * blurred, 20 * (blurred - 0.4), 4 - 20 * tf.abs(blurred - 0.35)]
             maps = [tf.nn.softmax(tf.concat(scores, -1))]
         return {"maps": tf.concat(maps, -1)}
-
-
-def card(**changes) -> dict:
-    """Return a card of `Toy` with other fields; those that are None are left out."""
-    found = {
-        "format": 1,
-        "name": "toy",
-        "tile": 320,
-        "stride": 240,
-        "channels": ["nuclear"],
-        "normalisation": "clahe",
-        "um_per_pixel": 0.5,
-        "outputs": NUCLEI,
-        "licence": "MIT",
-    }
-    return {name: value for name, value in (found | changes).items() if value is not None}
 
 
 def write_toy(folder: Path, module: tf.Module | None = None, **changes) -> Path:

@@ -240,7 +240,7 @@ def _unknown(name: str, known: tuple[str, ...] | Mapping) -> str:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
