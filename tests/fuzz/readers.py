@@ -5,7 +5,7 @@ A reader gets a file. It returns, or raises `DataError`: everything else is a fi
 
 import itertools
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,7 +149,7 @@ def read_network_with_card(path: Path) -> None:
     """Read a network's card, and its SavedModel as data, as NETWORK does before it loads it."""
     from cellquilt.networks import saved_network
 
-    with saved_network.opened(path) as (folder, said):
+    with chdir(path.parent), saved_network.opened(path) as (folder, said):
         with suppress(DataError):
             card_of(said, path.name)
         saved_network.refuse_code(folder, path.name)
