@@ -3,8 +3,8 @@
 
 Standard input has the slides: a JSON list of objects with sample, images (all files of the slide),
 nuclear and, where they are given, segmenter, slide (its name, where several segmenters' results
-follow each other), membrane, image_mpp, compartment, columns, z, t, scene, markers,
-roi, cell_mask, nucleus_mask and truth.
+follow each other), tile and stride (of a network whose tiles are not Mesmer's), membrane,
+image_mpp, compartment, columns, z, t, scene, markers, roi, cell_mask, nucleus_mask and truth.
 """
 
 import sys

@@ -83,7 +83,8 @@ def main() -> None:
         if one.status == "ok":
             bundle = said["bundles"].get(name)
             works += [
-                one.work(of.compartment, bundle, of.segmented, of.segmenter, name) for of in results
+                one.work(of.compartment, bundle, of.segmented, of.segmenter, name, of.tiles)
+                for of in results
             ]
     planned: dict[str, list[Plan]] = {}
     for work, plan in zip(works, plan_run(works, settings_of(o), figures), strict=True):

@@ -2,9 +2,11 @@
 """Cut a slide into patches, assess each, and write the pixels of every task."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from cellquilt import cli, outputs
+from cellquilt.tiling.lattice import DEFAULT, Geometry
 from cellquilt.tiling.tasks import Cut, plan_tasks
 
 
@@ -39,9 +41,14 @@ def main() -> None:
     add_settings(args)
     args.add_argument("--table", type=Path, required=True, help="table of patches to write (CSV)")
     args.add_argument("--outdir", type=Path, default=Path(), help="folder of task-*.pixels.zip")
+    text = "side of the tiles of the network that is to run, model pixels"
+    args.add_argument("--tile", type=int, default=DEFAULT.tile, help=text)
+    text = "from a tile to the next one, model pixels"
+    args.add_argument("--stride", type=int, default=DEFAULT.stride, help=text)
     args.add_argument("--table_only", **cli.SWITCH, help="no tasks, of masks that are there")
     o = args.parse_args()
-    outputs.write_csv(o.table, plan_tasks(o.store, o.outdir, cut_of(o), o.table_only))
+    cut = replace(cut_of(o), tiles=Geometry(o.tile, o.stride))
+    outputs.write_csv(o.table, plan_tasks(o.store, o.outdir, cut, o.table_only))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from cellquilt.networks import gpu_lock
 
 def add_settings(args: argparse.ArgumentParser) -> None:
     """Add the options that are the same for all slides."""
-    text = "what MODEL wrote, or TRAIN; of several segmenters each as SEGMENTER=FILE"
+    text = "what MODEL, TRAIN or NETWORK wrote; of several segmenters each as SEGMENTER=FILE"
     args.add_argument("--networks", type=_network, nargs="*", default=[], help=text)
     args.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     cli.add_cpus(args)

@@ -85,6 +85,11 @@ def model(o) -> None:
         archive.writestr("model.json", json.dumps({"name": "Mesmer", "stub": True}))
 
 
+def network(o) -> None:
+    with zipfile.ZipFile(o.packed, "w") as archive:
+        archive.writestr("card.json", json.dumps({"name": "stub", "stub": True}))
+
+
 def ingest(o) -> None:
     write_store(o.outdir / "normalised.zip", "codes", (2, SIDE, SIDE), "uint16")
     write_json(o.outdir / "sample.json", **facts_of(o))
@@ -316,7 +321,7 @@ def compare(o) -> None:
 STEPS: dict[str, Callable] = {"adopt": adopt} | {
     step.__name__: step
     for step in (
-        *(generate, model, ingest, patch, segment, label, stitch, repair),
+        *(generate, model, network, ingest, patch, segment, label, stitch, repair),
         *(quantify, chain, export, evaluate, draw, contrast, report),
         *(check, measure, recommend, train, compare),
     )
@@ -331,7 +336,16 @@ def main() -> None:
     args.add_argument("--segmenter", default="mesmer")
     args.add_argument("--name", default="stub")
     args.add_argument("--samples", nargs="+", default=[])
-    for path in ("--left", "--outdir", "--model", "--table", "--maps", "--labels", "--row"):
+    for path in (
+        "--left",
+        "--outdir",
+        "--model",
+        "--table",
+        "--maps",
+        "--labels",
+        "--row",
+        "--packed",
+    ):
         args.add_argument(path, type=Path)
     o = args.parse_args()
     STEPS[o.step](o)

@@ -5,6 +5,7 @@ include { extrasOf ; slidesOf } from './slides'
 include { countsOf ; filesOf } from '../modules/chain/main'
 include { GENERATE } from '../modules/generate/main'
 include { CHECK    } from '../modules/check/main'
+include { NETWORK  } from '../modules/network/main'
 
 workflow CHECKING {
     take:
@@ -13,6 +14,10 @@ workflow CHECKING {
     main:
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image.map { slide -> lookedAt([slide], options) } : channel.of(lookedAt(slidesOf(readable(options)), options))
+    // A network that is none ends the check, as it would end the run
+    if ('network' in options.segmenter) {
+        NETWORK(file(options.network, glob: false))
+    }
     CHECK(ch_slides, options.benchmark_results ? file(options.benchmark_results, checkIfExists: true) : [])
 
     ch_text = CHECK.out.text.map { path ->

@@ -4,9 +4,11 @@
 include { architecturesOf } from './architectures'
 include { helpOf } from './help'
 include { fileProblem ; pathProblem } from './files'
+include { cardOf ; tilesOf } from './networks'
 include { rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { surplusFiles ; writtenNames } from './sources'
+include { compartmentOf } from './slides'
 include { nearestOf ; plainName } from './spelling'
 
 // The parameters by name, each of its type, and with them the slides that they name as rows
@@ -21,7 +23,10 @@ def checkParameters(given, commandLine, schemaFile) {
     refuse(inputProblems(options, commandLine))
     refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
     warnOfResume()
-    return options + [rows: rowsOf(options)]
+    def found = options + [rows: rowsOf(options)]
+    def has_network = options.mode in ['segment', 'check'] && 'network' in options.segmenter
+    refuse(has_network ? compartmentProblems(found) : [])
+    return has_network ? found + [tiles: tilesOf(options)] : found
 }
 
 // Before 26.04 the strict parser leaves task.ext, which has the options of a step, out of what -resume compares:
@@ -150,6 +155,7 @@ def segmentationProblems(options) {
     if (options.models) {
         problems += 'pixelcnn' in options.segmenter ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
     }
+    problems += networkProblems(options)
     if (options.expand_um && options.compartment != 'both') {
         problems << "--expand_um ${options.expand_um} makes whole cells of nuclei, so that there are both; leave out --compartment ${options.compartment}, or --expand_um."
     }
@@ -159,6 +165,33 @@ def segmentationProblems(options) {
     problems += flagProblems(options)
     problems += severalProblems(options)
     return problems + ('mesmer' in options.segmenter ? mesmerProblems(options) : otherProblems(options))
+}
+
+def networkProblems(options) {
+    if (!('network' in options.segmenter)) {
+        return options.network ? ["--network ${options.network} is for --segmenter network; add that, or leave it out."] : []
+    }
+    if (!options.network) {
+        return ['--segmenter network needs --network, the folder or .zip of your network and its card; docs/networks.md says how to make one.']
+    }
+    def problem = pathProblem(options.network, null) ?: cardOf(options.network).problem
+    return problem ? ["--network ${options.network} ${problem}"] : []
+}
+
+// What is asked of a slide, and the network does not have
+def compartmentProblems(options) {
+    def card = cardOf(options.network)
+    def slides = options.demo ? [[sample: 'demo', membrane: 'PanCK']] : options.rows
+    def lacking = slides.collectEntries { row ->
+        def wanted = options.expand_um ? 'nuclear' : compartmentOf(row, 'network', options)
+        [row.sample, (wanted == 'both' ? ['whole-cell', 'nuclear'] : [wanted]) - card.compartments]
+    }.findAll { _sample, names -> names }
+    if (!lacking) {
+        return []
+    }
+    def has = card.compartments.join(' and ')
+    def remedy = has == 'nuclear' ? 'add --compartment nuclear, or --expand_um, which makes cells of nuclei' : "add --compartment ${has}"
+    return ["--network ${options.network}: its card has maps of ${has} only, and ${lacking.keySet().take(3).join(', ')} ${lacking.size() == 1 ? 'is' : 'are'} to be segmented as ${lacking.values().first().join(' and ')}, too; ${remedy}."]
 }
 
 // What cannot be the same for several segmenters, or is there in only one of them

@@ -6,6 +6,7 @@ include { columnsOf ; extrasOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; runFileOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
 include { MODEL    } from '../modules/model/main'
+include { NETWORK  } from '../modules/network/main'
 include { MASKS    } from '../subworkflows/masks/main'
 include { QUANTIFY } from '../modules/quantify/main'
 include { EXPORT   } from '../modules/export/main'
@@ -24,7 +25,7 @@ workflow SEGMENTATION {
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
-    // Normalise, segment, stitch and match: by Mesmer, or by pixel classifiers
+    // Normalise, segment, stitch and match: by Mesmer, pixel classifiers or a network of the user's
     networks = [:]
     if ('mesmer' in options.segmenter) {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
@@ -32,6 +33,10 @@ workflow SEGMENTATION {
     }
     if ('pixelcnn' in options.segmenter) {
         networks += [pixelcnn: modelsOf(options)]
+    }
+    if ('network' in options.segmenter) {
+        NETWORK(file(options.network, glob: false))
+        networks += [network: NETWORK.out.network]
     }
     extras = extrasOf(options)
     ch_extras = options.demo

@@ -104,7 +104,7 @@ def metaOf(row, options) {
         image_mpp: row.image_mpp ?: options.image_mpp,
     ] + chosen.findAll { _key, value -> value != null }
     def results = options.segmenter.collect { segmenter ->
-        slide + [compartment: compartmentOf(row, segmenter, options), segmenter: segmenter] + (options.expand_um ? [segmented: 'nuclear'] : [:])
+        slide + [compartment: compartmentOf(row, segmenter, options), segmenter: segmenter] + (segmenter == 'network' ? options.tiles ?: [:] : [:]) + (options.expand_um ? [segmented: 'nuclear'] : [:])
     }
     if (results.size() == 1) {
         return results[0] + (options.segmenter == ['masks'] ? [table_only: true] : [:])

@@ -49,7 +49,7 @@ def slidesText(metas, columns, n_files, files) {
         def staged = counts.collectEntries { kind, n -> [kind, names.take(n).toList()] }
         def common = [columns: own] + staged + ['markers', 'roi', 'cell_mask', 'nucleus_mask'].collectEntries { kind -> [kind, staged[kind] ? staged[kind][0] : null] }
         resultsOf(meta).collect { result ->
-            result.subMap(['slide', 'segmenter', 'nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: result.id] + common
+            result.subMap(['slide', 'segmenter', 'tile', 'stride', 'nuclear', 'membrane', 'image_mpp', 'compartment', 'segmented', 'z', 't', 'scene']) + [sample: result.id] + common
         }
     }
     return groovy.json.JsonOutput.toJson(slides)

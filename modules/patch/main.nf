@@ -17,9 +17,10 @@ process PATCH {
     def args = task.ext.args ?: ''
     def patch_size = meta.patch_size ? "--patch_size ${meta.patch_size}" : ''
     def patches_per_task = meta.patches_per_task ? "--patches_per_task ${meta.patches_per_task}" : ''
+    def tiles = meta.tile ? "--tile ${meta.tile} --stride ${meta.stride}" : ''
     def table_only = meta.table_only ? '--table_only' : ''
     """
-    patch.py --store ${store} --table patches.csv ${args} ${patch_size} ${patches_per_task} ${table_only}
+    patch.py --store ${store} --table patches.csv ${args} ${patch_size} ${patches_per_task} ${[tiles, table_only].findAll { option -> option }.join(' ')}
     """
 
     stub:

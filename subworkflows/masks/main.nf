@@ -14,7 +14,7 @@ include { resultsOf } from '../../modules/chain/main'
 workflow MASKS {
     take:
     ch_slides // [meta, images], or [meta, images, extras]: those of one extras.bundle share a task
-    networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, pixelcnn: networks of TRAIN]
+    networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, pixelcnn: networks of TRAIN, network: that of NETWORK]
 
     main:
     // Small slides share tasks that do all steps; some may turn out too large, or a task may fail
@@ -29,13 +29,20 @@ workflow MASKS {
     // Normalise the whole slide, then fan out: a task is a block of patches
     ch_steps = ch_ways.alone.mix(BUNDLES.out.left)
     INGEST(ch_steps.map { meta, images, extras -> [sharedOf(meta), images, extras.markers ?: [], extras.roi ?: []] })
-    PATCH(INGEST.out.store)
+    // It is cut once for all networks whose tiles are the same
+    PATCH(
+        ch_steps
+            .flatMap { meta, _images, _extras -> resultsOf(meta).collect { result -> [sharedOf(meta), cutOf(meta, result)] }.unique() }
+            .combine(INGEST.out.store, by: 0)
+            .map { _slide, cut, store -> [cut, store] }
+    )
     // Of each slide its results: one, or one of each segmenter
-    ch_results = ch_steps.flatMap { meta, _images, extras -> resultsOf(meta).collect { result -> [sharedOf(meta), result, extras] } }
-    ch_tasks = ch_results
-        .filter { _slide, result, _extras -> result.segmenter != 'masks' }
+    ch_results = ch_steps.flatMap { meta, _images, extras -> resultsOf(meta).collect { result -> [sharedOf(meta), cutOf(meta, result), result, extras] } }
+    ch_cuts = ch_results.map { _slide, cut, result, extras -> [cut, result, extras] }
+    ch_tasks = ch_cuts
+        .filter { _cut, result, _extras -> result.segmenter != 'masks' }
         .combine(PATCH.out.pixels, by: 0)
-        .flatMap { _slide, result, _extras, files ->
+        .flatMap { _cut, result, _extras, files ->
             def list = files instanceof List ? files : [files]
             list.collect { pixels -> [groupKey(networkOf(result), list.size()), pixels] }
         }
@@ -50,8 +57,9 @@ workflow MASKS {
         .map { key, labels -> [key.target, labels] }
     ch_cut = ch_results
         .combine(INGEST.out.facts, by: 0)
+        .map { _slide, cut, result, extras, facts -> [cut, result, extras, facts] }
         .combine(PATCH.out.table, by: 0)
-        .map { _slide, result, extras, facts, table -> [networkOf(result), result, extras, facts, table] }
+        .map { _cut, result, extras, facts, table -> [networkOf(result), result, extras, facts, table] }
         .branch { _key, result, _extras, _facts, _table ->
             own: result.segmenter == 'masks'
             segmented: true
@@ -101,7 +109,7 @@ workflow MASKS {
     provenance = ch_provenance.mix(BUNDLES.out.provenance)
     metrics = REPAIR.out.metrics.mix(BUNDLES.out.metrics)
     // Of slides that share no task, and of the others what CHAIN does with them after the masks
-    store = ch_results.combine(INGEST.out.store, by: 0).map { _slide, result, _extras, store -> [result, store] }
+    store = ch_results.combine(INGEST.out.store, by: 0).map { _slide, _cut, result, _extras, store -> [result, store] }
     tables = BUNDLES.out.tables
     summaries = BUNDLES.out.summaries
     reports = BUNDLES.out.reports
@@ -122,9 +130,16 @@ workflow MASKS {
     reports = reports
 }
 
-// What INGEST and PATCH depend on, whatever segments a slide: so that another segmenter repeats neither
+// What INGEST depends on, whatever segments a slide: so that another segmenter does not repeat it
 def sharedOf(meta) {
-    return meta.findAll { key, _value -> !(key in ['compartment', 'segmenter', 'segmented', 'slide', 'results']) }
+    return meta.findAll { key, _value -> !(key in ['compartment', 'segmenter', 'segmented', 'slide', 'results', 'tile', 'stride']) }
+}
+
+// What PATCH depends on besides: the tiles of the network, where they are not Mesmer's, and whether there is one
+def cutOf(meta, result) {
+    def tiles = result.subMap(['tile', 'stride'])
+    def alike = resultsOf(meta).findAll { other -> other.subMap(['tile', 'stride']) == tiles }
+    return sharedOf(meta) + tiles + (alike.every { other -> other.segmenter == 'masks' } ? [table_only: true] : [:])
 }
 
 // What a network's tasks depend on, whether it is the slide's only one or not

@@ -5,7 +5,7 @@ A reader gets a file. It returns, or raises `DataError`: everything else is a fi
 
 import itertools
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +19,8 @@ from cellquilt.handoff import step_files, stores
 from cellquilt.images.label_image import LabelReader
 from cellquilt.masks.readers import open_mask
 from cellquilt.mesmer import model_archive, saved_model
+from cellquilt.networks.card import card_of
+from cellquilt.networks.card import read_card as read_card_of_network
 from cellquilt.pixelcnn import architectures
 from cellquilt.pixelcnn.card import read_card as read_network_card
 from cellquilt.reports.markers import bars, places
@@ -143,6 +145,21 @@ def read_network(path: Path) -> None:
         tf.keras.utils.clear_session(free_memory=False)  # Keras keeps what it builds
 
 
+def read_network_with_card(path: Path) -> None:
+    """Read a network's card, and its SavedModel as data, as NETWORK does before it loads it."""
+    from cellquilt.networks import saved_network
+
+    with chdir(path.parent), saved_network.opened(path) as (folder, said):
+        with suppress(DataError):
+            card_of(said, path.name)
+        saved_network.refuse_code(folder, path.name)
+
+
+def read_json_card(path: Path) -> None:
+    """Read the card of a network."""
+    card_of(read_card_of_network(path, path.name), path.name)
+
+
 def read_architectures(path: Path) -> None:
     """Read a user's architectures."""
     architectures.load(["reference"], path)
@@ -239,6 +256,10 @@ READERS = {
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),
     "network": Reader(read_network, seeds.small_networks, zip_mutator(JSON_MEMBERS), "net.keras"),
+    "json-card": Reader(read_json_card, seeds.json_cards, json_mutator, "card.json"),
+    "saved-network": Reader(
+        read_network_with_card, seeds.saved_networks, zip_mutator(JSON_MEMBERS), "net.zip"
+    ),
     "architectures": Reader(read_architectures, seeds.tables_of_layers, YAML, "layers.yaml"),
     "facts": Reader(read_facts, seeds.facts, json_mutator, "sample.json"),
     "tables": Reader(read_tables, seeds.csvs, CSV, "matches.csv"),

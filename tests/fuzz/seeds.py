@@ -15,6 +15,7 @@ import tifffile
 import zarr
 from hostile import networks, tables
 from hostile.masks import FACTS, labels
+from support.cards import NUCLEI, card
 from support.slides import names, ome_xml, pixels, write, write_set
 from support.zarrs import write_zarr, zipped
 
@@ -139,6 +140,25 @@ def one_channel_files() -> list[bytes]:
     plane, tiles = pixels(SHAPE)[:1], {"tile": (16, 16), "compression": "zlib"}
     found = [_plain(plane), _plain(plane, **tiles, byteorder=">"), _plain(plane[:, :9])]
     return [*found, _made(lambda path: write(path, plane, metadata=names("a"), **tiles))]
+
+
+def json_cards() -> list[bytes]:
+    """Return cards of networks of one and of two compartments."""
+    both = NUCLEI | {"whole-cell": NUCLEI["nuclear"] | {"kind": "class_probabilities"}}
+    more = {"channels": ["nuclear", "membrane"], "outputs": both, "reference": "x"}
+    return [json.dumps(said).encode() for said in (card(), card(**more))]
+
+
+def saved_networks() -> list[bytes]:
+    """Return a network with its card, zipped."""
+    from support.toys import write_toy
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            net = write_toy(Path(folder) / "net", tile=32, stride=16)
+            model_archive.pack(net, path)
+
+    return [_made(make)]
 
 
 def write_members(folder: Path) -> None:

@@ -37,6 +37,7 @@ INSTRUMENTED = {
     "ome-xml": ("ome_types",),
     "card": ("zipfile",),
     "network": ("zipfile",),
+    "saved-network": ("zipfile",),
     "architectures": ("yaml",),
     "store": ("zarr", "zipfile"),
     "archive": ("tarfile", "gzip"),

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from hostile import mesmer, networks
+from hostile import mesmer, networks, saved_networks
 from hostile.corpus import Case, Server, here, judge, script
 
+RUNTIME = ("cellquilt.pixelcnn.network", "cellquilt.networks.saved_network")
 HOSTILE_MODEL = Path(__file__).with_name("hostile_model.py")
 NETWORKS, WEIGHTS = networks.cases(), mesmer.cases()
+WITH_CARDS = saved_networks.cases()
 
 
 @pytest.fixture(scope="module")
 def runtime():
-    with Server(here(), "tensorflow", "cellquilt.pixelcnn.network") as server:
+    with Server(here(), "tensorflow", *RUNTIME) as server:
         yield server
 
 
@@ -35,6 +37,12 @@ def run(server, case, tmp_path):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_pixel_classifier(runtime, tmp_path, name):
     run(runtime, NETWORKS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", WITH_CARDS)
+def test_network_with_a_card(runtime, tmp_path, name):
+    run(runtime, WITH_CARDS[name], tmp_path)
+    assert not (tmp_path / "case" / "ran").exists()
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

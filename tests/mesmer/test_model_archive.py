@@ -121,7 +121,7 @@ def test_members_stay_in_the_folder(archive, tmp_path):
 
 def test_a_file_that_unpacks_to_too_much_is_refused(archive, monkeypatch):
     monkeypatch.setattr(model_archive, "MAX_UNPACKED", 999)
-    assert "(too large for Mesmer's network)" in refused(archive)
+    assert "(too large for a network)" in refused(archive)
 
 
 def test_a_full_disk_is_not_a_damaged_model(archive, monkeypatch):

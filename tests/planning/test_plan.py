@@ -14,6 +14,7 @@ from cellquilt.planning.figures import read_figures
 from cellquilt.planning.inspection import inspect
 from cellquilt.planning.plan import ORDER, Settings, Work, plan_run, total
 from cellquilt.slides.ingest import Request, ingest
+from cellquilt.tiling.lattice import Geometry
 from cellquilt.tiling.regions import Regions
 from cellquilt.tiling.tasks import Cut, plan_tasks
 
@@ -97,7 +98,9 @@ def test_the_plans_of_slides_add_up(figures):
     assert whole.memory_gb == max(plan.memory_gb for plan in plans)
     assert whole.steps["CHAIN"].tasks == pytest.approx(1)
     assert whole.steps["INGEST"].tasks == 2 and whole.steps["EXPORT"].tasks == pytest.approx(3)
-    assert list(whole.steps) == [name for name in ORDER if name not in ("CLASSIFY", "ADOPT")]
+    assert list(whole.steps) == [
+        name for name in ORDER if name not in ("CLASSIFY", "INFER", "ADOPT")
+    ]
 
 
 def test_slides_that_share_a_task_cost_less_start_up(figures):
@@ -141,6 +144,20 @@ def test_several_segmenters_share_what_comes_before_the_network(figures):
     found = planned(figures, *several)
     assert found.steps["INGEST"].tasks == found.steps["PATCH"].tasks == 1
     assert found.steps["QUANTIFY"].tasks == 2 and found.tiles == planned(figures, LARGE).tiles
+
+
+def test_networks_of_other_tiles_are_cut_by_themselves(figures):
+    mesmer, network = (replace(LARGE, segmenter=name, slide="a") for name in ("mesmer", "network"))
+    alone = planned(figures, LARGE)
+    tiles = replace(network, tiles=Geometry(512, 384))
+    for other, n_cuts in ((network, 1), (tiles, 2)):
+        found = planned(figures, mesmer, other)
+        assert found.steps["INGEST"].tasks == 1 and found.steps["PATCH"].tasks == n_cuts
+        assert found.steps["SEGMENT"] == alone.steps["SEGMENT"]
+    # a quarter as many, of four times the area
+    assert found.tiles - alone.tiles < alone.tiles / 2
+    ratio = found.steps["INFER"].processor_s / alone.steps["SEGMENT"].processor_s
+    assert 0.8 < ratio < 1.6
 
 
 def test_on_a_gpu_the_network_takes_its_time(figures):

@@ -5,6 +5,7 @@ Nextflow takes long to start, so that calls.nf looks at many sets of parameters 
 
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,8 @@ TABLES = {
     "names that are none": ("1: {}\non: {}\n? [mine]\n: {}\n", "there is no such architecture"),
 }
 
+NETWORK = SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "network"}
+
 # Parameters that do not go together, or name what is not there, and what is said of each. The
 # files are in a folder that is put for {folder}
 APART = {
@@ -59,6 +62,35 @@ APART = {
         | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "pixelcnn,masks"}
         | {"cell_mask": "{folder}/a.tif", "whole_cell_radius": "3"},
         "--whole_cell_radius 3 is of one segmenter, and --segmenter pixelcnn,masks has several;",
+    ),
+    "a network that nothing runs": (
+        SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "network": "{folder}"},
+        "--network {folder} is for --segmenter network; add that, or leave it out.",
+    ),
+    "no network is given": (
+        NETWORK,
+        "--segmenter network needs --network, the folder or .zip of your network",
+    ),
+    "no network there": (
+        NETWORK | {"network": "no"},
+        "--network no does not exist; check the path",
+    ),
+    "a network without a card": (
+        NETWORK | {"network": "{folder}"},
+        "--network {folder} has no card.json; docs/networks.md says what is in it.",
+    ),
+    "a slide for a network": (
+        NETWORK | {"network": "{folder}/a.tif"},
+        "a.tif is no folder or .zip with a card.json that can be read (",
+    ),
+    "a card without tiles": (
+        NETWORK | {"network": "{folder}/bare"},
+        "bare has a card.json without tile and stride and outputs, or with something else there;",
+    ),
+    "a network of nuclei for cells": (
+        NETWORK | {"network": "{folder}/net.zip", "membrane": "1"},
+        "net.zip: its card has maps of nuclear only, and a is to be segmented as whole-cell, too;"
+        " add --compartment nuclear, or --expand_um, which makes cells of nuclei.",
     ),
     "no such segmenter": (
         SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "mesmer,cellpose"},
@@ -256,7 +288,26 @@ def results(look, folder, sheet) -> dict[str, dict]:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         own = {"architectures": "compact,mine", "architecture_file": str(path)}
         sets[kind] = TRAIN | {"demo": "true"} | own
+    (folder / "bare").mkdir()
+    (folder / "bare" / "card.json").write_text('{"tile": "320"}')
+    for side, stride in ((320, 240), (256, 192)):
+        said = {"tile": side, "stride": stride, "outputs": {"nuclear": {}}}
+        with zipfile.ZipFile(folder / ("net.zip" if side == 320 else "plain.zip"), "w") as archive:
+            archive.writestr("net/card.json", json.dumps(said))
+    given = {"image": str(folder / "a.tif"), "nuclear": "0", "membrane": "1"}
+    given |= {"segmenter": "pixelcnn,network", "compartment": "nuclear"}
+    for name in ("net", "plain"):
+        sets[name] = SEGMENT | given | {"network": str(folder / f"{name}.zip")}
     return look(folder, sets)
+
+
+def test_results_of_a_network_have_its_tiles(results):
+    """Where they are Mesmer's, they have what others have, with which they share their patches."""
+    for name, tiles in {"net": {"tile": 320, "stride": 240}, "plain": {}}.items():
+        ((meta, _),) = results[name]["slides"]
+        other, network = meta["results"]
+        assert {key: network[key] for key in ("tile", "stride") if key in network} == tiles
+        assert network["segmenter"] == "network" and "tile" not in other
 
 
 def test_slides_have_the_values_of_their_rows(results, folder):

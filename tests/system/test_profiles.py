@@ -228,7 +228,7 @@ def modules(repo: Path) -> list[Path]:
 
 def images_of(repo: Path, gpu: str, registry: str = "") -> dict[str, str]:
     """Return the image of each process, those that use a GPU with an ending."""
-    on_gpu = {"CHAIN", "SEGMENT", "CLASSIFY", "TRAIN", "MEASURE"}
+    on_gpu = {"CHAIN", "SEGMENT", "CLASSIFY", "INFER", "TRAIN", "MEASURE"}
     others = {"MODEL": "deepcell:0.1.0", "EXPORT": "export:0.1.0", "EVALUATE": "evaluate:0.1.0"}
     names = {path.parent.name.upper() for path in modules(repo)}
     runtime = {name: f"runtime:0.1.0{gpu if name in on_gpu else ''}" for name in names}

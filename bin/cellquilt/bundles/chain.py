@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -188,12 +188,16 @@ def _chain_one(
     known = outdir / slide.name / "sample.json"
     with _during("INGEST"):
         outputs.write_json(known, ingest(slide.request(settings.channels), store))
-    is_own = all(result.segmenter == OWN for result in results)
-    outputs.write_csv(work / "patches.csv", plan_tasks(store, work, settings.cut, is_own))
-    finished = []
+    cuts, finished = {}, []
+    for tiles in dict.fromkeys(result.tiles for result in results):
+        cuts[tiles] = work / f"{tiles.tile}-{tiles.stride}"
+        cuts[tiles].mkdir()
+        is_own = all(result.segmenter == OWN for result in results if result.tiles == tiles)
+        table = plan_tasks(store, cuts[tiles], replace(settings.cut, tiles=tiles), is_own)
+        outputs.write_csv(cuts[tiles] / "patches.csv", table)
     for result in results:
         try:
-            _finish(result, settings, load, known, store, outdir, work)
+            _finish(result, settings, load, known, store, outdir, cuts[result.tiles])
             finished.append(result)
         except _Refused as refused:
             if len(results) == 1:

@@ -10,6 +10,8 @@ from ..segmenters import DEFAULT
 from ..slides.ingest import Request
 from ..slides.markers import read_markers
 from ..slides.selection import Selection, z_of
+from ..tiling.lattice import DEFAULT as MESMERS_TILES
+from ..tiling.lattice import Geometry
 
 _EMPTY = (None, "")
 
@@ -51,7 +53,10 @@ class Slide:
     segmenter : str
     slide : str, optional
         Name of the slide where it has results of several segmenters. They follow each other, with
-        equal attributes but for `sample`, `compartment`, `segmented` and `segmenter`.
+        equal attributes but for `sample`, `compartment`, `segmented`, `segmenter`, `tile` and
+        `stride`.
+    tile, stride : int, optional
+        Side and distance of the network's tiles in model pixels, where they are not Mesmer's.
     columns : dict
         The user's, see `cells.cell_table.read_columns`.
     z, t, scene
@@ -75,6 +80,8 @@ class Slide:
     segmented: str | None = None
     segmenter: str = DEFAULT
     slide: str | None = None
+    tile: int | None = None
+    stride: int | None = None
     columns: Mapping[str, str | float | None] = field(default_factory=dict)
     z: int | str | None = None
     t: int | None = None
@@ -89,6 +96,11 @@ class Slide:
     def name(self) -> str:
         """Name of the slide."""
         return self.slide or self.sample
+
+    @property
+    def tiles(self) -> Geometry:
+        """Of the network that segments it."""
+        return Geometry(self.tile, self.stride) if self.tile and self.stride else MESMERS_TILES
 
     @property
     def own_masks(self) -> dict[str, Path]:

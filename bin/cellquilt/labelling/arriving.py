@@ -18,7 +18,6 @@ import numpy as np
 
 from ..parallel import spawned
 from ..tiling.box import Box
-from ..tiling.lattice import STRIDE, TILE
 from ..tiling.patches import Patch
 from ..tiling.task_store import lattice_of, origin_of, patches_of
 from .certificate import MAX_HALO, Cells, label_window
@@ -100,13 +99,17 @@ class _Plan:
     Attributes
     ----------
     jobs : list of _Job
+    stride : int
+        From a row of tiles to the next one, in pixels.
     most_rows : int
         A window of the largest halo and, while that is labelled, the next row of patches.
     """
 
     def __init__(self, attributes: dict, thresholds: dict[str, Thresholds], height: int):
         self.attributes, self.thresholds, self._height = attributes, thresholds, height
-        self._top, self._image = origin_of(attributes)[0], lattice_of(attributes).shape
+        lattice = lattice_of(attributes)
+        self._top, self._image = origin_of(attributes)[0], lattice.shape
+        self.stride = lattice.geometry.stride
         there, first = declared(attributes), attributes["halo"]
         self._around = {
             name: context_of(there[name], limits.median) + smooth_reach(limits)
@@ -120,7 +123,7 @@ class _Plan:
                 spanned = max(spanned, stop - start)
                 needed = self.rows_of(patch, name, first)[1]
                 self.jobs.append(_Job(patch, name, first, needed, start))
-        self.most_rows = min(spanned + tallest + TILE, height)
+        self.most_rows = min(spanned + tallest + lattice.geometry.tile, height)
 
     def rows_of(self, patch: Patch, name: str, halo: int) -> tuple[int, int]:
         """Return the rows of the task's maps that labelling within a halo reads."""
@@ -149,8 +152,9 @@ class ArrivingMaps:
 
     def write(self, start: int, rows: np.ndarray) -> None:
         """Take the next rows, (n, m, w) float32; waits while those in their place are needed."""
-        for part in range(0, rows.shape[1], STRIDE):
-            self._write(start + part, rows[:, part : part + STRIDE])
+        step = self._plan.stride
+        for part in range(0, rows.shape[1], step):
+            self._write(start + part, rows[:, part : part + step])
 
     def _write(self, start: int, rows: np.ndarray) -> None:
         stop = start + rows.shape[1]

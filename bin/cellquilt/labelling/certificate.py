@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError
 from ..tiling.box import Box
 from .thresholds import Thresholds
 from .watershed import CLOSED, Flood, clean, flood_cells, renumber, smooth, smooth_reach
@@ -76,6 +77,25 @@ class Maps:
     covers: Callable[[Box], bool]
     unseen: Sequence[Box] = ()
 
+    def there(self, core: Box, halo: int, reach: int) -> int:
+        """Return the largest halo up to this one for which there are maps.
+
+        PATCH asks for tiles without knowing how far filters reach.
+
+        Raises
+        ------
+        DataError
+            If there are none for the core itself.
+        """
+        while not self.covers(core.grown(halo + reach, self.shape)):
+            if halo == 0:
+                raise DataError(
+                    "the filters of the maps reach further than the tiles around a patch; raise"
+                    " --halo."
+                )
+            halo = max(halo - 1, 0)
+        return halo
+
     def next_halo(self, core: Box, halo: int, reach: int) -> int | None:
         """Return the next halo to try: twice as large if there are maps for it, else the largest.
 
@@ -128,6 +148,7 @@ def label_window(maps: Maps, core: Box, halo: int, thresholds: Thresholds) -> Ce
         Where the proof of a cell takes a larger halo, and there is one, the halo to try next.
     """
     reach = smooth_reach(thresholds)
+    halo = maps.there(core, halo, reach)
     window, read = (core.grown(m, maps.shape) for m in (halo, halo + reach))
     maxima, interior = maps.read(read)
     inner = window.within(read)

@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 
 from ..handoff import stores
-from ..tiling.lattice import STRIDE
+from ..tiling.task_store import geometry_of
 from .pixel_maps import interior_of
 from .thresholds import Thresholds
 
@@ -119,7 +119,11 @@ def stored(path: Path) -> Destination:
     @contextmanager
     def opened(attributes: dict, shape: tuple[int, int, int]) -> Iterator[_StoredRows]:
         with stores.create(path, attributes) as group:
-            chunks = (1, STRIDE, stores.CHUNK)  # rows come in bands of that height
+            chunks = (
+                1,
+                geometry_of(attributes).stride,
+                stores.CHUNK,
+            )  # rows come in bands of that height
             yield _StoredRows(stores.new_array(group, "maps", shape, "float32", chunks))
 
     return opened

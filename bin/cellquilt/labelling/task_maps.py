@@ -31,6 +31,10 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
     top, left = origin_of(attributes)
     tiles = {tuple(tile) for tile in attributes["tiles"]}
 
+    context = context_of(maps, median)
+    # what the filters need beyond the pixels around a box that are final with it
+    beyond = max(context - attributes.get("margin", 0), 0)
+
     def read(box: Box) -> tuple[np.ndarray, np.ndarray]:
         y0, y1, x0, x1 = box
         window = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
@@ -38,11 +42,10 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
         return first, second
 
     def covers(box: Box) -> bool:
-        y0, y1, x0, x1 = box
+        y0, y1, x0, x1 = box.grown(beyond, lattice.shape)
         needed = itertools.product(lattice.rows.tiles_of(y0, y1), lattice.cols.tiles_of(x0, x1))
         return tiles.issuperset(needed)
 
-    context = context_of(maps, median)
     unseen = [Box(*core) for core in attributes.get("unseen", ())]
 
     def read_filtered(box: Box) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +54,6 @@ def maps_of(array: MapArray, attributes: dict, maps: CompartmentMaps, median: in
         inner = box.within(outer)
         return inner.crop(found.maxima), inner.crop(found.interior)
 
-    # the cores of a task's tiles reach further than `covers` asks for, by more than the context
     reading = read if maps.kind == MAXIMA_INTERIOR else read_filtered
     return Maps(lattice.shape, reading, covers, unseen)
 

@@ -19,15 +19,17 @@ OUTPUT_CHANNELS = (
 CARD = "model.json"
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Path, members: list[str] | None = None) -> str:
     """Return the SHA-256 of a file, or of a folder's file names and contents in sorted order.
 
-    The card in the folder does not count.
+    The card in the folder does not count; where `members` are named, these alone do.
     """
     digest = hashlib.sha256()
     files = [path]
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != CARD)
+        if members is not None:
+            files = sorted(path / name for name in members)
     for file in files:
         if path.is_dir():
             digest.update(file.relative_to(path).as_posix().encode())

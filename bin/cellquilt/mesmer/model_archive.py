@@ -52,7 +52,7 @@ def unpacked(archive: Path) -> Iterator[tuple[Path, dict]]:
         folder = Path(scratch)
         try:
             with zipfile.ZipFile(archive) as source:
-                _unpack(source, folder)
+                unpack(source, folder)
             card = json.loads((folder / CARD).read_text())
             if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise ValueError(f"its card is not of format {FORMAT}")
@@ -68,10 +68,19 @@ def unpacked(archive: Path) -> Iterator[tuple[Path, dict]]:
         yield folder, card
 
 
-def _unpack(source: zipfile.ZipFile, folder: Path) -> None:
+def unpack(source: zipfile.ZipFile, folder: Path) -> None:
+    """Unpack a zip file's members as plain files.
+
+    Raises
+    ------
+    ValueError
+        If they are too large, or lead out of the folder.
+    """
     if sum(member.file_size for member in source.infolist()) > MAX_UNPACKED:
-        raise ValueError("too large for Mesmer's network")
+        raise ValueError("too large for a network")
     for member in source.infolist():
+        if member.is_dir():
+            continue
         path = (folder / member.filename).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise ValueError(f"{member.filename!r:.99} leads out of it")

@@ -23,6 +23,15 @@ def within_limits(batch_size: int) -> int:
     return min(max(batch_size, MIN_BATCH), MAX_BATCH)
 
 
+def limit_of(tile: int) -> int:
+    """Return the largest batch of tiles of this side, in pixels.
+
+    >>> limit_of(256), limit_of(512), limit_of(64)
+    (255, 63, 255)
+    """
+    return within_limits(MAX_BATCH * 256**2 // tile**2)
+
+
 def even(n_tiles: int, batch_size: int) -> int:
     """Return the size of batches for so many tiles that leaves few places empty.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import zarr
@@ -10,11 +11,11 @@ from .. import provenance
 from ..cli import Progress
 from ..handoff import stores
 from ..labelling import map_store
-from ..tiling.lattice import STRIDE
 from .batch_size import even
+from .card import Card
 from .distinct_tiles import run_distinct
 from .precision_check import CHECKED_TILES, map_difference
-from .task_tiles import TaskTiles
+from .task_tiles import BlendedTiles, TaskTiles
 from .tile_network import TileNetwork
 
 
@@ -82,6 +83,7 @@ def segment(
         attributes |= {
             "segmenter": segmenter.name,
             "model": segmenter.model,
+            "margin": tiles.margin,
             "compartments": map_store.declare(segmenter.compartments, blanks.values()),
             "provenance": [*attributes["provenance"], step],
         }
@@ -92,8 +94,34 @@ def segment(
             outputs = run_distinct(map(tiles.read, wanted), network, blanks, size)
             for tile, output in zip(wanted, outputs, strict=True):
                 maps.add(tile, output)
-                progress.add(pixels=STRIDE * STRIDE)
+                progress.add(pixels=tiles.lattice.geometry.stride**2)
             maps.close()
+
+
+def segment_by_card(
+    pixels: Path,
+    network: TileNetwork,
+    card: Card,
+    name: str,
+    step: str,
+    model: dict,
+    device: str,
+    destination: map_store.Destination,
+    max_map_difference: float | None = None,
+) -> None:
+    """Compute the maps of one task, on tiles that are blended, by a network with a card.
+
+    Parameters
+    ----------
+    pixels, network, device, destination, max_map_difference
+        As for `segment`.
+    card : Card
+    name, step, model
+        As of `Segmenter`.
+    """
+    layout = partial(BlendedTiles, geometry=card.geometry, n_channels=card.n_channels)
+    segmenter = Segmenter(name, step, model, card.n_maps, card.compartments)
+    segment(pixels, network, layout, segmenter, device, destination, max_map_difference)
 
 
 def _precision(network: TileNetwork, tiles: TaskTiles, limit: float | None) -> dict:

@@ -7,8 +7,9 @@ import numpy as np
 import zarr
 from cellquilt_kernels.tiles import look_up
 
+from ..errors import DataError
 from ..labelling.map_store import MapRows
-from ..tiling.lattice import OVERLAP, STRIDE, TILE, Blender
+from ..tiling.lattice import DEFAULT, Blender, Geometry
 from ..tiling.task_store import lattice_of
 from .distinct_tiles import Codes
 
@@ -36,11 +37,32 @@ class TaskTiles(ABC):
         Of a tile as the network sees it, in pixels.
     n_channels : int
         Channels that the network sees, nuclear first.
+    geometry : Geometry
+        What the network is made for.
+
+    Raises
+    ------
+    DataError
+        If the task was cut for another network.
+
+    Attributes
+    ----------
+    margin : int
+        How many pixels around a box have final maps, too, if those of the box are final since all
+        tiles that reach into it were computed.
     """
 
-    def __init__(self, task: zarr.Group, side: int, n_channels: int):
+    margin = 0
+
+    def __init__(self, task: zarr.Group, side: int, n_channels: int, geometry: Geometry = DEFAULT):
         self.attributes = dict(task.attrs)
         self.lattice = lattice_of(self.attributes)
+        if (cut := self.lattice.geometry) != geometry:
+            raise DataError(
+                f"task {self.attributes['task']}: was cut for tiles of {cut.tile} px every"
+                f" {cut.stride} px, and this network has tiles of {geometry.tile} px every"
+                f" {geometry.stride} px; give patch.py its --tile and --stride."
+            )
         self.codes = task["codes"]
         self.height, self.width = self.codes.shape[1:]
         self.first = self.attributes["tile_rows"][0], self.attributes["tile_cols"][0]
@@ -81,10 +103,10 @@ class TaskTiles(ABC):
 
 
 class BlendedTiles(TaskTiles):
-    """Tiles of 256 px whose maps are blended where they overlap, as deepcell does."""
+    """Tiles whose maps are blended where they overlap, as deepcell does."""
 
-    def __init__(self, task: zarr.Group):
-        super().__init__(task, TILE, 2)
+    def __init__(self, task: zarr.Group, geometry: Geometry = DEFAULT, n_channels: int = 2):
+        super().__init__(task, geometry.tile, n_channels, geometry)
         self._lower_row: int | None = None  # the tile row whose first pixels were read before
         self._lower = self._band
 
@@ -94,15 +116,16 @@ class BlendedTiles(TaskTiles):
 
     def read_band(self, row: int) -> np.ndarray:
         """Return the codes of a row of tiles, of which no chunk is read twice."""
-        top = (row - self.first[0]) * STRIDE
-        upper = self._lower if row == self._lower_row else self.codes[:, top : top + STRIDE]
-        self._lower_row, self._lower = row + 1, self.codes[:, top + STRIDE : top + 2 * STRIDE]
-        return np.concatenate([upper, self._lower[:, :OVERLAP]], axis=1)
+        stride = self.lattice.geometry.stride
+        top = (row - self.first[0]) * stride
+        upper = self._lower if row == self._lower_row else self.codes[:, top : top + stride]
+        self._lower_row, self._lower = row + 1, self.codes[:, top + stride : top + 2 * stride]
+        return np.concatenate([upper, self._lower[:, : self.lattice.geometry.overlap]], axis=1)
 
     def window(self, band: np.ndarray, col: int) -> np.ndarray:
         """Return the codes of a tile."""
-        left = (col - self.first[1]) * STRIDE
-        return band[:, :, left : left + TILE]
+        left = (col - self.first[1]) * self.lattice.geometry.stride
+        return band[:, :, left : left + self.lattice.geometry.tile]
 
     def collect(self, rows: MapRows) -> TileMaps:
         """Return what blends maps."""

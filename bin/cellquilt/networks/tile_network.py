@@ -225,7 +225,8 @@ class TileNetwork:
         """Return the graph that is compiled for batches of this very shape."""
         if shape not in self._compiled:
             signature = [tf.TensorSpec(shape, tf.float32)]
-            compiled = tf.function(function, input_signature=signature, jit_compile=self.mode.xla)
+            # without autograph, which would write files to rewrite Python that needs none of it
+            compiled = tf.function(function, signature, autograph=False, jit_compile=self.mode.xla)
             self._compiled[shape] = compiled.get_concrete_function()
         return self._compiled[shape]
 
@@ -251,32 +252,89 @@ class TileNetwork:
         return found
 
 
-class Network(TileNetwork):
-    """A SavedModel whose ``serving_default`` takes ``tiles`` and gives ``maps``.
-
-    On processors, where it also gives its ``features`` and ``endings``, `heads.Heads` makes the
-    maps of them: in two thirds of the time, with the same numbers but for their last digits.
+class SavedNetwork(TileNetwork):
+    """A SavedModel whose ``serving_default`` takes tiles and gives their maps, and nothing else.
 
     Parameters
     ----------
     folder : Path
     batch_size, mode
         See `TileNetwork`.
+    tile_shape : tuple of int, optional
+        Height, width and channels of a tile, where the network leaves any of them open.
+    n_maps : int, optional
+        How many of its maps are given, the first ones; by default all.
+    shown : str, optional
+        Names the network in messages; by default the folder does.
+
+    Attributes
+    ----------
+    takes, gives : tuple of (int or None)
+        Shapes of a tile and of its maps as the network states them, None where it leaves one open.
 
     Raises
     ------
     DataError
-        If the folder holds no SavedModel.
+        If the folder holds no SavedModel, or one of something else.
     """
 
-    def __init__(self, folder: Path, batch_size: int, mode: Mode = Mode()):
+    def __init__(
+        self,
+        folder: Path,
+        batch_size: int,
+        mode: Mode = Mode(),
+        tile_shape: tuple[int, int, int] | None = None,
+        n_maps: int | None = None,
+        shown: str = "",
+    ):
+        shown = shown or folder.name
         try:
             self._model = tf.saved_model.load(str(folder))  # the signature does not keep it alive
         except OSError as error:
-            raise DataError(f"{folder.name}: not a SavedModel ({reason(error)}).") from error
+            raise DataError(f"{shown}: not a SavedModel ({reason(error)}).") from error
+        if "serving_default" not in self._model.signatures:
+            raise DataError(f"{shown}: has no signature serving_default; save it with one.")
         serve = self._model.signatures["serving_default"]
-        shape = serve.structured_input_signature[1]["tiles"].shape[1:]
-        super().__init__(lambda tiles: serve(tiles=tiles)["maps"], shape, batch_size, mode)
+        taken, self.takes = _only("takes", serve.structured_input_signature[1], shown)
+        given, self.gives = _only("gives", serve.structured_outputs, shown)
+
+        def maps_of(tiles: tf.Tensor) -> tf.Tensor:
+            maps = serve(**{taken: tiles})[given]
+            return maps if n_maps is None else maps[..., :n_maps]
+
+        super().__init__(maps_of, tile_shape or self.takes, batch_size, mode)
+
+
+def _only(what: str, specs: dict, shown: str) -> tuple[str, tuple[int | None, ...]]:
+    """Return the name of a signature's one tensor, and its shape without that of the batch."""
+    if len(specs) != 1:
+        raise DataError(
+            f"{shown}: its serving_default {what} {', '.join(sorted(specs)) or 'nothing'}; it"
+            " must take tiles and give maps, one tensor each."
+        )
+    ((name, spec),) = specs.items()
+    if spec.dtype != tf.float32 or spec.shape.rank != 4:
+        raise DataError(
+            f"{shown}: what its serving_default {what} is {spec.dtype.name} of {spec.shape};"
+            " it must be float32 of (batch, height, width, channels)."
+        )
+    return name, tuple(spec.shape)[1:]
+
+
+class Network(SavedNetwork):
+    """Mesmer's SavedModel, as MODEL wrote it.
+
+    On processors, where it also gives its ``features`` and ``endings``, `heads.Heads` makes the
+    maps of them: in two thirds of the time, with the same numbers but for their last digits.
+
+    Parameters
+    ----------
+    folder, batch_size, mode
+        See `SavedNetwork`.
+    """
+
+    def __init__(self, folder: Path, batch_size: int, mode: Mode = Mode()):
+        super().__init__(folder, batch_size, mode)
         self._heads = None
         if "features" in self._model.signatures and not tf.config.get_visible_devices("GPU"):
             cpus = tf.config.threading.get_intra_op_parallelism_threads()

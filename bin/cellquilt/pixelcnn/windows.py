@@ -31,6 +31,8 @@ class CoreTiles(TaskTiles):
         Channels of a window, nuclear first.
     """
 
+    margin = START
+
     def __init__(self, task: zarr.Group, radius: int, n_channels: int):
         super().__init__(task, STRIDE + 2 * radius, n_channels)
         self._radius = radius

@@ -45,7 +45,7 @@ class Figures:
         self, step: str, amounts: Mapping[str, float], on_device: bool = False
     ) -> float:
         """Return the processor time of a step but for the start of its tasks."""
-        if on_device and step == "SEGMENT":
+        if on_device and step in ("SEGMENT", "INFER"):
             return amounts["tiles"] * self.processor_tile_s
         return _sum(self.processor[step], amounts)
 

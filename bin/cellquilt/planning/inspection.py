@@ -15,6 +15,8 @@ from ..slides.notice import Notice
 from ..slides.pixel_size import resolve_image_mpp
 from ..slides.readers import open_slide
 from ..slides.slide import Slide
+from ..tiling.lattice import DEFAULT as MESMERS_TILES
+from ..tiling.lattice import Geometry
 from ..tiling.regions import Regions
 from .plan import Work
 
@@ -80,6 +82,7 @@ class Inspection:
         segmented: str | None = None,
         segmenter: str = DEFAULT,
         slide: str | None = None,
+        tiles: Geometry = MESMERS_TILES,
     ) -> Work:
         """Return what there is to segment of it, which has no problem; see `Work`."""
         return Work(
@@ -94,6 +97,7 @@ class Inspection:
             segmented,
             segmenter,
             slide,
+            tiles,
         )
 
 

@@ -7,10 +7,12 @@ that is skipped costs less.
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ..compartments import segmented
+from ..tiling.lattice import DEFAULT as MESMERS_TILES
+from ..tiling.lattice import Geometry
 from ..tiling.lattice import plan as lattice_of
 from ..tiling.patches import (
     SMOOTHING_REACH,
@@ -27,10 +29,12 @@ from .figures import Figures
 
 # Of a slide that takes the steps of large ones, in the order of the flow
 _STEPS = (
-    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "ADOPT", "REPAIR"),
+    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "INFER", "LABEL"),
+    *("STITCH", "ADOPT", "REPAIR"),
     *("QUANTIFY", "EXPORT", "DRAW"),
 )
 ORDER = ("CHAIN", *_STEPS)
+_NETWORK_STEPS = {"mesmer": "SEGMENT", "pixelcnn": "CLASSIFY", "network": "INFER"}
 _MOST_PATCHES = 1_000_000  # more, which no slide has, are not looked at one by one
 _CHAINED = tuple(step for step in _STEPS if step != "EXPORT")
 
@@ -83,6 +87,8 @@ class Work:
     segmenter : str
     slide : str, optional
         Results of several segmenters with the same one are of one slide.
+    tiles : Geometry
+        Of the network.
     """
 
     height: int
@@ -96,11 +102,12 @@ class Work:
     segmented: str | None = None
     segmenter: str = "mesmer"
     slide: str | None = None
+    tiles: Geometry = MESMERS_TILES
 
     @property
     def network_step(self) -> str:
         """The step that runs the network."""
-        return "CLASSIFY" if self.segmenter == "pixelcnn" else "SEGMENT"
+        return _NETWORK_STEPS.get(self.segmenter, "SEGMENT")
 
     @property
     def has_network(self) -> bool:
@@ -181,12 +188,14 @@ def plan_run(slides: Sequence[Work], settings: Settings, figures: Figures) -> li
     """
     chained = [_is_chained(work, settings) for work in slides]
     mates = Counter(work.bundle for work, is_ in zip(slides, chained, strict=True) if is_)
-    plans, seen = [], set()
+    plans, seen, cut = [], set(), set()
     for work, is_ in zip(slides, chained, strict=True):
         is_again = work.slide is not None and work.slide in seen
+        is_cut = work.slide is not None and (work.slide, work.tiles) in cut
         share = 1 / mates[work.bundle] if is_ else None
-        plans.append(_plan_one(work, settings, figures, share, is_again))
+        plans.append(_plan_one(work, settings, figures, share, is_again, is_cut))
         seen.add(work.slide)
+        cut.add((work.slide, work.tiles))
     return plans
 
 
@@ -236,7 +245,7 @@ def _extent(work: Work, grid: Grid, cut: Cut) -> _Extent:
     extent = _of_all(grid.model_shape, cut)
     if work.regions is None or extent.patches > _MOST_PATCHES:
         return extent
-    lattice, cut = lattice_of(*grid.model_shape), cut.around(work.regions)
+    lattice, cut = lattice_of(*grid.model_shape, cut.tiles), cut.around(work.regions)
     patches = plan_patches(lattice, cut.patch_size)
     wanted = ~beyond_regions(work.regions, grid, patches)
     tasks = group_patches(patches, wanted, cut.patches_per_task)
@@ -263,7 +272,7 @@ def _of_all(shape: tuple[int, int], cut: Cut) -> _Extent:
         Height and width in model pixels.
     cut : Cut
     """
-    lattice = lattice_of(*shape)
+    lattice = lattice_of(*shape, cut.tiles)
     margin = cut.halo + SMOOTHING_REACH
     n_patches = n_tasks = n_tiles = 1
     for axis, n_together in zip(
@@ -281,23 +290,31 @@ def _of_all(shape: tuple[int, int], cut: Cut) -> _Extent:
 
 
 def _plan_one(
-    work: Work, settings: Settings, figures: Figures, share: float | None, is_again: bool
+    work: Work,
+    settings: Settings,
+    figures: Figures,
+    share: float | None,
+    is_again: bool,
+    is_cut: bool,
 ) -> Plan:
     """Return the plan of a slide, with its `share` of tasks, or with tasks of its own.
 
-    What all segmenters share of a slide is not done again.
+    What segmenters share of a slide is not done again: it is read once, and cut once for all whose
+    tiles are the same.
     """
     grid = Grid(work.height, work.width, work.image_mpp)
-    extent = _extent(work, grid, settings.cut)
+    extent = _extent(work, grid, replace(settings.cut, tiles=work.tiles))
     amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
     made = Plan(patches=extent.patches, tiles=extent.tiles * work.has_network)
-    on_device = settings.device == "gpu" and "SEGMENT" in _steps_of(work, settings)
+    on_device = settings.device == "gpu" and bool(
+        {"SEGMENT", "INFER"}.intersection(_steps_of(work, settings))
+    )
     if on_device:
-        made.device_s = extent.tiles * figures.tile_s
+        made.device_s = amounts["tiles"] * figures.tile_s
     for step in _steps_of(work, settings):
-        if is_again and step in ("INGEST", "PATCH"):
+        if is_again and step == "INGEST" or is_cut and step == "PATCH":
             continue
-        n_tasks = extent.tasks if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
+        n_tasks = extent.tasks if step in (*_NETWORK_STEPS.values(), "LABEL") else 1
         processor_s = figures.processor_s(step, amounts, on_device)
         if step == work.network_step and not settings.keeps_maps:
             processor_s += figures.processor_s("LABEL", amounts)
@@ -309,7 +326,7 @@ def _plan_one(
     made.work_gb = made.results_gb  # published files are copies
     if share is None:
         kinds = ["labels", *["maps"] * settings.keeps_maps] if work.has_network else []
-        made.work_gb += figures.work_gb([*kinds, *["pixels"] * (not is_again)], amounts)
+        made.work_gb += figures.work_gb([*kinds, *["pixels"] * (not is_cut)], amounts)
     else:
         _chain(made, amounts, figures, share)
     return made
@@ -333,7 +350,7 @@ def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float
 
 
 def _steps_of(work: Work, settings: Settings) -> list[str]:
-    left_out = {"SEGMENT", "CLASSIFY"} - {work.network_step}
+    left_out = {*_NETWORK_STEPS.values()} - {work.network_step}
     left_out |= set() if settings.keeps_maps else {"LABEL"}
     left_out |= {"ADOPT"} if work.has_network else {work.network_step, "LABEL", "STITCH"}
     left_out |= set() if work.n_compartments == 2 else {"REPAIR"}
@@ -359,7 +376,7 @@ def _amounts(
         "label_mpx": label_mpx,
         "grown_mpx": mpx * (work.n_compartments - work.n_segmented),
         "network_mpx": label_mpx * n_networks / 2,
-        "tiles": extent.tiles,
+        "tiles": extent.tiles * (work.tiles.tile / MESMERS_TILES.tile) ** 2,
         "kcells": kcells,
         "kvalues": kcells * work.n_channels,
     }

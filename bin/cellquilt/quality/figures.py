@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 import zarr
 
 from ..cells import cell_table
-from ..tiling.lattice import plan
 from ..tiling.optics import OUT_OF_FOCUS
-from ..tiling.patches import BLOCK
+from ..tiling.patches import BLOCK, block_lattice
 from ..tiling.pixel_grid import Grid
 from . import signal
 
@@ -216,7 +215,7 @@ def on_glass(rows: Rows, with_signal: np.ndarray, grid: Grid) -> float | None:
     if len(places) < MIN_OBJECTS:
         return None
     shape = grid.model_shape
-    lattice = plan(*shape)
+    lattice = block_lattice(shape)
     sizes = grid.height, grid.width
     at = [
         (np.minimum(values / size * model, model - 1).astype(int) + axis.before) // BLOCK

@@ -11,8 +11,7 @@ import numpy as np
 import zarr
 from scipy import ndimage
 
-from ..tiling.lattice import plan
-from ..tiling.patches import BLOCK, MIN_CONTRAST_IN_NOISE
+from ..tiling.patches import BLOCK, MIN_CONTRAST_IN_NOISE, block_lattice
 from ..tiling.pixel_grid import MODEL_MPP
 
 WINDOW = 256  # model pixels, a whole number of blocks
@@ -93,7 +92,7 @@ def windows(shape: tuple[int, int], blocks: dict[str, np.ndarray]) -> list[tuple
     """
     if min(shape) < WINDOW:
         return [np.s_[: shape[0], : shape[1]]] if min(shape) >= MIN_WINDOW else []
-    lattice = plan(*shape)
+    lattice = block_lattice(shape)
     offsets = [-(axis.before % BLOCK) % BLOCK for axis in (lattice.rows, lattice.cols)]
     contrast = np.nan_to_num(blocks["peak"] - blocks["floor"])
     found = []

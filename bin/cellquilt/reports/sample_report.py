@@ -1,5 +1,6 @@
 """All that the report of a run shows of one sample, in one JSON file with its pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,8 @@ def describe(
         ``pictures``: ``slide``, its ``thumbnail``, ``crops`` and ``close_ups``, each a data URL
         (``src``), of crops with the place (um), the place of the picture in it (``bounds_um``)
         and outlines by kind as SVG paths (``lines``); ``markers``, see `markers.described`;
-        ``provenance``; ``cellquilt``, the version.
+        ``tiles``, size and distance of a network's that has a card; ``provenance``; ``cellquilt``,
+        the version.
     """
     facts = view.facts
     mpp, image = facts["image_mpp"], facts["image"]
@@ -131,8 +133,13 @@ def describe(
         "distributions": distributions(rows, patches, mpp),
         "pictures": _pictures(view),
         "markers": described(markers, facts),
+        "tiles": _tiles_of(provenance.get("model") or {}),
         "provenance": provenance,
     }
+
+
+def _tiles_of(model: Mapping) -> list[int] | None:
+    return [model["tile"], model["stride"]] if {"tile", "stride"} <= model.keys() else None
 
 
 def patch_states(patches: pd.DataFrame) -> dict[str, dict]:

@@ -9,13 +9,14 @@ import pandas as pd
 from ..errors import DataError, reason
 from ..planning.figures import Figures
 from ..planning.plan import Plan, Settings, Work, plan_run, total
+from ..tiling.lattice import DEFAULT, Geometry
 from ..tiling.regions import Regions
 
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
 ORDER = (
-    *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH"),
-    *("ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW", "CONTRAST"),
+    *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "INFER", "LABEL"),
+    *("STITCH", "ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW", "CONTRAST"),
 )
 
 
@@ -110,6 +111,7 @@ def planned(
 
 def _work(sample: dict, bundle: str | None) -> Work:
     image = sample["image"]
+    tiles = sample.get("tiles")
     single = "nuclear" if sample["summary"]["n_cells"] is None else "whole-cell"
     return Work(
         image["height"],
@@ -123,6 +125,7 @@ def _work(sample: dict, bundle: str | None) -> Work:
         "nuclear" if sample.get("expand_um") else None,
         sample["segmenter"],
         sample.get("slide"),
+        Geometry(*tiles) if tiles else DEFAULT,
     )
 
 

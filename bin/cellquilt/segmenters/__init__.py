@@ -15,6 +15,7 @@ from ..networks.precision_check import MAX_MAP_DIFFERENCE
 SEGMENTERS = {
     "mesmer": "Mesmer",
     "pixelcnn": "pixel classifiers",
+    "network": "network with a card",
 }
 OWN = "masks"  # of another tool, in the place of a segmenter's
 CHOICES = (*SEGMENTERS, OWN)

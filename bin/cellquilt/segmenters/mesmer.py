@@ -11,8 +11,10 @@ from ..errors import DataError
 from ..labelling.map_store import MAXIMA_INTERIOR, CompartmentMaps, Destination
 from ..labelling.thresholds import Thresholds
 from ..mesmer import model_archive
-from ..mesmer.card import OUTPUT_CHANNELS
+from ..mesmer.card import LICENCE, OUTPUT_CHANNELS
+from ..networks.card import Card
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
+from ..tiling.lattice import DEFAULT
 from . import NORMALISED, WATERSHED, Described, Settings, given
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ COMPARTMENTS = {
     )
     for name, channels in _CHANNELS.items()
 }
+CARD = Card("Mesmer", DEFAULT, 2, COMPARTMENTS, len(OUTPUT_CHANNELS), LICENCE)
 
 
 def load(settings: Settings) -> "Mesmer":
@@ -110,11 +113,11 @@ def segment_task(
     max_map_difference : float
         See `networks.precision_check`.
     """
-    from ..networks.segment import Segmenter, segment
-    from ..networks.task_tiles import BlendedTiles
+    from ..networks.segment import segment_by_card
 
-    mesmer = Segmenter("mesmer", "SEGMENT", card, len(OUTPUT_CHANNELS), COMPARTMENTS)
-    segment(pixels, network, BlendedTiles, mesmer, device, destination, max_map_difference)
+    segment_by_card(
+        pixels, network, CARD, "mesmer", "SEGMENT", card, device, destination, max_map_difference
+    )
 
 
 def described(model: Mapping) -> Described:

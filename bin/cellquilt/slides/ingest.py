@@ -12,8 +12,7 @@ from ..cli import Progress
 from ..errors import DataError
 from ..handoff import stores
 from ..images.strips import STRIP_PIXELS, Scratch, strip_rows
-from ..tiling.lattice import plan
-from ..tiling.patches import block_statistics
+from ..tiling.patches import block_lattice, block_statistics
 from ..tiling.pixel_grid import MODEL_MPP, Grid
 from . import normalise
 from .channel_choice import refuse_shared_channel, resolve_channels
@@ -282,7 +281,7 @@ def _normalise(source: _Source, grid: Grid, store: Path, facts: dict) -> dict:
     for notice in source.slide.notices:
         log.warning("ingest: %s", notice.text)
     facts["notices"] = [asdict(notice) for notice in source.slide.notices]
-    lattice = plan(height, width)
+    lattice = block_lattice(grid.model_shape)
     with stores.create(store, {"facts": facts}) as group:
         chunks = (1, stores.CHUNK, stores.CHUNK)
         codes = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)

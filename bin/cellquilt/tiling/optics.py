@@ -32,6 +32,7 @@ def assess_optics(
     ----------
     patches : list of Patch
     lattice : Lattice
+        That of `patches.block_lattice`.
     codes : (2, height, width) array of uint16
         Of the slide; the nuclear channel is read patch by patch.
     channels : list of dict

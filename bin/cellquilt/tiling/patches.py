@@ -1,7 +1,7 @@
 """The patch grid of a slide, the quality control of each patch, and their grouping into tasks.
 
 Patches are cut on the whole-slide tile lattice, half-way through tile overlaps, so that a patch
-with up to 152 px of halo needs one ring of tiles more than its core.
+with up to 152 px of halo, of Mesmer's tiles, needs one ring of tiles more than its core.
 """
 
 import warnings
@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from .box import Box
-from .lattice import STRIDE, Axis, Lattice
+from .lattice import Axis, Lattice, plan
 from .pixel_grid import Grid
 
 BLOCK = 32
 SUBBLOCK = 8
-SMOOTHING_REACH = 8  # radius of the gaussian of sigma 2 that LABEL applies to the interior map
+SMOOTHING_SIGMA = 2  # pixels; of the gaussian that LABEL applies to the interior map, at most
+SMOOTHING_REACH = 4 * SMOOTHING_SIGMA  # its radius
 REFERENCE_MIN_NONZERO = 0.05
 REFERENCE_MIN_MEAN = 1.0
 MIN_CONTRAST_IN_NOISE = 1.5
@@ -49,8 +50,8 @@ def plan_patches(lattice: Lattice, patch_size: int) -> list[Patch]:
     ----------
     lattice : Lattice
     patch_size : int
-        Wanted side of a core in model pixels; the real one is the multiple of 192 px nearest to
-        it that cuts the slide evenly.
+        Wanted side of a core in model pixels; the real one is the multiple of the lattice's
+        stride nearest to it that cuts the slide evenly.
     """
     rows, cols = (cuts(axis, patch_size) for axis in (lattice.rows, lattice.cols))
     return [
@@ -62,7 +63,7 @@ def plan_patches(lattice: Lattice, patch_size: int) -> list[Patch]:
 
 def cuts(axis: Axis, patch_size: int) -> list[int]:
     """Return where patches start and end along an axis, in image pixels; see `plan_patches`."""
-    tiles_a_patch = max(round(patch_size / STRIDE), 1)
+    tiles_a_patch = max(round(patch_size / axis.geometry.stride), 1)
     n_patches = -(-axis.n_tiles // tiles_a_patch)
     inner = [round(i * axis.n_tiles / n_patches) for i in range(1, n_patches)]
     return [0, *(axis.cut(tile) for tile in inner), axis.size]
@@ -103,16 +104,25 @@ def tiles_of(lattice: Lattice, patches: list[Patch], halo: int) -> list[tuple[in
     return sorted(tiles)
 
 
+def block_lattice(shape: tuple[int, int]) -> Lattice:
+    """Return the lattice at which the blocks of a slide are anchored.
+
+    It is the same whatever segments the slide, since INGEST measures and does not know that.
+    """
+    return plan(*shape)
+
+
 def block_statistics(
     pixels: np.ndarray, lattice: Lattice, ceiling: float | None = None
 ) -> dict[str, np.ndarray]:
-    """Measure a channel in blocks of 32 x 32 px anchored at the lattice.
+    """Measure a channel in blocks of 32 x 32 px anchored at a lattice.
 
     Parameters
     ----------
     pixels : (height, width) ndarray or Scratch
         Raw values on the model's grid; read in strips.
     lattice : Lattice
+        That of `block_lattice`.
     ceiling : float, optional
         The value at which a camera or a conversion cut the pixels off.
 
@@ -184,6 +194,7 @@ def assess(
     ----------
     patches : list of Patch
     lattice : Lattice
+        That of `block_lattice`.
     channels : list of dict
         What `block_statistics` gives for the nuclear channel and, where there is one, the
         membrane channel.
@@ -248,7 +259,10 @@ def _contrast_limit(blocks: dict[str, np.ndarray], min_contrast: float) -> float
 
 
 def blocks_of(patch: Patch, lattice: Lattice) -> tuple[slice, slice]:
-    """Return the rows and columns of `block_statistics` that a patch's core touches."""
+    """Return the rows and columns of `block_statistics` that a patch's core touches.
+
+    The lattice is that of `block_lattice`.
+    """
     spans = ((patch.y0, patch.y1, lattice.rows), (patch.x0, patch.x1, lattice.cols))
     return tuple(
         slice((start + axis.before) // BLOCK, -(-(stop + axis.before) // BLOCK))

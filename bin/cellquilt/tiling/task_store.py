@@ -1,12 +1,13 @@
 """The stores of a task, of pixels, maps and labels: what all say of its place in the slide."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import zarr
 
 from ..handoff import stores
-from .lattice import STRIDE, TILE, Lattice, plan
+from .lattice import DEFAULT, Geometry, Lattice, plan
 from .patches import Patch
 from .pixel_grid import Grid
 
@@ -26,7 +27,7 @@ def write_pixels(
     ----------
     path : Path
     attributes : dict
-        Of the store; ``tiles``, ``tile_rows`` and ``tile_cols`` are added.
+        Of the store; ``geometry``, ``tiles``, ``tile_rows`` and ``tile_cols`` are added.
     codes : (2, height, width) zarr array of uint16
         Of the slide.
     lut : (2, 16384) ndarray of float32
@@ -41,19 +42,22 @@ def write_pixels(
     tile_rows = range(min(rows), max(rows) + 1)
     tile_cols = range(min(cols), max(cols) + 1)
     attributes |= {
+        "geometry": asdict(lattice.geometry),
         "tile_rows": [tile_rows.start, tile_rows.stop],
         "tile_cols": [tile_cols.start, tile_cols.stop],
         "tiles": tiles,
     }
-    height, width = (STRIDE * (len(span) - 1) + TILE for span in (tile_rows, tile_cols))
-    source_cols = lattice.cols.source(tile_cols.start * STRIDE, tile_cols.start * STRIDE + width)
+    height, width = (lattice.geometry.span(len(span)) for span in (tile_rows, tile_cols))
+    stride = lattice.geometry.stride
+    left = tile_cols.start * stride
+    source_cols = lattice.cols.source(left, left + width)
     with stores.create(path, attributes) as group:
         stores.new_array(group, "lut", lut.shape, "float32", lut.shape)[:] = lut
-        chunks = (1, STRIDE, 8 * stores.CHUNK)  # long ones, since whole rows are read
+        chunks = (1, stride, 8 * stores.CHUNK)  # long ones, since whole rows are read
         target = stores.new_array(group, "codes", (2, height, width), "uint16", chunks)
-        top = tile_rows.start * STRIDE
-        for start in range(0, height, 4 * STRIDE):
-            stop = min(start + 4 * STRIDE, height)
+        top = tile_rows.start * stride
+        for start in range(0, height, 4 * stride):
+            stop = min(start + 4 * stride, height)
             source_rows = lattice.rows.source(top + start, top + stop)
             for channel in range(2):
                 target[channel, start:stop] = _gather(
@@ -84,13 +88,20 @@ def grid_of(attributes: dict) -> Grid:
 
 def lattice_of(attributes: dict) -> Lattice:
     """Return the tile lattice of the slide that a store belongs to."""
-    return plan(*grid_of(attributes).model_shape)
+    return plan(*grid_of(attributes).model_shape, geometry_of(attributes))
+
+
+def geometry_of(attributes: dict) -> Geometry:
+    """Return the size of the tiles that a task was cut for, and how far apart they are."""
+    given = attributes.get("geometry")
+    return Geometry(**given) if given else DEFAULT
 
 
 def origin_of(attributes: dict) -> tuple[int, int]:
     """Return the model pixel, row and column, at which a task's arrays start; may be negative."""
     lattice = lattice_of(attributes)
+    stride = lattice.geometry.stride
     return (
-        attributes["tile_rows"][0] * STRIDE - lattice.rows.before,
-        attributes["tile_cols"][0] * STRIDE - lattice.cols.before,
+        attributes["tile_rows"][0] * stride - lattice.rows.before,
+        attributes["tile_cols"][0] * stride - lattice.cols.before,
     )

@@ -1,6 +1,7 @@
 """From the normalised store of a slide to its patches and the pixels of each task."""
 
 import logging
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,9 +13,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .. import provenance
 from ..handoff import stores
 from .box import Box
-from .lattice import STRIDE, TILE, Lattice, plan
+from .lattice import DEFAULT, Geometry, Lattice, plan
 from .optics import assess_optics
-from .patches import Patch, assess, group_patches, metadata, plan_patches, tiles_of
+from .patches import (
+    Patch,
+    assess,
+    block_lattice,
+    group_patches,
+    metadata,
+    plan_patches,
+    tiles_of,
+)
 from .pixel_grid import Grid
 from .regions import Regions
 from .task_store import write_pixels
@@ -25,7 +34,6 @@ log = logging.getLogger("cellquilt")
 # overlap, so that all is there that has a part in the matching of a region's cells
 REGION_MARGIN = 256
 FINER = 4  # how many patches take the place of one, along each axis, where there are regions
-STEP = 64  # divides both a tile and the way to the next one
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Cut:
     patch_qc : {'default', 'signal', 'reference', 'none'}
     min_contrast : float
         Both as in `patches.assess`.
+    tiles : Geometry
+        Of the network that is to run.
     """
 
     patch_size: int = 1536
@@ -47,6 +57,7 @@ class Cut:
     patches_per_task: int = 16
     patch_qc: str = "default"
     min_contrast: float = 0.03
+    tiles: Geometry = DEFAULT
 
     def around(self, regions: Regions | None) -> "Cut":
         """Return how a slide is cut of which regions are wanted, or all.
@@ -55,7 +66,7 @@ class Cut:
         a task has as many pixels as before. Where a rule of quality control depends on the size of
         patches, it stays.
         """
-        side = max(self.patch_size // FINER, 2 * STRIDE)
+        side = max(self.patch_size // FINER, 2 * self.tiles.stride)
         if regions is None or side >= self.patch_size or self.patch_qc not in ("default", "none"):
             return self
         n_patches = round(self.patches_per_task * (self.patch_size / side) ** 2)
@@ -91,7 +102,7 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut, table_only: bool = False) ->
     with stores.read(store) as slide:
         facts = slide.attrs["facts"]
         grid = Grid.of(facts)
-        lattice = plan(*grid.model_shape)
+        lattice, blocks = plan(*grid.model_shape, cut.tiles), block_lattice(grid.model_shape)
         regions, whole = Regions.of(facts), plan_patches(lattice, cut.patch_size)
         cut = cut.around(regions)
         patches = plan_patches(lattice, cut.patch_size)
@@ -104,12 +115,12 @@ def plan_tasks(store: Path, outdir: Path, cut: Cut, table_only: bool = False) ->
         needed = [tiles_of(lattice, [patch], cut.halo) for patch in patches]
         flat = constant_tiles(slide["codes"], blank, lattice)
         constant = np.array([all(tile in flat for tile in tiles) for tiles in needed])
-        quality = assess(patches, lattice, channels, constant, cut.patch_qc, cut.min_contrast)
+        quality = assess(patches, blocks, channels, constant, cut.patch_qc, cut.min_contrast)
         far = beyond_regions(regions, grid, patches)
         quality.loc[far, ["is_informative", "reason"]] = False, "outside_roi"
         skipped = np.flatnonzero(quality["reason"] == "constant")
         blanks = sorted({flat[tile] for patch_id in skipped for tile in needed[patch_id]})
-        optics = assess_optics(whole, lattice, slide["codes"], channels, grid.image_mpp)
+        optics = assess_optics(whole, blocks, slide["codes"], channels, grid.image_mpp)
         if len(whole) < len(patches):  # flags of cells are those of the slide without regions
             optics = optics.iloc[_nearest(patches, whole)].reset_index(drop=True)
         table = metadata(patches, grid, cut.halo, pd.concat([quality, optics], axis=1))
@@ -194,7 +205,10 @@ def constant_tiles(
     rows, cols = lattice.rows, lattice.cols
     lowest, highest = [], []
     across = slice(cols.before, cols.before + cols.size)
-    band_rows = 2 * stores.CHUNK  # few enough for memory, enough to decode a chunk but twice
+    tile, stride = lattice.geometry.tile, lattice.geometry.stride
+    part = math.gcd(tile, stride)
+    # few enough for memory, enough to decode a chunk but twice
+    band_rows = max(2 * stores.CHUNK // part, 1) * part
     for top in range(0, rows.padded, band_rows):
         bottom = min(top + band_rows, rows.padded)
         y0, y1 = (min(max(y - rows.before, 0), rows.size) for y in (top, bottom))
@@ -202,15 +216,15 @@ def constant_tiles(
         for channel in range(2):
             band = np.full((bottom - top, cols.padded), blank[channel], np.uint16)
             band[y0 + rows.before - top : y1 + rows.before - top, across] = codes[channel, y0:y1]
-            parts = band.reshape(-1, STEP, cols.padded // STEP, STEP)
+            parts = band.reshape(-1, part, cols.padded // part, part)
             blocks.append((parts.min(axis=(1, 3)), parts.max(axis=(1, 3))))
         low, high = zip(*blocks, strict=True)
         lowest.append(np.stack(low))
         highest.append(np.stack(high))
 
     def over_tiles(values: list[np.ndarray]) -> np.ndarray:
-        """Return the blocks of each tile, (2, n_rows, n_cols, 4, 4)."""
-        size, step = TILE // STEP, STRIDE // STEP
+        """Return the parts of each tile, (2, n_rows, n_cols, n, n)."""
+        size, step = tile // part, stride // part
         found = sliding_window_view(np.concatenate(values, axis=1), (size, size), axis=(1, 2))
         return found[:, ::step, ::step]
 
