@@ -6,6 +6,11 @@ def modelsOf(options) {
     return (options.models ?: embedded).collect { name -> file(name, glob: false) }
 }
 
+// The network of --segmenter nuclei
+def nucleiNetwork() {
+    return [file("${projectDir}/assets/networks/unet-nuclei.keras")]
+}
+
 // The networks to train, as [meta, stores, labels]: every architecture and seed, by compartment
 def networksOf(options, examples) {
     def compartments = options.compartment == 'both' ? ['whole-cell', 'nuclear'] : [options.compartment]

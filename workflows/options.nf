@@ -4,7 +4,7 @@
 include { architecturesOf } from './architectures'
 include { helpOf } from './help'
 include { fileProblem ; pathProblem } from './files'
-include { rowsOf } from './samplesheet'
+include { asksForMore ; nucleiAlone ; rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { surplusFiles ; writtenNames } from './sources'
 include { nearestOf ; plainName } from './spelling'
@@ -156,6 +156,9 @@ def segmentationProblems(options) {
     if (options.export_image && !options.formats.tokenize(',')*.trim().any { name -> name in ['ome-zarr', 'spatialdata'] }) {
         problems << "--export_image ${options.export_image} is for formats with images; add ome-zarr or spatialdata to --formats, or leave it out."
     }
+    if (asksForMore(options.demo ? 'PanCK' : null, options)) {
+        problems << nucleiAlone()
+    }
     problems += flagProblems(options)
     problems += severalProblems(options)
     return problems + ('mesmer' in options.segmenter ? mesmerProblems(options) : otherProblems(options))
@@ -190,7 +193,7 @@ def mesmerProblems(options) {
         return problems // it runs no network
     }
     log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
-    return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
+    return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter nuclei and --segmenter pixelcnn are free for any use."]
 }
 
 // What Mesmer alone has

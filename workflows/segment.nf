@@ -1,7 +1,7 @@
 // Slides in; matched cell and nucleus masks, their measurements and a report out.
 // A slide is passed as [meta, images]; meta.id names the sample, meta.compartment what is segmented.
 
-include { modelsOf } from './networks'
+include { modelsOf ; nucleiNetwork } from './networks'
 include { columnsOf ; extrasOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; runFileOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
@@ -24,7 +24,7 @@ workflow SEGMENTATION {
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
-    // Normalise, segment, stitch and match: by Mesmer, or by pixel classifiers
+    // Normalise, segment, stitch and match: by Mesmer, or by free networks
     networks = [:]
     if ('mesmer' in options.segmenter) {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
@@ -32,6 +32,9 @@ workflow SEGMENTATION {
     }
     if ('pixelcnn' in options.segmenter) {
         networks += [pixelcnn: modelsOf(options)]
+    }
+    if ('nuclei' in options.segmenter) {
+        networks += [nuclei: nucleiNetwork()]
     }
     extras = extrasOf(options)
     ch_extras = options.demo

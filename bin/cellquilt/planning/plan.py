@@ -23,14 +23,15 @@ from ..tiling.patches import (
 from ..tiling.pixel_grid import Grid
 from ..tiling.regions import Regions
 from ..tiling.tasks import Cut, beyond_regions
-from .figures import Figures
+from .figures import BY_TILE, Figures
 
 # Of a slide that takes the steps of large ones, in the order of the flow
 _STEPS = (
-    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH", "ADOPT", "REPAIR"),
+    *("INGEST", "PATCH", "SEGMENT", "DETECT", "CLASSIFY", "LABEL", "STITCH", "ADOPT", "REPAIR"),
     *("QUANTIFY", "EXPORT", "DRAW"),
 )
 ORDER = ("CHAIN", *_STEPS)
+_NETWORK_STEPS = {"mesmer": "SEGMENT", "nuclei": "DETECT", "pixelcnn": "CLASSIFY"}
 _MOST_PATCHES = 1_000_000  # more, which no slide has, are not looked at one by one
 _CHAINED = tuple(step for step in _STEPS if step != "EXPORT")
 
@@ -100,7 +101,7 @@ class Work:
     @property
     def network_step(self) -> str:
         """The step that runs the network."""
-        return "CLASSIFY" if self.segmenter == "pixelcnn" else "SEGMENT"
+        return _NETWORK_STEPS.get(self.segmenter, "SEGMENT")
 
     @property
     def has_network(self) -> bool:
@@ -291,13 +292,13 @@ def _plan_one(
     extent = _extent(work, grid, settings.cut)
     amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
     made = Plan(patches=extent.patches, tiles=extent.tiles * work.has_network)
-    on_device = settings.device == "gpu" and "SEGMENT" in _steps_of(work, settings)
+    on_device = settings.device == "gpu" and bool(BY_TILE & {*_steps_of(work, settings)})
     if on_device:
         made.device_s = extent.tiles * figures.tile_s
     for step in _steps_of(work, settings):
         if is_again and step in ("INGEST", "PATCH"):
             continue
-        n_tasks = extent.tasks if step in ("SEGMENT", "CLASSIFY", "LABEL") else 1
+        n_tasks = extent.tasks if step in {*_NETWORK_STEPS.values(), "LABEL"} else 1
         processor_s = figures.processor_s(step, amounts, on_device)
         if step == work.network_step and not settings.keeps_maps:
             processor_s += figures.processor_s("LABEL", amounts)
@@ -333,7 +334,7 @@ def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float
 
 
 def _steps_of(work: Work, settings: Settings) -> list[str]:
-    left_out = {"SEGMENT", "CLASSIFY"} - {work.network_step}
+    left_out = {*_NETWORK_STEPS.values()} - {work.network_step}
     left_out |= set() if settings.keeps_maps else {"LABEL"}
     left_out |= {"ADOPT"} if work.has_network else {work.network_step, "LABEL", "STITCH"}
     left_out |= set() if work.n_compartments == 2 else {"REPAIR"}

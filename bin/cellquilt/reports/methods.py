@@ -110,7 +110,7 @@ def facts_of(report: Mapping) -> dict:
     steps = {step["step"]: step for step in provenance.get("steps", [])}
     parameters = {name: step.get("parameters", {}) for name, step in steps.items()}
     asked = parameters.get("INGEST", {})
-    network = next((name for name in ("SEGMENT", "CLASSIFY") if name in steps), None)
+    network = next((name for name in ("SEGMENT", "DETECT", "CLASSIFY") if name in steps), None)
     model = provenance.get("model")
     regions = report.get("regions")
     return {

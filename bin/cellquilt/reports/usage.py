@@ -14,8 +14,8 @@ from ..tiling.regions import Regions
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
 ORDER = (
-    *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "LABEL", "STITCH"),
-    *("ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW", "CONTRAST"),
+    *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "DETECT", "CLASSIFY", "LABEL"),
+    *("STITCH", "ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW", "CONTRAST"),
 )
 
 
