@@ -13,7 +13,9 @@ NETWORKS, WEIGHTS = networks.cases(), mesmer.cases()
 
 @pytest.fixture(scope="module")
 def runtime():
-    with Server(here(), "tensorflow", "cellquilt.pixelcnn.network") as server:
+    with Server(
+        here(), "tensorflow", "cellquilt.pixelcnn.network", "cellquilt.unet.network"
+    ) as server:
         yield server
 
 
@@ -33,7 +35,7 @@ def run(server, case, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_pixel_classifier(runtime, tmp_path, name):
+def test_network(runtime, tmp_path, name):
     run(runtime, NETWORKS[name], tmp_path)
 
 

@@ -30,7 +30,7 @@ def load(settings: Settings) -> "Nuclei":
     if len(settings.networks) != 1:
         raise DataError(
             f"--segmenter nuclei is one network, and {len(settings.networks)} are given; give"
-            " assets/networks/unet-nuclei.keras."
+            " assets/networks/unet/nuclei.keras."
         )
     if settings.precision != "float32" or settings.xla:
         raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")

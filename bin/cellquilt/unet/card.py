@@ -38,12 +38,12 @@ def read_card(path: Path) -> dict:
     except UNREADABLE as error:
         raise DataError(
             f"{path.name}: not a network for --segmenter nuclei ({reason(error)}); give"
-            " assets/networks/unet-nuclei.keras."
+            " assets/networks/unet/nuclei.keras."
         ) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise DataError(
             f"{path.name}: a network of another kind, and not one for --segmenter nuclei; give"
-            " assets/networks/unet-nuclei.keras."
+            " assets/networks/unet/nuclei.keras."
         )
     if not _is_complete(card):
         raise DataError(f"{path.name}: its card is incomplete; fetch it again.")
