@@ -8,7 +8,7 @@ def modelsOf(options) {
 
 // The network of --segmenter nuclei
 def nucleiNetwork() {
-    return [file("${projectDir}/assets/networks/unet-nuclei.keras")]
+    return [file("${projectDir}/assets/networks/unet/nuclei.keras")]
 }
 
 // The networks to train, as [meta, stores, labels]: every architecture and seed, by compartment
