@@ -212,7 +212,7 @@ def warningsOf(rows, options) {
 def rowWarnings(row, options) {
     def warnings = []
     def compartments = options.segmenter.collectEntries { segmenter -> [segmenter, compartmentOf(row, segmenter, options)] }
-    if (options.compartment == 'both' && compartments.any { segmenter, compartment -> segmenter != 'masks' && compartment == 'nuclear' }) {
+    if (options.compartment == 'both' && compartments.any { segmenter, compartment -> !(segmenter in ['nuclei', 'masks']) && compartment == 'nuclear' }) {
         warnings << 'no membrane channel is named: nuclear segmentation only.'
     }
     if (options.evaluate && !('both' in compartments.values())) {
