@@ -54,7 +54,7 @@ EVERY = 250
 IOUS = (0.5, 0.75)
 # What thresholds are chosen from
 GRID = {
-    "maxima_threshold": (0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
+    "maxima_threshold": (0.1, 0.15, 0.2, 0.25, 0.3),  # higher ones merge crowded nuclei
     "interior_threshold": (0.25, 0.3, 0.35),
 }
 FIXED = {
@@ -434,8 +434,8 @@ def main() -> None:
     args.add_argument("--data", type=Path, required=True, help="folder of the images")
     args.add_argument("--work", type=Path, required=True, help="folder of what is kept on the way")
     args.add_argument("--network", type=Path, required=True, help=".keras file to write")
-    args.add_argument("--steps", type=int, default=4500)
-    args.add_argument("--decay", type=int, default=1200, help="last steps, at a falling rate")
+    args.add_argument("--steps", type=int, default=2000)
+    args.add_argument("--decay", type=int, default=0, help="last steps, at a falling rate")
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--resume", type=Path, help="state that was kept in the folder of --work")
     o = args.parse_args()
