@@ -32,6 +32,7 @@ from cellquilt.slides.slide import check_finite
 from cellquilt.tiling.box import Box
 from cellquilt.tiling.pixel_grid import Grid
 from cellquilt.tiling.regions import Regions
+from cellquilt.unet import card as unet_card
 
 from . import seeds
 from .mutators import Mutator, json_mutator, tar_mutator, text_mutator, zip_mutator
@@ -143,6 +144,23 @@ def read_network(path: Path) -> None:
         tf.keras.utils.clear_session(free_memory=False)  # Keras keeps what it builds
 
 
+def read_nuclei_card(path: Path) -> None:
+    """Read the card of a network for nuclei, without TensorFlow."""
+    unet_card.read_card(path)
+
+
+def read_nuclei(path: Path) -> None:
+    """Read a network for nuclei with its weights."""
+    import tensorflow as tf
+
+    from cellquilt.unet import network
+
+    try:
+        network.load(path)
+    finally:
+        tf.keras.utils.clear_session(free_memory=False)
+
+
 def read_architectures(path: Path) -> None:
     """Read a user's architectures."""
     architectures.load(["reference"], path)
@@ -239,6 +257,10 @@ READERS = {
     "ome-xml": Reader(read_ome_xml, seeds.xmls, XML, "slide.ome.tif"),
     "card": Reader(read_card, seeds.cards, zip_mutator(JSON_MEMBERS), "net.keras"),
     "network": Reader(read_network, seeds.small_networks, zip_mutator(JSON_MEMBERS), "net.keras"),
+    "nuclei-card": Reader(
+        read_nuclei_card, seeds.nuclei_cards, zip_mutator(JSON_MEMBERS), "net.keras"
+    ),
+    "nuclei": Reader(read_nuclei, seeds.small_nuclei, zip_mutator(JSON_MEMBERS), "net.keras"),
     "architectures": Reader(read_architectures, seeds.tables_of_layers, YAML, "layers.yaml"),
     "facts": Reader(read_facts, seeds.facts, json_mutator, "sample.json"),
     "tables": Reader(read_tables, seeds.csvs, CSV, "matches.csv"),

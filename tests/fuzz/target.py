@@ -37,6 +37,8 @@ INSTRUMENTED = {
     "ome-xml": ("ome_types",),
     "card": ("zipfile",),
     "network": ("zipfile",),
+    "nuclei-card": ("zipfile",),
+    "nuclei": ("zipfile",),
     "architectures": ("yaml",),
     "store": ("zarr", "zipfile"),
     "archive": ("tarfile", "gzip"),

@@ -22,9 +22,10 @@ NUCLEI = REPO / "assets" / "networks" / "unet" / "nuclei.keras"
 WEIGHTS = "model.weights.h5"
 
 
-def rewritten(folder: Path, changed: dict[str, bytes], good: Path = GOOD) -> Path:
+def rewritten(
+    folder: Path, changed: dict[str, bytes], good: Path = GOOD, level: int = zipfile.ZIP_DEFLATED
+) -> Path:
     """Copy a good network with some members changed or added."""
-    level = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(folder / NAME, "w", level) as target:
         members = {name: source.read(name) for name in source.namelist()} | changed
         for name, content in members.items():

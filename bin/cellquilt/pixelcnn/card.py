@@ -79,7 +79,7 @@ def _is_complete(card: dict) -> bool:
     if _NEEDED - set(card):
         return False
     return (
-        card["compartment"] in OPTIONS
+        card["compartment"] in [*OPTIONS]  # it may be unhashable
         and card["channels"] in (list(INPUTS), list(INPUTS[:1]))
         and isinstance(card["classes"], list)
         and isinstance(card["model_mpp"], int | float)

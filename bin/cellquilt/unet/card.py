@@ -10,6 +10,7 @@ FORMAT = "unet-1"
 CHANNELS = ["nuclear"]  # what it sees
 MAX_LEVELS = 5  # each but the last halves a tile's side, which is 256 px
 MAX_FILTERS = 512
+MAX_MPP = 100
 _NEEDED = {
     *("filters", "compartment", "channels", "model_mpp", "normalisation", "maps"),
     *("thresholds", "weights_sha256"),
@@ -55,11 +56,13 @@ def _is_complete(card: dict) -> bool:
     return (
         not _NEEDED - set(card)
         and _are_filters(card["filters"])
-        and card["compartment"] in OPTIONS
+        and card["compartment"] in [*OPTIONS]  # it may be unhashable
         and card["channels"] == CHANNELS
         and card["normalisation"] == NORMALISATION
         and card["maps"] == MAPS
-        and isinstance(card["model_mpp"], int | float)
+        and type(card["model_mpp"]) in (int, float)
+        and 0 < card["model_mpp"] <= MAX_MPP
+        and isinstance(card.get("training", {}), dict)
         and are_thresholds(card["thresholds"])
     )
 
