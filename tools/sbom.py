@@ -213,7 +213,7 @@ def of_pipeline() -> dict:
             ],
             "licenses": [{"license": {"id": "MIT"}}],
         }
-        for path in sorted((ROOT / "assets" / "networks").glob("*.keras"))
+        for path in sorted((ROOT / "assets" / "networks").rglob("*.keras"))
     ]
     own = {"type": "application", "name": "cellquilt", "version": VERSION, "bom-ref": "cellquilt"}
     own |= {"licenses": [{"license": {"id": "MIT"}}]}

@@ -49,6 +49,11 @@ def tilesOf(options) {
     return card.tile == 256 && card.stride == 192 ? [:] : card.subMap(['tile', 'stride'])
 }
 
+// The network of --segmenter nuclei
+def nucleiNetwork() {
+    return [file("${projectDir}/assets/networks/unet/nuclei.keras")]
+}
+
 // The networks to train, as [meta, stores, labels]: every architecture and seed, by compartment
 def networksOf(options, examples) {
     def compartments = options.compartment == 'both' ? ['whole-cell', 'nuclear'] : [options.compartment]

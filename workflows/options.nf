@@ -5,7 +5,7 @@ include { architecturesOf } from './architectures'
 include { helpOf } from './help'
 include { fileProblem ; pathProblem } from './files'
 include { cardOf ; tilesOf } from './networks'
-include { rowsOf } from './samplesheet'
+include { asksForMore ; nucleiAlone ; rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { surplusFiles ; writtenNames } from './sources'
 include { compartmentOf } from './slides'
@@ -162,6 +162,9 @@ def segmentationProblems(options) {
     if (options.export_image && !options.formats.tokenize(',').any { name -> name in ['ome-zarr', 'spatialdata', 'viewer'] }) {
         problems << "--export_image ${options.export_image} is for formats with images; add ome-zarr, spatialdata or viewer to --formats, or leave it out."
     }
+    if (asksForMore(options.demo ? 'PanCK' : null, options)) {
+        problems << nucleiAlone()
+    }
     problems += flagProblems(options)
     problems += severalProblems(options)
     return problems + ('mesmer' in options.segmenter ? mesmerProblems(options) : otherProblems(options))
@@ -223,7 +226,7 @@ def mesmerProblems(options) {
         return problems // it runs no network
     }
     log.info("Mesmer's weights and deepcell are licensed for non-commercial academic use only (modified Apache licence, Van Valen Lab, Caltech). Cellquilt's own code is MIT.")
-    return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter pixelcnn is free for any use."]
+    return options.accept_mesmer_license ? problems : problems + ["Mesmer's licence must be accepted before its weights are fetched or used: read it (see README.md, Licence) and add --accept_mesmer_license. Without it, --segmenter nuclei and --segmenter pixelcnn are free for any use."]
 }
 
 // What Mesmer alone has

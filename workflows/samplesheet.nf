@@ -146,6 +146,9 @@ def rowProblems(row, cells, rules, sheet, options) {
     if (!row.membrane && options.compartment == 'whole-cell' && options.mode != 'train' && 'mesmer' in options.segmenter) {
         problems << 'no membrane channel is named, without which whole cells cannot be segmented; name one, or use --compartment nuclear.'
     }
+    if (row.membrane && asksForMore(row.membrane, options)) {
+        problems << nucleiAlone()
+    }
     def masks = 'masks' in options.segmenter && options.mode in ['segment', 'check'] ? ownMasksOf(row, options) : null
     if (masks == []) {
         def wanted = [both: 'cells or of nuclei', 'whole-cell': 'cells', nuclear: 'nuclei'][options.compartment]
@@ -155,6 +158,17 @@ def rowProblems(row, cells, rules, sheet, options) {
         problems << "--expand_um ${options.expand_um} grows nuclei to cells, and there is a cell_mask; leave out one of them."
     }
     return problems
+}
+
+// Whether whole cells are asked for of the network for nuclei. Beside another segmenter it gives nuclei
+def asksForMore(membrane, options) {
+    def alone = options.segmenter == ['nuclei'] && membrane && options.compartment == 'both'
+    def asked = alone || 'nuclei' in options.segmenter && options.compartment == 'whole-cell'
+    return asked && !options.expand_um && options.mode in ['segment', 'check']
+}
+
+def nucleiAlone() {
+    return "--segmenter nuclei finds nuclei, and whole cells are asked for; add --expand_um with a distance in um, which makes cells of nuclei, or --compartment nuclear."
 }
 
 // The value of a cell, and what is wrong with it
@@ -198,7 +212,7 @@ def warningsOf(rows, options) {
 def rowWarnings(row, options) {
     def warnings = []
     def compartments = options.segmenter.collectEntries { segmenter -> [segmenter, compartmentOf(row, segmenter, options)] }
-    if (options.compartment == 'both' && compartments.any { segmenter, compartment -> segmenter != 'masks' && compartment == 'nuclear' }) {
+    if (options.compartment == 'both' && compartments.any { segmenter, compartment -> !(segmenter in ['nuclei', 'masks']) && compartment == 'nuclear' }) {
         warnings << 'no membrane channel is named: nuclear segmentation only.'
     }
     if (options.evaluate && !('both' in compartments.values())) {

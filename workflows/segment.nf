@@ -1,7 +1,7 @@
 // Slides in; matched cell and nucleus masks, their measurements and a report out.
 // A slide is passed as [meta, images]; meta.id names the sample, meta.compartment what is segmented.
 
-include { modelsOf } from './networks'
+include { modelsOf ; nucleiNetwork } from './networks'
 include { columnsOf ; extrasOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; runFileOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
@@ -25,7 +25,7 @@ workflow SEGMENTATION {
     GENERATE(options.demo ? channel.fromList(slidesOf(options)) : channel.empty())
     ch_slides = options.demo ? GENERATE.out.image : channel.fromList(slidesOf(options))
 
-    // Normalise, segment, stitch and match: by Mesmer, pixel classifiers or a network of the user's
+    // Normalise, segment, stitch and match: by Mesmer, free networks or one of the user's
     networks = [:]
     if ('mesmer' in options.segmenter) {
         MODEL(options.mesmer_model ? file(options.mesmer_model, checkIfExists: true) : [])
@@ -37,6 +37,9 @@ workflow SEGMENTATION {
     if ('network' in options.segmenter) {
         NETWORK(file(options.network, glob: false))
         networks += [network: NETWORK.out.network]
+    }
+    if ('nuclei' in options.segmenter) {
+        networks += [nuclei: nucleiNetwork()]
     }
     extras = extrasOf(options)
     ch_extras = options.demo

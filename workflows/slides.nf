@@ -91,6 +91,9 @@ def compartmentOf(row, segmenter, options) {
         def masks = ownMasksOf(row, options)
         return masks.size() == 2 || options.expand_um ? 'both' : masks == ['cell_mask'] ? 'whole-cell' : 'nuclear'
     }
+    if (segmenter == 'nuclei' && !options.expand_um && options.mode in ['segment', 'check']) {
+        return 'nuclear'
+    }
     return row.membrane || options.compartment == 'whole-cell' || options.expand_um ? options.compartment : 'nuclear'
 }
 

@@ -14,7 +14,7 @@ include { resultsOf } from '../../modules/chain/main'
 workflow MASKS {
     take:
     ch_slides // [meta, images], or [meta, images, extras]: those of one extras.bundle share a task
-    networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, pixelcnn: networks of TRAIN, network: that of NETWORK]
+    networks // by segmenter, of those that a meta.segmenter names: [mesmer: SavedModel of MODEL, nuclei: its network, pixelcnn: networks of TRAIN, network: that of NETWORK]
 
     main:
     // Small slides share tasks that do all steps; some may turn out too large, or a task may fail

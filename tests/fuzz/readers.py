@@ -34,6 +34,7 @@ from cellquilt.slides.slide import check_finite
 from cellquilt.tiling.box import Box
 from cellquilt.tiling.pixel_grid import Grid
 from cellquilt.tiling.regions import Regions
+from cellquilt.unet import card as unet_card
 
 from . import seeds
 from .mutators import Mutator, json_mutator, tar_mutator, text_mutator, zip_mutator
@@ -160,6 +161,23 @@ def read_json_card(path: Path) -> None:
     card_of(read_card_of_network(path, path.name), path.name)
 
 
+def read_nuclei_card(path: Path) -> None:
+    """Read the card of a network for nuclei, without TensorFlow."""
+    unet_card.read_card(path)
+
+
+def read_nuclei(path: Path) -> None:
+    """Read a network for nuclei with its weights."""
+    import tensorflow as tf
+
+    from cellquilt.unet import network
+
+    try:
+        network.load(path)
+    finally:
+        tf.keras.utils.clear_session(free_memory=False)
+
+
 def read_architectures(path: Path) -> None:
     """Read a user's architectures."""
     architectures.load(["reference"], path)
@@ -260,6 +278,10 @@ READERS = {
     "saved-network": Reader(
         read_network_with_card, seeds.saved_networks, zip_mutator(JSON_MEMBERS), "net.zip"
     ),
+    "nuclei-card": Reader(
+        read_nuclei_card, seeds.nuclei_cards, zip_mutator(JSON_MEMBERS), "net.keras"
+    ),
+    "nuclei": Reader(read_nuclei, seeds.small_nuclei, zip_mutator(JSON_MEMBERS), "net.keras"),
     "architectures": Reader(read_architectures, seeds.tables_of_layers, YAML, "layers.yaml"),
     "facts": Reader(read_facts, seeds.facts, json_mutator, "sample.json"),
     "tables": Reader(read_tables, seeds.csvs, CSV, "matches.csv"),

@@ -264,6 +264,29 @@ def small_networks() -> list[bytes]:
     return [_made(make)]
 
 
+def nuclei_cards() -> list[bytes]:
+    """Return the network for nuclei with its card, and without weights."""
+    changed = {networks.WEIGHTS: b""}
+    return [_made(lambda path: _renamed(networks.rewritten, path, changed, networks.NUCLEI))]
+
+
+def small_nuclei() -> list[bytes]:
+    """Return a network for nuclei of a few weights."""
+    from cellquilt.unet import network
+
+    known = json.loads(networks.card(networks.NUCLEI))
+    filters = [1, 2]
+    model = network.build(filters)
+    kept = {key: known[key] for key in ("compartment", "thresholds")}
+
+    def make(path: Path) -> None:
+        keras = path.with_suffix(".keras")
+        network.save(keras, model, filters, kept)
+        keras.replace(path)
+
+    return [_made(make)]
+
+
 def _renamed(make: Callable, path: Path, *given: object) -> None:
     make(path.parent, *given).replace(path)
 

@@ -38,6 +38,8 @@ INSTRUMENTED = {
     "card": ("zipfile",),
     "network": ("zipfile",),
     "saved-network": ("zipfile",),
+    "nuclei-card": ("zipfile",),
+    "nuclei": ("zipfile",),
     "architectures": ("yaml",),
     "store": ("zarr", "zipfile"),
     "archive": ("tarfile", "gzip"),

@@ -1,4 +1,4 @@
-"""Files given as pixel classifiers that are something else, or contain more."""
+"""Files given as networks that are something else, or contain more."""
 
 import io
 import json
@@ -18,28 +18,31 @@ from .tiff import zeros_deflated
 
 NAME = "net.keras"
 GOOD = REPO / "assets" / "networks" / "nuclear.keras"
+NUCLEI = REPO / "assets" / "networks" / "unet" / "nuclei.keras"
 WEIGHTS = "model.weights.h5"
 
 
-def rewritten(folder: Path, changed: dict[str, bytes], level=zipfile.ZIP_DEFLATED) -> Path:
+def rewritten(
+    folder: Path, changed: dict[str, bytes], good: Path = GOOD, level: int = zipfile.ZIP_DEFLATED
+) -> Path:
     """Copy a good network with some members changed or added."""
-    with zipfile.ZipFile(GOOD) as source, zipfile.ZipFile(folder / NAME, "w", level) as target:
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(folder / NAME, "w", level) as target:
         members = {name: source.read(name) for name in source.namelist()} | changed
         for name, content in members.items():
             target.writestr(zipfile.ZipInfo(name), content, level)
     return folder / NAME
 
 
-def card(**changes) -> bytes:
+def card(good: Path = GOOD, **changes) -> bytes:
     """Return the card of a good network with changes."""
-    with zipfile.ZipFile(GOOD) as archive:
+    with zipfile.ZipFile(good) as archive:
         return json.dumps(json.loads(archive.read(CARD)) | changes).encode()
 
 
-def bomb(folder: Path, member: str) -> Path:
+def bomb(folder: Path, member: str, good: Path = GOOD) -> Path:
     """Write a network one of whose members inflates to 3 GB, made without having them."""
     packed = zeros_deflated(3 << 30)[2:-4]
-    with zipfile.ZipFile(GOOD) as source, zipfile.ZipFile(folder / NAME, "w") as target:
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(folder / NAME, "w") as target:
         for name in source.namelist():
             target.writestr(name, packed if name == member else source.read(name))
         # The central directory, which is what counts, is written on closing
@@ -58,9 +61,9 @@ def damaged(folder: Path) -> None:
     (folder / NAME).write_bytes(content)
 
 
-def weights(change) -> bytes:
+def weights(change, good: Path = GOOD) -> bytes:
     """Return the weights of a good network after `change` had the HDF5 file."""
-    with zipfile.ZipFile(GOOD) as archive:
+    with zipfile.ZipFile(good) as archive:
         stream = io.BytesIO(archive.read(WEIGHTS))
     with h5py.File(stream, "r+") as file:
         change(file)
@@ -169,23 +172,81 @@ SOUND = {
 }
 
 
+def nuclei_changed(**changes):
+    return lambda folder: rewritten(folder, {CARD: card(NUCLEI, **changes)}, NUCLEI)
+
+
+def nuclei_with(change):
+    return lambda folder: rewritten(folder, {WEIGHTS: weights(change, NUCLEI)}, NUCLEI)
+
+
+INCOMPLETE = "its card is incomplete"
+# The same of the network for nuclei, whose card and layers are others
+NUCLEI_REFUSED = {
+    "nuclei: a pickle": (
+        lambda folder: (folder / NAME).write_bytes(pickle.dumps(Canary(folder / "ran"))),
+        "not a network for --segmenter nuclei",
+    ),
+    "nuclei: a pixel classifier": (
+        lambda folder: shutil.copy(GOOD, folder / NAME),
+        "a network of another kind",
+    ),
+    "nuclei: a card of 3 GB": (lambda folder: bomb(folder, CARD, NUCLEI), "its card is too long"),
+    "nuclei: weights of 3 GB": (lambda folder: bomb(folder, WEIGHTS, NUCLEI), READABLE),
+    "nuclei: weights that are a pickle": (
+        lambda folder: rewritten(folder, {WEIGHTS: pickle.dumps(Canary(folder / "ran"))}, NUCLEI),
+        READABLE,
+    ),
+    "nuclei: an array of 10 GB": (nuclei_with(of_10_gb), READABLE),
+    "nuclei: an array in a file elsewhere": (nuclei_with(of_a_file_elsewhere), READABLE),
+    "nuclei: an array behind a link": (nuclei_with(linked), READABLE),
+    "nuclei: a card of 300 MB of weights": (nuclei_changed(filters=[512] * 5), READABLE),
+    "nuclei: a card of a billion filters": (nuclei_changed(filters=[10**9] * 4), INCOMPLETE),
+    "nuclei: a card of filters that are code": (
+        nuclei_changed(filters="__import__('os')"),
+        INCOMPLETE,
+    ),
+    "nuclei: a card of other levels": (nuclei_changed(filters=[16, 32, 64]), READABLE),
+    "nuclei: a card of 60 levels": (nuclei_changed(filters=[2] * 60), INCOMPLETE),
+    "nuclei: a card of other maps": (nuclei_changed(maps=["maxima"]), INCOMPLETE),
+    "nuclei: a card of a huge threshold": (
+        nuclei_changed(thresholds={"interior_smooth": 1e9}),
+        INCOMPLETE,
+    ),
+    "nuclei: a card of another pixel size": (nuclei_changed(model_mpp=1e-9), "was trained at"),
+}
+NUCLEI_SOUND = {
+    "nuclei: as it is": lambda folder: shutil.copy(NUCLEI, folder / NAME),
+    "nuclei: a configuration that names a function": lambda folder: rewritten(
+        folder,
+        {
+            "config.json": json.dumps(
+                {"module": "os", "class_name": "system", "config": ["touch ran"]}
+            ).encode()
+        },
+        NUCLEI,
+    ),
+}
+
+
 def loaded(folder):
     assert folder.with_suffix(".log").read_text().strip()
 
 
 def cases() -> dict[str, Case]:
-    """Return the cases of pixel classifiers by name."""
+    """Return the cases of networks by name."""
 
-    def built(make):
+    def built(make, name):
         def build(folder):
             make(folder)
-            return [Path(__file__).with_name("load_network.py"), folder / NAME]
+            kind = "unet" if name.startswith("nuclei") else "pixelcnn"
+            return [Path(__file__).with_name("load_network.py"), folder / NAME, kind]
 
         return build
 
     found = {}
-    for name, (make, message) in REFUSED.items():
-        found[name] = Case(name, built(make), message, None, NAME)
-    for name, make in SOUND.items():
-        found[name] = Case(name, built(make), None, loaded, "")
+    for name, (make, message) in (REFUSED | NUCLEI_REFUSED).items():
+        found[name] = Case(name, built(make, name), message, None, NAME)
+    for name, make in (SOUND | NUCLEI_SOUND).items():
+        found[name] = Case(name, built(make, name), None, loaded, "")
     return found

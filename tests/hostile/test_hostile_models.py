@@ -7,7 +7,11 @@ import pytest
 from hostile import mesmer, networks, saved_networks
 from hostile.corpus import Case, Server, here, judge, script
 
-RUNTIME = ("cellquilt.pixelcnn.network", "cellquilt.networks.saved_network")
+RUNTIME = (
+    "cellquilt.pixelcnn.network",
+    "cellquilt.unet.network",
+    "cellquilt.networks.saved_network",
+)
 HOSTILE_MODEL = Path(__file__).with_name("hostile_model.py")
 NETWORKS, WEIGHTS = networks.cases(), mesmer.cases()
 WITH_CARDS = saved_networks.cases()
@@ -15,7 +19,7 @@ WITH_CARDS = saved_networks.cases()
 
 @pytest.fixture(scope="module")
 def runtime():
-    with Server(here(), "tensorflow", *RUNTIME) as server:
+    with Server(here(), "tensorflow", *(f"cellquilt.{name}" for name in ROOMS)) as server:
         yield server
 
 
@@ -35,7 +39,7 @@ def run(server, case, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_pixel_classifier(runtime, tmp_path, name):
+def test_network(runtime, tmp_path, name):
     run(runtime, NETWORKS[name], tmp_path)
 
 

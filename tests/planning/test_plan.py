@@ -99,7 +99,7 @@ def test_the_plans_of_slides_add_up(figures):
     assert whole.steps["CHAIN"].tasks == pytest.approx(1)
     assert whole.steps["INGEST"].tasks == 2 and whole.steps["EXPORT"].tasks == pytest.approx(3)
     assert list(whole.steps) == [
-        name for name in ORDER if name not in ("CLASSIFY", "INFER", "ADOPT")
+        name for name in ORDER if name not in ("DETECT", "CLASSIFY", "INFER", "ADOPT")
     ]
 
 
@@ -122,6 +122,11 @@ def test_slides_that_share_a_task_cost_less_start_up(figures):
             Work(999, 999, 0.5, 1, 1, "nuclear", segmenter="pixelcnn"),
             {"keeps_maps": False},
             "INGEST PATCH CLASSIFY STITCH QUANTIFY EXPORT DRAW",
+        ),
+        (
+            replace(LARGE, segmenter="nuclei", segmented="nuclear"),
+            {},
+            "INGEST PATCH DETECT LABEL STITCH REPAIR QUANTIFY EXPORT DRAW",
         ),
         (
             replace(LARGE, segmenter="masks"),

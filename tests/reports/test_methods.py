@@ -98,6 +98,17 @@ def of_pixelcnn(name: str = "a", **changes: object) -> dict:
     return report | changes
 
 
+def of_nuclei(name: str = "a", **changes: object) -> dict:
+    about = card("nuclear", ["nuclear"], "images of BBBC038 (CC0)") | {"n_parameters": 487026}
+    report = nuclei_alone(of_mesmer(name))
+    report["segmenter"] = "nuclei"
+    report["provenance"]["model"] = {"name": "nuclei", **about}
+    steps = report["provenance"]["steps"]
+    steps[2] |= {"step": "DETECT", "parameters": {"device": "cpu", "batch_size": 4}}
+    steps[3]["parameters"] = {"nuclear": dict(about["thresholds"])}
+    return report | changes
+
+
 def nuclei_alone(report: dict) -> dict:
     report["summary"] |= {"n_cells": None, "n_uncertified_cells": None}
     report["n_by_status"] = None
@@ -183,6 +194,15 @@ def test_a_run_of_pixel_classifiers_needs_no_licence_of_mesmer():
     assert licences[0].endswith("with this licence: generated (MIT).")
     assert licences[1].endswith("an image of BBBC038 (CC0) (Caicedo et al., 2019).")
     assert {"Giusti", "Caicedo", "Greenwald"} <= names_in(text)
+
+
+def test_a_run_of_the_network_for_nuclei():
+    text = said(of_nuclei())
+    assert "Segmentation was by the network for nuclei of Cellquilt, a U-Net (Ronneberger" in text
+    assert "487026 parameters" in text and "SHA-256 of the weights of-nuclear" in text
+    assert "TensorFlow 2.21.0 (Abadi et al., 2015) on CPUs." in text
+    assert "non-commercial" not in text and "deepcell" not in text and "(default" not in text
+    assert "images of BBBC038 (CC0) (Caicedo et al., 2019)." in text
 
 
 def test_several_networks_of_a_compartment_are_averaged():

@@ -140,6 +140,14 @@ APART = {
         "--expand_um 4 makes whole cells of nuclei, so that there are both; leave out --compartment"
         " nuclear, or --expand_um.",
     ),
+    "cells of the network for nuclei": (
+        SEGMENT | {"demo": "true", "segmenter": "nuclei"},
+        "--segmenter nuclei finds nuclei, and whole cells are asked for; add --expand_um with a",
+    ),
+    "cells of the network for nuclei, beside others": (
+        SEGMENT | {"demo": "true", "segmenter": "pixelcnn,nuclei", "compartment": "whole-cell"},
+        "--segmenter nuclei finds nuclei, and whole cells are asked for; add --expand_um with a",
+    ),
     "an image without a format for it": (
         SEGMENT | {"demo": "true", "export_image": "all", "formats": "csv,h5ad"},
         "--export_image all is for formats with images; add ome-zarr, spatialdata or viewer to"

@@ -48,10 +48,7 @@ def read_card(path: Path) -> dict:
         If the file is not a network that TRAIN wrote.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(CARD).file_size > MAX_CARD_BYTES:
-                raise ValueError("its card is too long")
-            card = json.loads(archive.read(CARD))
+        card = card_in(path)
     except UNREADABLE as error:
         raise DataError(
             f"{path.name}: not a pixel classifier that --mode train wrote ({reason(error)})."
@@ -63,19 +60,39 @@ def read_card(path: Path) -> dict:
     return card
 
 
+def card_in(path: Path) -> object:
+    """Return what the card of a network's file holds, whatever that is.
+
+    Raises
+    ------
+    UNREADABLE
+        If there is none, or it is damaged or too long.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(CARD).file_size > MAX_CARD_BYTES:
+            raise ValueError("its card is too long")
+        return json.loads(archive.read(CARD))
+
+
 def _is_complete(card: dict) -> bool:
     """Return whether a card has what is needed of it, all of it of its kind."""
     if _NEEDED - set(card):
         return False
-    thresholds = card["thresholds"]
     return (
-        card["compartment"] in OPTIONS
+        card["compartment"] in [*OPTIONS]  # it may be unhashable
         and card["channels"] in (list(INPUTS), list(INPUTS[:1]))
         and isinstance(card["classes"], list)
         and isinstance(card["model_mpp"], int | float)
-        and isinstance(thresholds, dict)
-        and set(thresholds) == set(THRESHOLDS)
-        and all(_is_threshold(thresholds[name], kind) for name, kind in THRESHOLDS.items())
+        and are_thresholds(card["thresholds"])
+    )
+
+
+def are_thresholds(value: object) -> bool:
+    """Return whether a card's thresholds are all there, each of its kind and within its limits."""
+    return (
+        isinstance(value, dict)
+        and set(value) == set(THRESHOLDS)
+        and all(_is_threshold(value[name], kind) for name, kind in THRESHOLDS.items())
     )
 
 

@@ -9,6 +9,7 @@ https://arxiv.org/abs/1302.1700; Li et al., https://arxiv.org/abs/1412.4526).
 import hashlib
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,11 +161,16 @@ def save(path: Path, model: tf.keras.Model, architecture: Architecture, card: di
         "weights_sha256": digest(model.get_weights()),
         **card,
     }
+    write(path, model, whole)
+    return whole
+
+
+def write(path: Path, model: tf.keras.Model, card: dict) -> None:
+    """Write a model in Keras's format with a card inside."""
     with outputs.whole(path) as partial:
         model.save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr(zipfile.ZipInfo(CARD), json.dumps(whole, indent=2) + "\n")
-    return whole
+            archive.writestr(zipfile.ZipInfo(CARD), json.dumps(card, indent=2) + "\n")
 
 
 def _n_weights(architecture: Architecture, n_channels: int) -> int:
@@ -203,9 +209,35 @@ def load(path: Path) -> PixelNetwork:
     card = read_card(path)
     table = {key: card[key] for key in ("patch", "layers")}
     architecture = from_table(card["architecture"], table, path.name)
+    n_channels = len(card["channels"])
+    n_weights = _n_weights(architecture, n_channels)
+    model = with_weights(path, card, n_weights, lambda: build(architecture, n_channels, seed=0))
+    return network_of(model, architecture, card)
+
+
+def with_weights(
+    path: Path, card: dict, n_weights: int, build: Callable[[], tf.keras.Model]
+) -> tf.keras.Model:
+    """Return a network that is built here, with the arrays of a file and nothing else of it.
+
+    Parameters
+    ----------
+    path : Path
+    card : dict
+        The file's own.
+    n_weights : int
+        How many numbers the network has.
+    build : callable
+        Builds it; called once the file's arrays are known to be of that size.
+
+    Raises
+    ------
+    DataError
+        If the file's weights are not the network's, or not those that its card names.
+    """
     try:
-        _check_weights(path, 4 * _n_weights(architecture, len(card["channels"])))
-        model = build(architecture, len(card["channels"]), seed=0)
+        _check_weights(path, 4 * n_weights)
+        model = build()
         model.load_weights(path)
     except UNREADABLE as error:
         refused = [line for line in str(error).splitlines() if "ot allowed" in line]
@@ -217,4 +249,4 @@ def load(path: Path) -> PixelNetwork:
         raise DataError(
             f"{path.name}: its weights are not those that its card names; fetch it again."
         )
-    return network_of(model, architecture, card)
+    return model

@@ -10,6 +10,7 @@ import yaml
 from ..errors import DataError, reason
 
 _PATH = Path(__file__).with_name("figures.yaml")
+BY_TILE = {"SEGMENT", "DETECT", "INFER"}  # whose networks a device runs tile by tile
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Figures:
         self, step: str, amounts: Mapping[str, float], on_device: bool = False
     ) -> float:
         """Return the processor time of a step but for the start of its tasks."""
-        if on_device and step in ("SEGMENT", "INFER"):
+        if on_device and step in BY_TILE:
             return amounts["tiles"] * self.processor_tile_s
         return _sum(self.processor[step], amounts)
 

@@ -25,16 +25,21 @@ from ..tiling.patches import (
 from ..tiling.pixel_grid import Grid
 from ..tiling.regions import Regions
 from ..tiling.tasks import Cut, beyond_regions
-from .figures import Figures
+from .figures import BY_TILE, Figures
 
 # Of a slide that takes the steps of large ones, in the order of the flow
 _STEPS = (
-    *("INGEST", "PATCH", "SEGMENT", "CLASSIFY", "INFER", "LABEL"),
+    *("INGEST", "PATCH", "SEGMENT", "DETECT", "CLASSIFY", "INFER", "LABEL"),
     *("STITCH", "ADOPT", "REPAIR"),
     *("QUANTIFY", "EXPORT", "DRAW"),
 )
 ORDER = ("CHAIN", *_STEPS)
-_NETWORK_STEPS = {"mesmer": "SEGMENT", "pixelcnn": "CLASSIFY", "network": "INFER"}
+_NETWORK_STEPS = {
+    "mesmer": "SEGMENT",
+    "nuclei": "DETECT",
+    "pixelcnn": "CLASSIFY",
+    "network": "INFER",
+}
 _MOST_PATCHES = 1_000_000  # more, which no slide has, are not looked at one by one
 _CHAINED = tuple(step for step in _STEPS if step != "EXPORT")
 
@@ -306,15 +311,13 @@ def _plan_one(
     extent = _extent(work, grid, replace(settings.cut, tiles=work.tiles))
     amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
     made = Plan(patches=extent.patches, tiles=extent.tiles * work.has_network)
-    on_device = settings.device == "gpu" and bool(
-        {"SEGMENT", "INFER"}.intersection(_steps_of(work, settings))
-    )
+    on_device = settings.device == "gpu" and bool(BY_TILE & {*_steps_of(work, settings)})
     if on_device:
         made.device_s = amounts["tiles"] * figures.tile_s
     for step in _steps_of(work, settings):
         if is_again and step == "INGEST" or is_cut and step == "PATCH":
             continue
-        n_tasks = extent.tasks if step in (*_NETWORK_STEPS.values(), "LABEL") else 1
+        n_tasks = extent.tasks if step in {*_NETWORK_STEPS.values(), "LABEL"} else 1
         processor_s = figures.processor_s(step, amounts, on_device)
         if step == work.network_step and not settings.keeps_maps:
             processor_s += figures.processor_s("LABEL", amounts)

@@ -111,7 +111,8 @@ def facts_of(report: Mapping) -> dict:
     steps = {step["step"]: step for step in provenance.get("steps", [])}
     parameters = {name: step.get("parameters", {}) for name, step in steps.items()}
     asked = parameters.get("INGEST", {})
-    network = next((name for name in ("SEGMENT", "CLASSIFY", "INFER") if name in steps), None)
+    ran = [name for name in ("SEGMENT", "DETECT", "CLASSIFY", "INFER") if name in steps]
+    network = next(iter(ran), None)
     model = provenance.get("model")
     regions = report.get("regions")
     return {

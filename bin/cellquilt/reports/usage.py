@@ -15,7 +15,8 @@ from ..tiling.regions import Regions
 COLUMNS = ("step", "sample", "realtime_ms", "cpu_percent", "peak_rss_kb")
 # In the order of the flow; what is not here comes after, by name.
 ORDER = (
-    *("GENERATE", "CHAIN", "INGEST", "PATCH", "SEGMENT", "CLASSIFY", "INFER", "LABEL"),
+    *("GENERATE", "CHAIN", "INGEST", "PATCH"),
+    *("SEGMENT", "DETECT", "CLASSIFY", "INFER", "LABEL"),
     *("STITCH", "ADOPT", "REPAIR", "QUANTIFY", "EXPORT", "EVALUATE", "DRAW", "CONTRAST"),
 )
 

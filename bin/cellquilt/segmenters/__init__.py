@@ -14,6 +14,7 @@ from ..networks.precision_check import MAX_MAP_DIFFERENCE
 # returns what computes the maps of tasks, and `described(model)` what a paper says of it.
 SEGMENTERS = {
     "mesmer": "Mesmer",
+    "nuclei": "the network for nuclei",
     "pixelcnn": "pixel classifiers",
     "network": "network with a card",
 }
