@@ -28,7 +28,7 @@ with tempfile.TemporaryDirectory() as scratch:
         package_dir=FOLDERS,
         package_data={
             "": ["*.yaml", "templates/*", "viewer_page/*"],
-            "cellquilt.networks_of_assets": ["*.keras"],
+            "cellquilt.networks_of_assets": ["*.keras", "unet/*.keras"],
             "cellquilt_kernels": [],
         },
         include_package_data=False,

@@ -13,6 +13,7 @@ import tifffile
 from support.maps import crowded_maps
 
 import cellquilt
+from cellquilt.cells.object_f1 import object_f1
 from cellquilt.cells.repair import repair as repair_step
 from cellquilt.errors import DataError
 from cellquilt.front.masks import Masks
@@ -82,6 +83,12 @@ def test_segment_of_a_nuclear_channel_alone_and_of_a_memory_map(folder, channels
     given = pd.DataFrame(cellquilt.quantify(channels, 0.4, found, ["DAPI", "CD45", "PanCK"]))
     columns = [name for name in given if name not in OF_PATCHES]
     equal_tables(given[columns], sample.cells[columns])
+
+
+def test_segment_by_the_network_for_nuclei(tissue, channels):
+    found = cellquilt.segment(channels, 0.5, "nuclei")
+    assert found.cell is None
+    assert object_f1(found.nucleus, tissue.nucleus_truth)["f1"] > 0.9
 
 
 @pytest.fixture

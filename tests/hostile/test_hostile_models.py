@@ -19,7 +19,7 @@ WITH_CARDS = saved_networks.cases()
 
 @pytest.fixture(scope="module")
 def runtime():
-    with Server(here(), "tensorflow", *(f"cellquilt.{name}" for name in ROOMS)) as server:
+    with Server(here(), "tensorflow", *RUNTIME) as server:
         yield server
 
 

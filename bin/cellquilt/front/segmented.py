@@ -23,13 +23,14 @@ from .arrays import ArraySlide
 from .masks import Masks
 from .matched import repair
 
-FREE = "pixelcnn"
+# Those that come with Cellquilt, in assets/networks
+OWN = {"pixelcnn": "*.keras", "nuclei": "unet/nuclei.keras"}
 
 
 def segment(
     image: np.ndarray,
     image_mpp: float,
-    model: str | Path | Sequence[str | Path] = FREE,
+    model: str | Path | Sequence[str | Path] = "pixelcnn",
     compartment: str | None = None,
     device: str = "cpu",
     cpus: int | None = None,
@@ -50,10 +51,10 @@ def segment(
     image_mpp : float
         Pixel size (um).
     model : str, Path or sequence of Path
-        ``'pixelcnn'`` for the two networks that come with Cellquilt, files of ``--mode train``
+        ``'pixelcnn'`` or ``'nuclei'``, which come with Cellquilt, files of ``--mode train``
         (``.keras``), or Mesmer's prepared model (``.zip``), see docs/python.md.
     compartment : {'both', 'whole-cell', 'nuclear'}, optional
-        By default both or, without membrane channels, nuclear.
+        By default both or, without membrane channels and of ``'nuclei'``, nuclear.
     device : {'cpu', 'gpu'}
     cpus : int, optional
         Threads, by default all that there are. TensorFlow takes the number of the first call.
@@ -76,7 +77,7 @@ def segment(
     """
     slide = ArraySlide(image, image_mpp)
     nuclear, *membrane = (str(channel.index) for channel in slide.channels)
-    compartment = compartment or ("both" if membrane else "nuclear")
+    compartment = compartment or ("both" if membrane and model != "nuclei" else "nuclear")
     if compartment not in CHOICES:
         raise DataError(f"compartment: {compartment!r} is none of {', '.join(CHOICES)}.")
     if find_spec("tensorflow") is None:
@@ -85,7 +86,8 @@ def segment(
             " extra: pip install '.[tensorflow]'"
         )
     networks = _networks_of(model)
-    segmenter = FREE if all(path.suffix == ".keras" for path in networks) else segmenters.DEFAULT
+    trained = "pixelcnn" if all(path.suffix == ".keras" for path in networks) else "mesmer"
+    segmenter = model if isinstance(model, str) and model in OWN else trained
     changed = tuple(path.stat().st_mtime_ns for path in networks)
     runner = _loaded(segmenter, networks, changed, device, cpus or cli.cpu_count())
     with TemporaryDirectory(prefix="cellquilt-") as name:
@@ -110,18 +112,19 @@ def segment(
 
 def _networks_of(model: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the files of a model."""
-    if model == FREE:
+    if isinstance(model, str) and model in OWN:
         package = Path(__file__).resolve().parents[1]
         # As installed, or in a clone
         places = package / "networks_of_assets", package.parents[1] / "assets" / "networks"
-        return tuple(sorted(next(filter(Path.is_dir, places)).glob("*.keras")))
+        return tuple(sorted(next(filter(Path.is_dir, places)).glob(OWN[model])))
+    allowed = " or ".join(map(repr, OWN))
     given = [model] if isinstance(model, str | Path) else model
     found = tuple(Path(path).resolve() for path in given)
     for path in found:
         if not path.is_file():
-            raise DataError(f"model: {path} is no file; give {FREE!r}, .keras files or a .zip.")
+            raise DataError(f"model: {path} is no file; give {allowed}, .keras files or a .zip.")
     if not found:
-        raise DataError(f"model: no file is given; give {FREE!r}, .keras files or a .zip.")
+        raise DataError(f"model: no file is given; give {allowed}, .keras files or a .zip.")
     return found
 
 
