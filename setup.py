@@ -27,7 +27,7 @@ with tempfile.TemporaryDirectory() as scratch:
         packages=[*find_packages("bin"), *filter(None, FOLDERS)],
         package_dir=FOLDERS,
         package_data={
-            "": ["*.yaml", "templates/*", "viewer_page/*"],
+            "": ["*.yaml", "templates/*", "page/*"],
             "cellquilt.networks_of_assets": ["*.keras", "unet/*.keras"],
             "cellquilt_kernels": [],
         },

@@ -52,7 +52,7 @@ def main() -> None:
             picture = None
             if shows:
                 from cellquilt.exports.picture import open_picture  # with the readers of slides
-                from cellquilt.exports.viewer_places import read_places
+                from cellquilt.exports.viewer.places import read_places
 
                 places = read_places(o.patches, o.facts, facts["sample"]) if o.patches else None
                 opened = open_picture(o.image, table, cells.facts, o.export_image or "all", places)

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 repo=$(cd "$(dirname "$0")/.." && pwd)
-page=$repo/bin/cellquilt/exports/viewer_page
+page=$repo/bin/cellquilt/exports/viewer/page
 if ! command -v npm > /dev/null; then
     echo "ERROR: npm is missing, which comes with Node.js; Debian has it: apt-get install npm" >&2
     exit 1

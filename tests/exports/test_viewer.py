@@ -21,15 +21,15 @@ from support.steps import quantified, repaired
 from cellquilt import exports
 from cellquilt.cells import cell_table
 from cellquilt.errors import DataError
-from cellquilt.exports import viewer_tiles
 from cellquilt.exports.picture import open_picture
-from cellquilt.exports.viewer_places import read_places
+from cellquilt.exports.viewer import channel_tiles
+from cellquilt.exports.viewer.places import read_places
 from cellquilt.images.label_image import LabelReader
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 NAMES = ["DAPI", HOSTILE, "CD4", "CD4"]
 HEIGHT, WIDTH, MPP = 1100, 1301, 0.5  # several blocks, tiles and zooms, odd sizes
-TILE = viewer_tiles.TILE
+TILE = channel_tiles.TILE
 
 
 @dataclass
@@ -330,14 +330,14 @@ def test_a_slide_without_cells(tmp_path):
 @pytest.mark.parametrize("side", [2000, 20160, 60000])
 @pytest.mark.parametrize("n_channels", [1, 8, 40])
 def test_a_slide_is_few_files(side, n_channels):
-    a_side = viewer_tiles.tiles_a_side((side, side), n_channels)
+    a_side = channel_tiles.tiles_a_side((side, side), n_channels)
     n_packs, length = 0, side
     while True:
         n_packs += n_channels * (-(-length // (a_side * TILE))) ** 2
         if length <= TILE:
             break
         length = -(-length // 2)
-    assert n_packs <= viewer_tiles.MAX_PACKS
+    assert n_packs <= channel_tiles.MAX_PACKS
 
 
 def test_masks_of_another_run_are_refused(sample, tmp_path):
@@ -368,7 +368,7 @@ def test_the_library_is_that_of_its_lock(repo):
     assert "resolved" not in text and "http" not in text.replace("https://opencollective.com", "")
     locked = json.loads(text)["packages"]["node_modules/openseadragon"]
     assert locked["integrity"].startswith("sha512-")
-    page = repo / "bin" / "cellquilt" / "exports" / "viewer_page"
+    page = repo / "bin" / "cellquilt" / "exports" / "viewer" / "page"
     head = (page / "openseadragon.min.js").read_text()[:200]
     assert head.startswith(f"//! openseadragon {locked['version']}\n")
     assert "OpenSeadragon" in (page / "openseadragon.LICENSE.txt").read_text()

@@ -34,7 +34,7 @@ class Picture:
     names : tuple of str
         Unique, as in the table of cells.
     places : dict
-        Patches and regions, see `viewer_places.read_places`.
+        Patches and regions, see `viewer.places.read_places`.
     """
 
     slide: Slide

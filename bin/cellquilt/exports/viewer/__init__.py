@@ -1,20 +1,20 @@
 """A folder that a browser opens by a double click: slide, outlines and cells, without a server.
 
 A page from a disk may load scripts and nothing else, so that data are scripts, too, see
-`viewer_packs`. What the page does is in ``viewer_page/``; OpenSeadragon moves and zooms there.
+`packs`. What the page does is in ``page/``; OpenSeadragon moves and zooms there.
 """
 
 import json
 import shutil
 from pathlib import Path
 
-from .. import __version__, outputs
-from ..cells.cell_table import Cells
-from . import viewer_tiles
-from .picture import N_ACTIVE, Picture
-from .viewer_cells import write_cells
+from ... import __version__, outputs
+from ...cells.cell_table import Cells
+from ..picture import N_ACTIVE, Picture
+from . import channel_tiles
+from .cells import write_cells
 
-PAGE = Path(__file__).with_name("viewer_page")
+PAGE = Path(__file__).with_name("page")
 _COLOURS = ("#3d6bff", "#2fd04b", "#ff3b30", "#ffd60a", "#00d5e0", "#ff4fd8", "#ffffff", "#ff9500")
 
 
@@ -47,11 +47,11 @@ def write(cells: Cells, folder: Path, cpus: int = 1, picture: Picture | None = N
         for file in sorted(PAGE.iterdir()):
             shutil.copyfile(file, part / file.name)
         shape = picture.shape[1:]
-        side = viewer_tiles.tiles_a_side(shape, len(picture.channels))
+        side = channel_tiles.tiles_a_side(shape, len(picture.channels))
         channels = _described(cells, picture)
         for number, channel in enumerate(picture.channels):
             tiles = f"tiles/{number}"
-            channels[number] |= viewer_tiles.write_channel(
+            channels[number] |= channel_tiles.write_channel(
                 picture.slide, channel, part, tiles, side, cpus
             )
         facts = {
@@ -60,7 +60,7 @@ def write(cells: Cells, folder: Path, cpus: int = 1, picture: Picture | None = N
             "height": shape[0],
             "width": shape[1],
             "mpp": cells.facts["image_mpp"],
-            "tile": viewer_tiles.TILE,
+            "tile": channel_tiles.TILE,
             "side": side,
             "channels": channels,
             "patches": picture.places.get("patches", []),

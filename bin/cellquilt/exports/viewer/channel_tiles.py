@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images.strips import Scratch, pyramid_steps, strip_rows
-from ..parallel import threaded
-from ..slides.slide import Slide
-from . import viewer_packs as packs
-from .picture import shown_range
+from ...images.strips import Scratch, pyramid_steps, strip_rows
+from ...parallel import threaded
+from ...slides.slide import Slide
+from ..picture import shown_range
+from . import packs
 
 TILE = 512  # px
 MAX_PACKS = 1300  # of all channels and zooms; the cells have 600 files

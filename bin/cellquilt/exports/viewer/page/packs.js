@@ -1,4 +1,4 @@
-// Loads packs, which viewer_packs.py writes, and undoes how they are packed.
+// Loads packs, which packs.py writes, and undoes how they are packed.
 "use strict";
 
 const cellquilt = {

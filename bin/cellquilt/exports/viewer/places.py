@@ -5,8 +5,8 @@ from pathlib import Path
 
 import shapely
 
-from ..handoff.step_files import PATCH_FLAGS, read_facts, read_patch_flags, read_patches
-from ..tiling.regions import Regions
+from ...handoff.step_files import PATCH_FLAGS, read_facts, read_patch_flags, read_patches
+from ...tiling.regions import Regions
 
 
 def read_places(patches: Path, facts: Path, sample: str) -> dict[str, list]:

@@ -1,7 +1,7 @@
 """Packs of the viewer: data as scripts, which is all that a page opened from a disk may load.
 
 A pack is a script that hands texts to the page. Each text is base64 of bytes compressed by
-deflate, without a header, which browsers undo themselves. `viewer_page/packs.js` reads them.
+deflate, without a header, which browsers undo themselves. `page/packs.js` reads them.
 """
 
 import base64

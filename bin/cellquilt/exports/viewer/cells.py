@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..cells.cell_table import Cells
-from ..errors import DataError
-from ..images.label_rows import Relabelled
-from ..images.polygons import OutlineReader, Outlines
-from ..parallel import threaded
-from . import viewer_packs as packs
+from ...cells.cell_table import Cells
+from ...errors import DataError
+from ...images.label_rows import Relabelled
+from ...images.polygons import OutlineReader, Outlines
+from ...parallel import threaded
+from . import packs
 
 BLOCK = 1024  # px, the smallest side of a block
 MAX_FILES = 600  # of all blocks
