@@ -15,7 +15,7 @@ from cellquilt.cells.measures import NAMES, Asked
 from cellquilt.errors import DataError
 from cellquilt.exports import geojson
 from cellquilt.images.label_image import LabelReader, write_label_image
-from cellquilt.reports import methods
+from cellquilt.reports.methods.cells import MEASURES as SAID
 
 ALL = Asked(NAMES, boundary=True)
 OF_NUMPY = {  # of (channels, n) pixels
@@ -248,7 +248,7 @@ def test_every_list_of_measures_is_the_same(repo):
     for name in known["list_from"]:
         assert re.search(known["pattern"], f"mean, {name}")
     assert not re.search(known["pattern"], "mean,mode") and not re.search(known["pattern"], "mean,")
-    assert tuple(geojson.MEASURES) == tuple(methods._MEASURES) == NAMES
+    assert tuple(geojson.MEASURES) == tuple(SAID) == NAMES
 
 
 def test_a_list_of_measures_is_read_in_any_order():

@@ -132,7 +132,7 @@ def test_references_are_those_of_the_citations(repo):
     page = (repo / "CITATIONS.md").read_text()
     page = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", page).replace("*", "")
     page = " ".join(page.split())
-    path = repo / "bin" / "cellquilt" / "reports" / "references.yaml"
+    path = repo / "bin" / "cellquilt" / "reports" / "methods" / "references.yaml"
     references = yaml.safe_load(path.read_text())
     assert [key for key, found in references.items() if found["text"] not in page] == []
     for key, found in references.items():
@@ -143,10 +143,11 @@ def test_references_are_those_of_the_citations(repo):
 
 def test_every_reference_in_the_sources_is_there(repo):
     package = repo / "bin" / "cellquilt"
-    files = [*(package / "segmenters").glob("*.py"), package / "reports" / "methods.py"]
+    texts = package / "reports" / "methods"
+    files = [*(package / "segmenters").glob("*.py"), *texts.glob("*.py")]
     found = re.findall(r"\[@([a-z0-9,-]+)\]", "".join(file.read_text() for file in files))
     keys = {key for each in found for key in each.split(",")} - {"key"}
-    references = yaml.safe_load((package / "reports" / "references.yaml").read_text())
+    references = yaml.safe_load((package / "reports" / "methods" / "references.yaml").read_text())
     packages = {"numpy", "scipy", "scikit-image", "tifffile"}
     assert keys | packages == set(references)
 

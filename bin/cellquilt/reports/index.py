@@ -10,7 +10,7 @@ from . import page
 from .charts import Pooled, Ranked, Ranks, pool, rank
 from .findings import Finding, findings
 from .measures import MEASURES, Measure, has_enough
-from .methods import facts_of
+from .methods.facts import facts_of
 from .summary import certified_fraction
 
 # Of samples in a list, and of findings in a row before the rest is folded
