@@ -85,6 +85,17 @@ def test_segment_of_a_nuclear_channel_alone_and_of_a_memory_map(folder, channels
     equal_tables(given[columns], sample.cells[columns])
 
 
+def test_segment_in_a_program_that_uses_tensorflow(repo):
+    """Its threads and devices cannot be changed any more."""
+    code = "import cellquilt, numpy, tensorflow; tensorflow.config.threading"
+    code += ".set_intra_op_parallelism_threads(1); tensorflow.ones(2) + 1;"
+    code += "image = numpy.ones((70, 80), 'uint8');"
+    code += "print(cellquilt.segment(image, 0.5, 'nuclei', cpus=2).nucleus.shape)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=repo / "bin", capture_output=True, text=True)
+    assert done.stdout.strip() == "(70, 80)", done.stderr
+
+
 def test_segment_by_the_network_for_nuclei(tissue, channels):
     found = cellquilt.segment(channels, 0.5, "nuclei")
     assert found.cell is None

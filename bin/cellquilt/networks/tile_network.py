@@ -99,16 +99,14 @@ def select_device(
     Raises
     ------
     DataError
-        If a GPU was asked for and TensorFlow sees none.
+        If a GPU was asked for and TensorFlow sees none, or runs in this process with other devices.
     """
     if device in _selected and taken is None:
         return _selected[device]
-    tf.config.threading.set_intra_op_parallelism_threads(cpus)
-    # some layers take one thread only, so that those of Mesmer's four heads run side by side
-    tf.config.threading.set_inter_op_parallelism_threads(cpus)
+    _set_threads(cpus)
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cpu":
-        tf.config.set_visible_devices([], "GPU")
+        _see([])
         return _selected.setdefault(device, "cpu")
     if not gpus:
         raise DataError(
@@ -118,12 +116,33 @@ def select_device(
         )
     taken = taken or gpu_lock.take(gpu_lock.read_uuids(), tasks_per_gpu, gpu_locks)
     gpu, _gpu["uuid"] = gpus[taken.index], taken.uuid
-    tf.config.set_visible_devices(gpu, "GPU")
+    _see([gpu])
     tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
     name = str(tf.config.experimental.get_device_details(gpu).get("device_name", "gpu"))
     _selected[device] = name
     return name
+
+
+def _set_threads(cpus: int) -> None:
+    """Set TensorFlow's threads; where a program runs it already, they stay as they are."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(cpus)
+        # some layers take one thread only, so that those of Mesmer's four heads run side by side
+        tf.config.threading.set_inter_op_parallelism_threads(cpus)
+    except RuntimeError:
+        log.info("network: TensorFlow runs in this program already, with threads of its own")
+
+
+def _see(gpus: list) -> None:
+    """Make TensorFlow use these GPUs and no others."""
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+    except RuntimeError as error:
+        raise DataError(
+            "TensorFlow runs in this program already, with other devices; segment first, or in a"
+            " program of its own."
+        ) from error
 
 
 type Function = Callable[[tf.Tensor], tf.Tensor | list[tf.Tensor]]
