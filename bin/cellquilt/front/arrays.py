@@ -98,8 +98,8 @@ class ArraySlide(Slide):
 
     @classmethod
     def open(cls, paths: Sequence[Path], selection: Selection) -> Self:
-        """Raise `NotImplementedError`: an array is given as it is."""
-        raise NotImplementedError
+        """Raise `TypeError`: an array is given as it is, and not opened."""
+        raise TypeError("an array has no file")
 
     def close(self) -> None:
         """Do nothing: the array is its owner's."""
