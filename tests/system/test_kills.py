@@ -183,7 +183,7 @@ def test_nextflow_killed_again_and_again_redoes_only_what_was_unfinished(undistu
     del expected["methods.txt"], found["methods.txt"]  # which name the formats that were asked for
     assert [path for path in found if found[path] != expected.get(path)] == []
     only_there = {path.split("/")[1].split(".")[0] for path in expected.keys() - found.keys()}
-    formats = {"anndata", "geojson", "hubmap", "viewer", "zarr"}
+    formats = {"anndata", "geojson", "hubmap", "viewer", "vitessce", "zarr"}
     pickles = {"matched_seg_res_batch", "original_seg_res_batch"}
     assert only_there == formats | pickles
 
