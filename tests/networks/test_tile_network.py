@@ -324,7 +324,7 @@ def two_gpus(monkeypatch):
     """Pretend two GPUs, and return those that TensorFlow is to see."""
     seen, gpus = [], ["first", "second"]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
-    monkeypatch.setattr(tf.config, "set_visible_devices", lambda gpu, kind: seen.append(gpu))
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda found, kind: seen.extend(found))
     for name in ("set_memory_growth", "enable_op_determinism", "get_device_details"):
         monkeypatch.setattr(tf.config.experimental, name, lambda *_: {"device_name": "T4"})
     for name in ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"):
