@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compare the pixel classifiers of a compartment: tables, plots, ensembles and a recommendation."""
+"""Compare the pixel classifiers of a compartment: tables, plots, what is best, and a page of it."""
 
 from pathlib import Path
 
 from cellquilt import cli, outputs
 from cellquilt.training import comparison, comparison_plot, ensembles
+from cellquilt.training.page import page
 
 
 def main() -> None:
@@ -13,6 +14,8 @@ def main() -> None:
     args.add_argument("--curves", type=Path, nargs="+", required=True, help="CSVs of TRAIN")
     args.add_argument("--probabilities", type=Path, nargs="+", required=True, help="its stores")
     args.add_argument("--outdir", type=Path, required=True, help="folder of the results")
+    text = "where that of all compartments will be, for what the page says to type"
+    args.add_argument("--published", default="results/training", help=text)
     o = args.parse_args()
     networks = comparison.read_networks(o.cards, o.curves, o.probabilities)
     truth = comparison.read_truth(networks)
@@ -29,9 +32,13 @@ def main() -> None:
     for name, rows in tables.items():
         outputs.write_csv(o.outdir / f"{name}.csv", rows.round(6))
     outputs.write_json(o.outdir / "comparison.json", found)
-    comparison_plot.draw_curves(o.outdir / "learning_curves.png", networks)
-    comparison_plot.draw_probabilities(o.outdir / "probabilities.png", networks, truth)
-    comparison_plot.draw_sizes(o.outdir / "cell_sizes.png", networks, truth)
+    names = ("learning_curves", "probabilities", "cell_sizes")
+    pictures = {name: o.outdir / f"{name}.png" for name in names}
+    comparison_plot.draw_curves(pictures["learning_curves"], networks)
+    comparison_plot.draw_probabilities(pictures["probabilities"], networks, truth)
+    comparison_plot.draw_sizes(pictures["cell_sizes"], networks, truth)
+    text = page(networks, tables["comparison"], found, pictures, o.published)
+    outputs.write_text(o.outdir / "report.html", text)
     cli.log.info("compare: %s", found["options"])
 
 

@@ -316,6 +316,7 @@ def compare(o) -> None:
     best = {"kind": "single", "architecture": "stub", "models": ["stub.keras"]}
     found = {"compartment": o.outdir.name, "recommended": best, "options": "--segmenter pixelcnn"}
     write_json(o.outdir / "comparison.json", **found)
+    (o.outdir / "report.html").write_text("<!DOCTYPE html>\n<title>Stub</title>\n")
 
 
 STEPS: dict[str, Callable] = {"adopt": adopt} | {

@@ -15,7 +15,7 @@ def comparisonOf(paths, outdir) {
     def lines = paths.collect { path ->
         def found = new groovy.json.JsonSlurper().parseText(path.text)
         def models = found.recommended.models.collect { name -> "${outdir}/training/networks/${name}" }
-        "  ${found.compartment}: table and plots in ${outdir}/training/${found.compartment}; best on validation:\n" +
+        "  ${found.compartment}: ${outdir}/training/${found.compartment}/report.html shows it; best on validation:\n" +
             "    ${found.options} --models ${models.join(',')}"
     }
     return "Cellquilt is done\n${lines.join('\n')}"

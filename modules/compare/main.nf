@@ -1,4 +1,4 @@
-// Compare the pixel classifiers of a compartment, singly and as ensembles, and recommend some.
+// Compare the networks of a compartment, singly and as ensembles, recommend some, and make a page of it.
 process COMPARE {
     tag "${meta.id}"
     label 'process_low'
@@ -13,6 +13,7 @@ process COMPARE {
     tuple val(meta), path("${meta.id}/ensembles.csv"), emit: ensembles, topic: published_of_run
     tuple val(meta), path("${meta.id}/{learning_curves,probabilities,cell_sizes}.png"), emit: plots, topic: published_of_run
     tuple val(meta), path("${meta.id}/comparison.json"), emit: comparison, topic: published_of_run
+    tuple val(meta), path("${meta.id}/report.html"), emit: page, topic: published_of_run
     tuple val("${task.process}"), val('cellquilt'), eval('versions.py'), emit: versions, topic: versions
 
     script:

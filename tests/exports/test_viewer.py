@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from support import axe
 from support.browser import Page
 from support.steps import quantified, repaired
 
@@ -505,6 +506,20 @@ def test_flags_and_kinds_are_listed(page):
     page.wait("document.getElementById('by').value === 'status'")
     legend = page.run("[...document.querySelectorAll('#legend li')].map(li => li.textContent)")
     assert legend == ["matched"]
+
+
+def test_axe_finds_nothing_grave(sample, page, tmp_path):
+    at(page, f"#300,300,0.9;cell={sample.rows().index[3]};by=cell_area_um2")
+    page.wait("document.querySelectorAll('#row tr').length > 10")
+    page.run("document.querySelector('details').open = true")
+    assert axe.grave(page, tmp_path) == []
+    page.run("location.hash = '#300,300,0.9;by=status'")
+    page.wait("document.querySelectorAll('#legend li').length === 1")
+    page.resize(480, 800)
+    assert axe.grave(page, tmp_path) == []
+    page.resize(1000, 700)
+    page.run("document.querySelector('details').open = false")
+    assert page.complaints == []
 
 
 def test_by_keyboard_and_on_a_narrow_screen(sample, page):

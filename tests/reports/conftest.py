@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.browser import Page
 from support.steps import ingest_image
 from support.tables import markers_of, rows_of, write_table
 
@@ -33,7 +34,20 @@ def tissue():
 
 
 @pytest.fixture(scope="session")
-def samples(tissue, tmp_path_factory) -> dict[str, dict]:
+def browser(tmp_path_factory):
+    """Return a browser for the pages of all tests here, of which each opens its own."""
+    with Page(None, tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def samples_folder(tmp_path_factory) -> Path:
+    """Return where the slides and masks of `samples` are."""
+    return tmp_path_factory.mktemp("samples")
+
+
+@pytest.fixture(scope="session")
+def samples(tissue, samples_folder) -> dict[str, dict]:
     """Return what DRAW writes of a tissue by what was segmented in it, and of no cells at all."""
     cells, nuclei = tissue.cell_truth, tissue.nucleus_truth
     inside = np.where(nuclei == cells, nuclei, 0)
@@ -53,7 +67,7 @@ def samples(tissue, tmp_path_factory) -> dict[str, dict]:
         "nuclear": {"nucleus": nuclei},
         "empty": {"cell": cells * 0, "nucleus": cells * 0},
     }
-    folder = tmp_path_factory.mktemp("samples")
+    folder = samples_folder
     image = np.moveaxis(tissue.image[[0, 2]], 0, -1)
     stores = {name: ingest_image(folder / name, image[..., :n]) for name, n in (("a", 2), ("b", 1))}
     return {

@@ -196,7 +196,7 @@ def test_500_samples_are_below_3_mb(cohort):
     assert len(run_report.render(cohort).encode()) < 3e6
 
 
-def test_a_cohort_sorts_and_filters_in_a_browser(cohort, tmp_path):
+def test_a_cohort_sorts_and_filters_in_a_browser(cohort, browser, tmp_path):
     path = tmp_path / "report.html"
     refusals = [{"sample": "torn", "step": "INGEST", "message": "torn.tif: truncated"}]
     path.write_text(run_report.render(cohort, None, refusals))
@@ -205,37 +205,37 @@ def test_a_cohort_sorts_and_filters_in_a_browser(cohort, tmp_path):
     def column(page: Page, k: int) -> list[str]:
         return page.run(f"{shown}.map(row => row.cells[{k}].textContent.trim())")
 
-    with Page(path, tmp_path / "profile") as page:
-        titles = page.run(
-            "[...document.querySelectorAll('.samples thead th')].map(h => h.textContent)"
-        )
-        sorted_by = "[...document.querySelectorAll('[aria-sort]')].map(h => h.ariaSort)"
-        assert page.run(sorted_by)[:3] == ["none", "descending", "none"]
-        for title in ("cells", "stage", "sample"):
-            k = titles.index(title)
-            first = column(page, k)
-            button = f"document.querySelectorAll('.samples thead th')[{k}].firstChild"
-            page.run(f"{button}.click()")
-            key = {"cells": lambda text: int(text.replace(",", ""))}.get(title, str)
-            assert column(page, k) == sorted(first, key=key) != first
-            assert page.run(sorted_by)[k] == "ascending"
-            # with the keyboard
-            page.run(f"{button}.focus()")
-            page.press("Enter", 13, "\r")
-            assert column(page, k) == sorted(first, key=key, reverse=True)
-            assert page.run(sorted_by).count("none") == len(titles) - 1
-        page.run("document.querySelector('#words').focus()")
-        for letter in "P099 ii":
-            page.press(letter, ord(letter.upper()), letter)
-        expected = {s["sample"] for s in cohort[4 * 99 : 400] if s["columns"]["stage"] != "I"}
-        assert set(column(page, 0)) == expected
-        assert page.run("document.querySelector('output').textContent") == f"{len(expected)} of 500"
-        for width in (480, 1400):
-            page.resize(width, 900)
-            assert page.run("document.documentElement.scrollWidth") == width
-        assert page.complaints == []
-        assert {url.partition(":")[0] for url in page.requests} == {"file", "data"}
-        assert [url for url in page.requests if url.startswith("file")] == [path.as_uri()]
+    page = browser
+    page.resize(1400, 900)
+    page.open(path)
+    titles = page.run("[...document.querySelectorAll('.samples thead th')].map(h => h.textContent)")
+    sorted_by = "[...document.querySelectorAll('[aria-sort]')].map(h => h.ariaSort)"
+    assert page.run(sorted_by)[:3] == ["none", "descending", "none"]
+    for title in ("cells", "stage", "sample"):
+        k = titles.index(title)
+        first = column(page, k)
+        button = f"document.querySelectorAll('.samples thead th')[{k}].firstChild"
+        page.run(f"{button}.click()")
+        key = {"cells": lambda text: int(text.replace(",", ""))}.get(title, str)
+        assert column(page, k) == sorted(first, key=key) != first
+        assert page.run(sorted_by)[k] == "ascending"
+        # with the keyboard
+        page.run(f"{button}.focus()")
+        page.press("Enter", 13, "\r")
+        assert column(page, k) == sorted(first, key=key, reverse=True)
+        assert page.run(sorted_by).count("none") == len(titles) - 1
+    page.run("document.querySelector('#words').focus()")
+    for letter in "P099 ii":
+        page.press(letter, ord(letter.upper()), letter)
+    expected = {s["sample"] for s in cohort[4 * 99 : 400] if s["columns"]["stage"] != "I"}
+    assert set(column(page, 0)) == expected
+    assert page.run("document.querySelector('output').textContent") == f"{len(expected)} of 500"
+    for width in (480, 1400):
+        page.resize(width, 900)
+        assert page.run("document.documentElement.scrollWidth") == width
+    assert page.complaints == []
+    assert {url.partition(":")[0] for url in page.requests} == {"file", "data"}
+    assert [url for url in page.requests if url.startswith("file")] == [path.as_uri()]
 
 
 def test_pooled_histograms_have_all_values_and_the_samples_between_bounds():

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from lxml import html
+from support import trained
 
 from cellquilt.errors import DataError
 from cellquilt.images import data_url
@@ -76,7 +77,7 @@ def test_flags_are_counted_with_their_limits(samples):
 
 
 def test_pages_are_valid_html(samples, readers, tmp_path):
-    paths = []
+    paths = [trained.written(tmp_path / "training")]
     for kind, sample in samples.items():
         for name, text in (
             (f"{kind}-run.html", run_report.render([sample])),

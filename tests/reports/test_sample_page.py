@@ -7,7 +7,6 @@ import re
 
 import pytest
 from lxml import html
-from support.browser import Page
 from support.tables import markers_of
 
 from cellquilt.errors import DataError
@@ -96,7 +95,7 @@ def test_a_page_without_markers_or_objects(samples):
     assert len(nuclear.xpath("//div[@class='rankings']/table")) == 1
 
 
-def test_forty_channels_stay_small_and_within_a_narrow_window(samples, tissue, tmp_path):
+def test_forty_channels_stay_small_and_within_a_narrow_window(samples, tissue, browser, tmp_path):
     names = [f"Marker{'_long_name' * (k % 3)}-{k}" for k in range(40)]
     image = [tissue.image[k % 6] for k in range(40)]
     labels = {"cell": tissue.cell_truth, "nucleus": tissue.nucleus_truth}
@@ -107,15 +106,15 @@ def test_forty_channels_stay_small_and_within_a_narrow_window(samples, tissue, t
     path = tmp_path / "report.html"
     path.write_text(sample_page.render(sample))
     assert path.stat().st_size <= sample_page.MAX_LENGTH + 150_000
-    with Page(path, tmp_path / "profile") as page:
-        for width in (360, 1400):
-            page.resize(width, 900)
-            assert page.run("document.documentElement.scrollWidth") == width
-        assert page.complaints == []
-        wide = "[...document.querySelectorAll('.markers figure')].map(f => f.offsetWidth)"
-        assert min(page.run(wide)) >= 140
-        loaded = "[...document.querySelectorAll('.markers img')].every(i => i.naturalWidth > 20)"
-        assert page.run(loaded) is True
+    browser.open(path)
+    for width in (360, 1400):
+        browser.resize(width, 900)
+        assert browser.run("document.documentElement.scrollWidth") == width
+    assert browser.complaints == []
+    wide = "[...document.querySelectorAll('.markers figure')].map(f => f.offsetWidth)"
+    assert min(browser.run(wide)) >= 140
+    loaded = "[...document.querySelectorAll('.markers img')].every(i => i.naturalWidth > 20)"
+    assert browser.run(loaded) is True
 
 
 @pytest.mark.parametrize("kind", ["both", "whole-cell", "nuclear"])

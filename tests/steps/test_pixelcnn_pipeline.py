@@ -89,9 +89,11 @@ def test_architectures_are_compared(trained):
     ]
     assert {path.name for path in folder.iterdir()} == {
         *("comparison.csv", "comparison.json", "ensembles.csv", "networks.csv"),
-        *("cell_sizes.png", "learning_curves.png", "probabilities.png"),
+        *("cell_sizes.png", "learning_curves.png", "probabilities.png", "report.html"),
     }
     recommended = json.loads((folder / "comparison.json").read_text())["recommended"]["models"]
+    page = (folder / "report.html").read_text()
+    assert all(f"results/training/networks/{name}" in page for name in recommended)
     assert all((trained / "networks" / name).exists() for name in recommended)
 
 

@@ -12,9 +12,11 @@ import pytest
 
 
 class Page:
-    """A page in a browser of its own."""
+    """A page in a browser of its own, which takes seconds to start: `open` shows another one."""
 
-    def __init__(self, path: Path, profile: Path, width: int = 1400, height: int = 900):
+    def __init__(
+        self, path: Path | None, profile: Path, width: int = 1400, height: int = 900
+    ) -> None:
         program = shutil.which("chromium")
         if program is None:
             pytest.skip("no chromium here, and tests/packages.sh could not install it")
@@ -41,9 +43,8 @@ class Page:
         for domain in ("Page", "Network", "Runtime", "Log"):
             self._send(f"{domain}.enable")
         self.resize(width, height)
-        self._send("Page.navigate", url=path.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
-            self._read()
+        if path:
+            self.open(path)
 
     def __enter__(self) -> "Page":
         return self
@@ -54,6 +55,13 @@ class Page:
         self._process.wait(20)
         os.close(self._to)
         os.close(self._from)
+
+    def open(self, path: Path) -> None:
+        """Show a page, and forget what others have asked for and complained of."""
+        self._events.clear()
+        self._send("Page.navigate", url=path.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+            self._read()
 
     @property
     def requests(self) -> list[str]:

@@ -284,7 +284,8 @@ def test_every_output_is_written_and_the_same_in_any_order(write, compare):
     folder, again = compare(files), compare(files[::-1], "again")
     tables = {"comparison": 3, "networks": 4, "ensembles": 3 * (3 + 1 + 1)}
     plots = ("learning_curves", "probabilities", "cell_sizes")
-    names = {f"{n}.csv" for n in tables} | {f"{n}.png" for n in plots} | {"comparison.json"}
+    names = {f"{n}.csv" for n in tables} | {f"{n}.png" for n in plots}
+    names |= {"comparison.json", "report.html"}
     assert {path.name for path in folder.iterdir()} == names
     for name in names:
         assert (folder / name).read_bytes() == (again / name).read_bytes(), name
