@@ -41,7 +41,7 @@ SUBJECTS = (
 )
 LONG = (
     *("layouts", "regions", "checks", "quality", "cohort", "scaling"),
-    *("end_to_end_4096", "whole_slide", "rows"),
+    *("end_to_end_4096", "whole_slide", "rows", "viewer"),
 )
 COLUMNS = ("work", "peer", "ours_s", "peer_s", "ratio", "equal", "note")
 RESULTS = ROOT / "benchmarks" / "results"

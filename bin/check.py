@@ -17,6 +17,7 @@ import ingest
 import patch
 from cellquilt import cli, outputs, segmenters
 from cellquilt.bundles.slide import Slide, slides_of
+from cellquilt.cells.measures import MEAN, parse
 from cellquilt.errors import DataError, reason
 from cellquilt.planning import tables
 from cellquilt.planning.figures import read_figures
@@ -44,12 +45,14 @@ def add_settings(args: argparse.ArgumentParser) -> None:
     args.add_argument("--max_mpx", type=float, default=20, help="a slide with more is large")
     args.add_argument("--keep_maps", **cli.SWITCH, help="LABEL has tasks of its own")
     args.add_argument("--formats", default="csv", help="of EXPORT, or none")
+    args.add_argument("--measures", default=MEAN, help="of QUANTIFY")
     text = "recommendation.json of the user's batching study"
     args.add_argument("--benchmark", type=Path, help=text)
 
 
 def settings_of(o: argparse.Namespace) -> Settings:
     """Return what these options say, but for the last."""
+    asked = parse(o.measures)
     return Settings(
         o.n_networks,
         o.device,
@@ -57,6 +60,8 @@ def settings_of(o: argparse.Namespace) -> Settings:
         tuple(name for name in o.formats.split(",") if name != "none"),
         round(o.max_mpx * 1e6),
         patch.cut_of(o),
+        len(asked.measures),
+        asked.boundary,
     )
 
 

@@ -165,10 +165,6 @@ def matched() -> tuple[dict, "pd.DataFrame"]:
 
 def quantify(o) -> None:
     """Measure the disks of the stub masks on an image of ones."""
-    from types import SimpleNamespace
-
-    import numpy as np
-
     from cellquilt.cells import objects
     from cellquilt.cells.quantify import quantify
 
@@ -178,16 +174,25 @@ def quantify(o) -> None:
     else:
         compartment = "cell" if o.compartment == "whole-cell" else "nucleus"
         found = objects.single_objects(compartment, masks[compartment], None)
-    slide = SimpleNamespace(
-        **{"height": SIDE, "width": SIDE, "channels": [SimpleNamespace(index=0, name="stub")]},
-        read=lambda _channel, y0, y1: np.ones((y1 - y0, SIDE), np.uint16),
-        release=lambda _channel: None,
-    )
     image = {"name": "stub", "height": SIDE, "width": SIDE}
     facts = {"sample": o.sample, "image": image, "image_mpp": IMAGE_MPP}
     table = o.outdir / "quantification" / f"{o.sample}.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
-    quantify(slide, found, facts, o.segmenter, [], table)
+    quantify(ones(), found, facts, o.segmenter, [], table)
+
+
+def ones():
+    """Return a slide of one channel, as steps read it."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    return SimpleNamespace(
+        **{"height": SIDE, "width": SIDE, "channels": [SimpleNamespace(index=0, name="stub")]},
+        dtype=np.dtype(np.uint16),
+        read=lambda _channel, y0, y1: np.ones((y1 - y0, SIDE), np.uint16),
+        release=lambda _channel: None,
+    )
 
 
 def chain(o) -> None:
@@ -208,32 +213,62 @@ def chain(o) -> None:
 
 
 def export(o) -> None:
+    formats = set(o.formats.split(","))
     for sample in o.samples:
-        export_sample(sample, o.segmenter, Path(sample))
+        if formats <= {"csv", "h5ad", "geojson"}:
+            export_sample(sample, o.segmenter, Path(sample), formats)
+        else:
+            export_disks(sample, o.segmenter, Path(sample), formats)
 
 
-def export_sample(sample: str, segmenter: str, folder: Path) -> None:
-    """Write the default formats of two square cells."""
+def export_disks(sample: str, segmenter: str, folder: Path, formats: set[str]) -> None:
+    """Write formats as EXPORT does, of the disks of the stub masks."""
+    from cellquilt import exports
+    from cellquilt.cells import cell_table
+    from cellquilt.exports.picture import Picture
+    from cellquilt.images.label_image import masks_of
+
+    own = {"sample": sample, "segmenter": segmenter, "compartment": "both"}
+    of = argparse.Namespace(**own, outdir=Path("_stub") / sample)
+    quantify(of)
+    write_masks(masks_folder(of), ["cell", "nucleus"])
+    masks = masks_of(list(masks_folder(of).iterdir()), sample, segmenter)
+    table = of.outdir / "quantification" / f"{sample}.parquet"
+    known = [name for name in exports.FORMATS if name in formats]
+    with cell_table.open_cells(table, masks) as cells:
+        exports.export(cells, known, folder, 1, Picture(ones(), (0,), ("stub",)), False)
+
+
+def export_sample(sample: str, segmenter: str, folder: Path, formats: set[str]) -> None:
+    """Write the default formats, or some of these, of two square cells; as fast as a bundle needs.
+
+    Those of `export_disks` take a second to import.
+    """
     import gzip
 
-    import anndata
-    import numpy as np
+    folders = {"csv": ("quantification", "qc"), "h5ad": ("anndata",), "geojson": ("geojson",)}
+    for name in sorted(formats):
+        for own in folders[name]:
+            (folder / own).mkdir(parents=True, exist_ok=True)
+    if "csv" in formats:
+        csv = folder / "quantification" / f"{sample}--{segmenter}_cell.csv"
+        csv.write_text("CellID,DAPI,X_centroid,Y_centroid,Area\n1,1.0,15,15,100\n2,2.0,30,30,100\n")
+        (folder / "markers.csv").write_text("channel_number,cycle_number,marker_name\n1,1,DAPI\n")
+        (folder / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
+    if "h5ad" in formats:
+        import anndata
+        import numpy as np
 
-    table = anndata.AnnData(np.array([[1.0], [2.0]]))
-    table.obsm["spatial"] = np.array([[15.0, 15.0], [30.0, 30.0]])
-    corners = [[10, 10], [20, 10], [20, 20], [10, 20], [10, 10]]
-    geometry = {"type": "Polygon", "coordinates": [corners]}
-    cell = {"type": "Feature", "geometry": geometry, "properties": {"objectType": "cell"}}
-    cells = {"type": "FeatureCollection", "features": [cell]}
-    for name in ("quantification", "anndata", "geojson", "qc"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    csv = folder / "quantification" / f"{sample}--{segmenter}_cell.csv"
-    csv.write_text("CellID,DAPI,X_centroid,Y_centroid,Area\n1,1.0,15,15,100\n2,2.0,30,30,100\n")
-    (folder / "markers.csv").write_text("channel_number,cycle_number,marker_name\n1,1,DAPI\n")
-    (folder / "qc" / "params.yml").write_text("workflow:\n  tma: false\n")
-    table.write_h5ad(folder / "anndata" / f"{sample}.h5ad")
-    with gzip.open(folder / "geojson" / f"{sample}.cells.geojson.gz", "wt") as file:
-        json.dump(cells, file)
+        table = anndata.AnnData(np.array([[1.0], [2.0]]))
+        table.obsm["spatial"] = np.array([[15.0, 15.0], [30.0, 30.0]])
+        table.write_h5ad(folder / "anndata" / f"{sample}.h5ad")
+    if "geojson" in formats:
+        corners = [[10, 10], [20, 10], [20, 20], [10, 20], [10, 10]]
+        geometry = {"type": "Polygon", "coordinates": [corners]}
+        cell = {"type": "Feature", "geometry": geometry, "properties": {"objectType": "cell"}}
+        cells = {"type": "FeatureCollection", "features": [cell]}
+        with gzip.open(folder / "geojson" / f"{sample}.cells.geojson.gz", "wt") as file:
+            json.dump(cells, file)
 
 
 def draw(o) -> None:
@@ -337,6 +372,7 @@ def main() -> None:
     args.add_argument("--segmenter", default="mesmer")
     args.add_argument("--name", default="stub")
     args.add_argument("--samples", nargs="+", default=[])
+    args.add_argument("--formats", default="csv,h5ad,geojson")
     for path in (
         "--left",
         "--outdir",
@@ -348,7 +384,9 @@ def main() -> None:
         "--packed",
     ):
         args.add_argument(path, type=Path)
-    o = args.parse_args()
+    o, others = args.parse_known_args()
+    if others and o.step != "export":  # which is given what EXPORT is, for its formats
+        args.error(f"unknown: {' '.join(others)}")
     STEPS[o.step](o)
 
 

@@ -30,8 +30,9 @@ process EXPORT {
     """
 
     stub:
+    def args = task.ext.args ?: ''
     def segmenter = [meta].flatten().first().segmenter ? "--segmenter ${[meta].flatten().first().segmenter}" : ''
     """
-    stub.py export --samples ${[meta].flatten()*.id.join(' ')} ${segmenter}
+    stub.py export --samples ${[meta].flatten()*.id.join(' ')} ${segmenter} ${args}
     """
 }

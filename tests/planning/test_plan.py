@@ -113,6 +113,36 @@ def test_slides_that_share_a_task_cost_less_start_up(figures):
     assert alone.processor_s > each.processor_s
 
 
+def test_with_the_viewer_each_small_slide_has_its_own_export(figures):
+    formats = ("csv", "viewer")
+    together = planned(figures, *[FIELD] * 24, formats=formats)
+    assert together.steps["CHAIN"].tasks == pytest.approx(1)
+    assert together.steps["EXPORT"].tasks == 24
+    one = planned(figures, FIELD, formats=formats)
+    assert together.steps["EXPORT"].processor_s == pytest.approx(
+        24 * one.steps["EXPORT"].processor_s
+    )
+
+
+def test_more_measures_take_more_of_export(figures):
+    """By the values that there are: of three compartments, of the ring, of nuclei alone."""
+    alone, six, ring = (
+        planned(figures, LARGE, n_measures=n, with_ring=r)
+        for n, r in ((1, False), (6, False), (6, True))
+    )
+    for name in ("results_gb", "memory_gb"):
+        found = [
+            one.steps["EXPORT"].memory_gb if name == "memory_gb" else one.results_gb
+            for one in (alone, six, ring)
+        ]
+        assert found == sorted(set(found))
+        assert found[2] - found[0] == pytest.approx((found[1] - found[0]) * 21 / 15)
+    nuclei = replace(LARGE, compartment="nuclear")
+    assert planned(figures, nuclei, n_measures=6) == planned(
+        figures, nuclei, n_measures=6, with_ring=True
+    )
+
+
 @pytest.mark.parametrize(
     ("slide", "settings", "steps"),
     [

@@ -42,6 +42,7 @@ _NETWORK_STEPS = {
 }
 _MOST_PATCHES = 1_000_000  # more, which no slide has, are not looked at one by one
 _CHAINED = tuple(step for step in _STEPS if step != "EXPORT")
+_OF_ONE_SLIDE = {"viewer"}  # formats that show the slide, so that each has a task of EXPORT
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Settings:
     max_pixels : int
         A slide with more has tasks of its own.
     cut : Cut
+    n_measures : int
+        Of each channel and compartment, the mean among them.
+    with_ring : bool
+        Whether they are also those of a ring inside the outline of cells.
     """
 
     n_networks: int = 2
@@ -68,6 +73,8 @@ class Settings:
     formats: tuple[str, ...] = ("csv", "h5ad", "geojson")
     max_pixels: int = 20_000_000
     cut: Cut = Cut()
+    n_measures: int = 1
+    with_ring: bool = False
 
 
 @dataclass(frozen=True)
@@ -309,7 +316,7 @@ def _plan_one(
     """
     grid = Grid(work.height, work.width, work.image_mpp)
     extent = _extent(work, grid, replace(settings.cut, tiles=work.tiles))
-    amounts = _amounts(work, grid.model_shape, extent, settings.n_networks, figures)
+    amounts = _amounts(work, grid.model_shape, extent, settings, figures)
     made = Plan(patches=extent.patches, tiles=extent.tiles * work.has_network)
     on_device = settings.device == "gpu" and bool(BY_TILE & {*_steps_of(work, settings)})
     if on_device:
@@ -331,11 +338,14 @@ def _plan_one(
         kinds = ["labels", *["maps"] * settings.keeps_maps] if work.has_network else []
         made.work_gb += figures.work_gb([*kinds, *["pixels"] * (not is_cut)], amounts)
     else:
-        _chain(made, amounts, figures, share)
+        shares_export = not _OF_ONE_SLIDE.intersection(settings.formats)
+        _chain(made, amounts, figures, share, shares_export)
     return made
 
 
-def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float) -> None:
+def _chain(
+    made: Plan, amounts: dict[str, float], figures: Figures, share: float, shares_export: bool
+) -> None:
     """Put the steps from INGEST to DRAW into one, of which the slide has its share."""
     inner = [step for step in _CHAINED if step in made.steps]
     own = sum(
@@ -346,8 +356,9 @@ def _chain(made: Plan, amounts: dict[str, float], figures: Figures, share: float
     memory = max(figures.memory_gb(step, amounts, 1) for step in ("CHAIN", *inner))
     costs = {"CHAIN": Cost(share, own + share * figures.start_s("CHAIN"), memory)}
     if export := made.steps.get("EXPORT"):
-        export.processor_s -= (1 - share) * figures.start_s("EXPORT")
-        export.tasks = share
+        if shares_export:
+            export.processor_s -= (1 - share) * figures.start_s("EXPORT")
+            export.tasks = share
         costs["EXPORT"] = export
     made.steps = costs
 
@@ -362,13 +373,16 @@ def _steps_of(work: Work, settings: Settings) -> list[str]:
 
 
 def _amounts(
-    work: Work, shape: tuple[int, int], extent: _Extent, n_networks: int, figures: Figures
+    work: Work, shape: tuple[int, int], extent: _Extent, settings: Settings, figures: Figures
 ) -> dict[str, float]:
     """Return how much there is of each unit of the figures."""
     mpx, model_mpx = work.height * work.width / 1e6, shape[0] * shape[1] / 1e6
     kcells = figures.cells_per_model_mpx * model_mpx * extent.inside / 1000
     label_mpx = model_mpx * work.n_segmented * extent.share
     is_resized = shape != (work.height, work.width)
+    n_means = 3 if work.n_compartments == 2 else 1
+    has_ring = settings.with_ring and work.compartment != "nuclear"
+    n_more = (n_means + has_ring) * settings.n_measures - n_means
     return {
         "slide": 1,
         "mpx": mpx,
@@ -378,8 +392,9 @@ def _amounts(
         "model_mpx": model_mpx,
         "label_mpx": label_mpx,
         "grown_mpx": mpx * (work.n_compartments - work.n_segmented),
-        "network_mpx": label_mpx * n_networks / 2,
+        "network_mpx": label_mpx * settings.n_networks / 2,
         "tiles": extent.tiles * (work.tiles.tile / MESMERS_TILES.tile) ** 2,
         "kcells": kcells,
         "kvalues": kcells * work.n_channels,
+        "more_kvalues": kcells * work.n_channels * n_more,
     }
