@@ -70,7 +70,7 @@ class Bench:
 
         Parameters
         ----------
-        environment : {'runtime', 'export', 'deepcell', 'peers'}
+        environment : {'runtime', 'export', 'deepcell', 'peers', 'dev'}
         function : str
         subject : str
             Module of the function, this run's own if not given.

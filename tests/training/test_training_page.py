@@ -71,12 +71,26 @@ def test_scores_that_are_new_or_missing(tmp_path):
             {"architecture": "compact", "n_replicates": 1, "f1": np.nan, "f1_before": np.nan},
         ]
     ).assign(pixel_accuracy=np.nan)
-    nothing = {"f1": None, "n_predicted": None, "pixel_accuracy": None}
+    compared["dice"] = [0.91234, 0.8]
+    nothing = {"f1": None, "f1_before": 0.85, "n_predicted": None, "pixel_accuracy": None}
     root = root_of(trained.written(tmp_path, compared=compared, **nothing))
     assert table(root, "Table of scores") == [
-        {"architecture": "unet", "networks": "1", "object F1": "0.900", "f1 before": "0.85"},
-        {"architecture": "compact", "networks": "1", "object F1": "–", "f1 before": "–"},
+        {
+            "architecture": "unet",
+            "networks": "1",
+            "object F1": "0.900",
+            "F1 before": "0.850",
+            "dice": "0.9123",
+        },
+        {
+            "architecture": "compact",
+            "networks": "1",
+            "object F1": "–",
+            "F1 before": "–",
+            "dice": "0.8",
+        },
     ]
+    assert "0.850 before it was trained on these images" in root.text_content()
 
 
 def test_networks_that_were_best_at_their_end_ask_for_more_steps(tmp_path):

@@ -19,6 +19,7 @@ QUALITY = 82  # of the plots, of WebP
 # Of the table of scores: column of comparison.csv, title, how it is written
 SCORES = (
     ("f1", "object F1", "{:.3f}"),
+    ("f1_before", "F1 before", "{:.3f}"),  # of the network that it was trained further from
     ("n_predicted", "cells found", "{:,.0f}"),
     ("pixel_accuracy", "pixels right", "{:.1%}"),
     ("recall_other", "background right", "{:.1%}"),
@@ -79,6 +80,7 @@ def page(
         advice=advice(networks, compared, found["recommended"], objects),
         scores=score_table(compared),
         averages=_averages(found.get("ensembles", [])),
+        sides=sorted({row["median_px"] for row in found.get("ensembles", [])}),
         images=[_image(image) for image in cards[0]["training"].get("images", [])],
         licences=sorted({card["training"].get("data_license", "not stated") for card in cards}),
         settings=_common([_settings(card) for card in cards]),
