@@ -130,11 +130,13 @@ def test_more_measures_take_more_of_export(figures):
         planned(figures, LARGE, n_measures=n, with_ring=r)
         for n, r in ((1, False), (6, False), (6, True))
     )
-    for name in ("results_gb", "memory_gb"):
-        found = [
-            one.steps["EXPORT"].memory_gb if name == "memory_gb" else one.results_gb
-            for one in (alone, six, ring)
-        ]
+    of = {
+        "bytes": lambda plan: plan.results_gb,
+        "memory": lambda plan: plan.steps["EXPORT"].memory_gb,
+        "time": lambda plan: plan.steps["QUANTIFY"].processor_s,
+    }
+    for figure in of.values():
+        found = [figure(plan) for plan in (alone, six, ring)]
         assert found == sorted(set(found))
         assert found[2] - found[0] == pytest.approx((found[1] - found[0]) * 21 / 15)
     nuclei = replace(LARGE, compartment="nuclear")

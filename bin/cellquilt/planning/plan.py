@@ -396,5 +396,6 @@ def _amounts(
         "tiles": extent.tiles * (work.tiles.tile / MESMERS_TILES.tile) ** 2,
         "kcells": kcells,
         "kvalues": kcells * work.n_channels,
+        "more_all_mpx": mpx * work.n_channels * n_more,
         "more_kvalues": kcells * work.n_channels * n_more,
     }
