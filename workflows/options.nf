@@ -5,7 +5,7 @@ include { architecturesOf } from './architectures'
 include { helpOf } from './help'
 include { fileProblem ; pathProblem } from './files'
 include { cardOf ; tilesOf } from './networks'
-include { asksForMore ; nucleiAlone ; rowsOf } from './samplesheet'
+include { asksForMore ; nucleiAlone ; ofOneSlide ; rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { surplusFiles ; writtenNames } from './sources'
 include { compartmentOf } from './slides'
@@ -110,10 +110,13 @@ def inputProblems(options, commandLine) {
     if (options.roi && (options.demo || !(options.mode in ['segment', 'check']))) {
         return ["--roi ${options.roi} is for your own slides, to segment them; leave it out."]
     }
+    def single = options.input ? ofOneSlide(options) : []
+    if (single) {
+        return single.collect { name -> "--${name} ${options[name]} is for --image: of the slides of --input, it is the column ${name} of the samplesheet; leave it out." }
+    }
     def masks = ['cell_mask', 'nucleus_mask'].findAll { name -> options[name] }
-    if (masks && (!options.image || !('masks' in options.segmenter) || !(options.mode in ['segment', 'check']))) {
-        def reason = options.input ? 'of the slides of --input, masks are columns of the samplesheet; leave it out' : 'is for --segmenter masks; add that, or leave it out'
-        return masks.collect { name -> "--${name} ${options[name]}: ${reason}." }
+    if (masks && (!('masks' in options.segmenter) || !(options.mode in ['segment', 'check']))) {
+        return masks.collect { name -> "--${name} ${options[name]}: is for --segmenter masks; add that, or leave it out." }
     }
     def problems = ['markers', 'roi'].findAll { name -> options[name] }.collectEntries { name -> [name, fileProblem(options[name], null)] }
     return problems.findAll { _name, problem -> problem }.collect { name, problem -> "--${name} ${options[name]} ${problem}" }
@@ -121,9 +124,6 @@ def inputProblems(options, commandLine) {
 
 def trainingProblems(options) {
     def problems = []
-    if (options.input && options.labels) {
-        problems << "--labels ${options.labels}: of the slides of --input, the labels are a column of the samplesheet; leave it out."
-    }
     if (options.image && !options.labels) {
         problems << "--mode train --image ${options.image} needs --labels, the label image of its cells."
     }

@@ -16,8 +16,8 @@ def rowsOf(options) {
         return []
     }
     def rules = rulesOf(options.mode)
-    def sheet = options.image ? [rows: [imageRow(options)], own: [], problems: []] : sheetOf(options, rules)
-    def read = sheet.rows.collect { row -> rules.columns.collectEntries { name, column -> [name, cellOf(name, textOf(row.cells[name]), column, name in rules.required, sheet.folder)] } }
+    def sheet = options.image ? [rows: [imageRow(options, rules)], own: [], problems: []] : sheetOf(options, rules)
+    def read = sheet.rows.collect { row -> rules.columns.collectEntries { name, _column -> [name, cellOf(name, textOf(row.cells[name]), rules, name in row.cells_of_parameters ? null : sheet.folder)] } }
     def problems = [sheet.rows, read].transpose().collect { row, cells -> placed(row, row.problems + rowProblems(row.cells, cells, rules, sheet, options)) }
     refuse(sheet.problems + (options.mode == 'check' ? [] : problems.flatten()))
     warningsOf(sheet.rows, options).each { warning -> log.warn(warning) }
@@ -35,8 +35,8 @@ def placed(row, sentences) {
     return sentences.collect { sentence -> "${row.place}: ${sentence}".replaceAll(/\p{Cntrl}+/, ' ') }
 }
 
-// Of a samplesheet of this mode: its columns in their order, those that it must have, those that tell
-// rows apart, those of other modes, and what a user's own may not be called
+// Of a samplesheet of this mode: its columns in their order, those that it must have, those that take a
+// parameter where they are empty, those that tell rows apart, those of other modes, and what a user's own may not be called
 def rulesOf(mode) {
     def schema = schemaOf(file("${projectDir}/assets/schema_input.json"))
     def kind = schema['$defs'].values().find { sheet -> mode in sheet.modes }.items
@@ -44,15 +44,22 @@ def rulesOf(mode) {
     return [
         columns: columns,
         required: schema.items.required + (kind.required ?: []),
+        parameters: schema.parameters.findAll { name -> name in columns },
         unique: schema.uniqueEntries,
         elsewhere: (schema.items.properties - columns).collectEntries { name, _column -> [name, schema['$defs'].values().find { sheet -> sheet.items.properties[name] != false }.modes[0]] },
         reserved: mode in ['segment', 'check'] ? schema.items.propertyNames.not.anyOf : [],
     ]
 }
 
-def imageRow(options) {
-    def cells = options.subMap(['image', 'labels', 'nuclear', 'membrane', 'cell_mask', 'nucleus_mask']) + [sample: options.sample ?: sampleNameOf(options.image)]
-    return [place: '--image', cells: cells, problems: []]
+// The parameters that are columns too, and of one slide alone, which a samplesheet has in its rows
+def ofOneSlide(options) {
+    def rules = rulesOf(options.mode)
+    return (rules.columns.keySet() - rules.parameters).findAll { name -> options[name] != null }
+}
+
+def imageRow(options, rules) {
+    def cells = options.subMap(rules.columns.keySet()) + [sample: options.sample ?: sampleNameOf(options.image)]
+    return [place: '--image', cells: cells, cells_of_parameters: cells.keySet(), problems: []]
 }
 
 // The rows as they stand in the samplesheet, and what is wrong with it as a whole
@@ -62,14 +69,17 @@ def sheetOf(options, rules) {
     def path = file(options.input, glob: false)
     def table = tableOf(path, rules.columns.keySet())
     refuse(table.problem ? ["${path.name}: ${table.problem}"] : [])
+    def defaults = rules.parameters.collectEntries { name -> [name, textOf(options[name])] }.findAll { _name, text -> text }
     def rows = table.rows.collect { record ->
         def columns = [table.header, record.cells].transpose().findAll { name, _text -> name }
         def surplus = record.cells.indexed().findAll { index, text -> text && !table.header[index] }.values()
         def texts = columns.collectEntries { name, text -> [name, table.decimal_comma && rules.columns[name]?.type == 'number' ? withPoint(text) : text] }
+        def taken = defaults.findAll { name, _text -> !texts[name] }
         [
             place: "${path.name}, row ${record.line}",
             line: record.line,
-            cells: texts,
+            cells: texts + taken,
+            cells_of_parameters: taken.keySet(),
             problems: surplus ? ["has ${record.cells.size()} values for ${table.header.findAll { name -> name }.size()} columns: '${surplus.join("', '")}' is in none. Channels are separated by ';', and a value with the table's own separator in it needs quotes."] : [],
         ]
     }
@@ -83,7 +93,7 @@ def sheetOf(options, rules) {
         folder: path.parent,
         decimal_comma: table.decimal_comma,
         header: table.header,
-        problems: (headerProblems(table.header, rows, rules) + repeatProblems(rows, rules)).collect { problem -> "${path.name}: ${problem}".replaceAll(/\p{Cntrl}+/, ' ') },
+        problems: (headerProblems(table.header, rows, rules, defaults.keySet()) + repeatProblems(rows, rules)).collect { problem -> "${path.name}: ${problem}".replaceAll(/\p{Cntrl}+/, ' ') },
     ]
 }
 
@@ -92,10 +102,10 @@ def withPoint(text) {
     return text ==~ /[+-]?\d*,\d+/ ? text.replace(',', '.') : text
 }
 
-def headerProblems(header, rows, rules) {
+def headerProblems(header, rows, rules, given) {
     def known = rules.columns.keySet()
     def names = header.findAll { name -> name }
-    def missing = known.findAll { column -> column in rules.required && !(column in names) }
+    def missing = (rules.required - names - given).collect { name -> name in rules.parameters ? "${name} (or --${name} for all rows)" : name }
     def what = (rows ? [] : ['no rows']) + (missing ? ["no column ${missing.join(', ')}"] : [])
     def shape = "a samplesheet has the columns ${known.join(',')} (${(known - rules.required).join(', ')} may be missing), further ones of your own, and one row per slide."
     def twice = names.countBy { name -> name }.findAll { _name, count -> count > 1 }.keySet()
@@ -172,8 +182,9 @@ def nucleiAlone() {
 }
 
 // The value of a cell, and what is wrong with it
-def cellOf(name, text, column, is_required, folder) {
-    if (text == '' && !is_required) {
+def cellOf(name, text, rules, folder) {
+    def column = rules.columns[name]
+    if (text == '' && !(name in rules.required)) {
         return [value: typed(textOf(column.default), column)]
     }
     if (text.toLowerCase() in (column.not ? column.not['enum'] : [])) {
@@ -184,7 +195,8 @@ def cellOf(name, text, column, is_required, folder) {
         return [problem: "${name} '${text}': ${column.errorMessage}."]
     }
     if (expected) {
-        return [problem: text == '' ? "no ${column.title} is named. ${column.description}." : "${name} '${text}' is not ${expected}. ${column.description}."]
+        def remedy = name in rules.parameters ? "; fill in the column ${name}, or give --${name} for all rows where it is empty" : ''
+        return [problem: text == '' ? "no ${column.title} is named${remedy}. ${column.description}." : "${name} '${text}' is not ${expected}. ${column.description}."]
     }
     if (!(column.format in ['file-path', 'path'])) {
         return [value: typed(text, column)]

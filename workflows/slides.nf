@@ -13,13 +13,7 @@ def columnsOf(options) {
 
 // The file with the names of a slide's channels, by sample, where there is one
 def markersOf(options) {
-    return fileOfEach('markers', options)
-}
-
-// A file of the samplesheet's column, or else of the parameter of that name
-def fileOfEach(column, options) {
-    def common = options[column] ? file(options[column], glob: false) : null
-    return options.rows.collectEntries { row -> [row.sample, row[column] ?: common] }.findAll { _sample, path -> path != null }
+    return options.rows.collectEntries { row -> [row.sample, row.markers] }.findAll { _sample, path -> path != null }
 }
 
 // The names of a slide's results: its own, or with several segmenters one for each
@@ -34,9 +28,7 @@ def extrasOf(options) {
         return [demo: [bundle: options.bundle_slides ? 'demo' : null]]
     }
     def bundles = options.bundle_slides ? bundlesOf(options.rows, options) : [:]
-    def markers = markersOf(options)
-    def roi = fileOfEach('roi', options)
-    return options.rows.collectEntries { row -> [row.sample, [markers: markers[row.sample], roi: roi[row.sample], bundle: bundles[row.sample], columns: row.columns] + row.subMap('masks' in options.segmenter ? ownMasksOf(row, options) : [])] }
+    return options.rows.collectEntries { row -> [row.sample, [markers: row.markers, roi: row.roi, bundle: bundles[row.sample], columns: row.columns] + row.subMap('masks' in options.segmenter ? ownMasksOf(row, options) : [])] }
 }
 
 // The bundle of each small slide, by sample. Which slides share one follows from their names alone, so that
@@ -75,8 +67,9 @@ def generatedOf(options) {
     return options.benchmark_image_sizes.collect { side -> generatedSlide("generated-${side}".toString(), options) + [side: side] }
 }
 
+// A row of the parameters, but for what is known of the tissue
 def generatedSlide(name, options) {
-    return metaOf([sample: name, nuclear: 'DAPI', membrane: 'CD45;PanCK'], options)
+    return metaOf(options + [sample: name, nuclear: 'DAPI', membrane: 'CD45;PanCK'], options)
 }
 
 // The columns of a row whose masks are taken in place of a segmenter's
@@ -99,13 +92,12 @@ def compartmentOf(row, segmenter, options) {
 
 // Of a slide with several segmenters, results have the meta of each
 def metaOf(row, options) {
-    def chosen = ['z', 't', 'scene'].collectEntries { key -> [key, row[key] != null ? row[key] : options[key]] }
     def slide = [
         id: row.sample,
         nuclear: row.nuclear,
         membrane: row.membrane ?: '',
-        image_mpp: row.image_mpp ?: options.image_mpp,
-    ] + chosen.findAll { _key, value -> value != null }
+        image_mpp: row.image_mpp,
+    ] + row.subMap(['z', 't', 'scene']).findAll { _key, value -> value != null }
     def results = options.segmenter.collect { segmenter ->
         slide + [compartment: compartmentOf(row, segmenter, options), segmenter: segmenter] + (segmenter == 'network' ? options.tiles ?: [:] : [:]) + (options.expand_um ? [segmented: 'nuclear'] : [:])
     }

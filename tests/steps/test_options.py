@@ -92,6 +92,20 @@ APART = {
         "net.zip: its card has maps of nuclear only, and a is to be segmented as whole-cell, too;"
         " add --compartment nuclear, or --expand_um, which makes cells of nuclei.",
     ),
+    "a mask of many slides": (
+        SEGMENT
+        | {"input": "{folder}/a.tif", "segmenter": "masks", "nucleus_mask": "{folder}/a.tif"},
+        "--nucleus_mask {folder}/a.tif is for --image: of the slides of --input, it is the column"
+        " nucleus_mask of the samplesheet; leave it out.",
+    ),
+    "a name of many slides": (
+        SEGMENT | {"input": "{folder}/a.tif", "nuclear": "0", "sample": "a"},
+        "--sample a is for --image: of the slides of --input, it is the column sample of the",
+    ),
+    "labels of many slides": (
+        TRAIN | {"input": "{folder}/a.tif", "labels": "{folder}/[l].tif"},
+        "[l].tif is for --image: of the slides of --input, it is the column labels of the",
+    ),
     "no such segmenter": (
         SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "mesmer,cellpose"},
         "--segmenter mesmer,cellpose: must be ",
@@ -296,6 +310,25 @@ def results(look, folder, sheet) -> dict[str, dict]:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         own = {"architectures": "compact,mine", "architecture_file": str(path)}
         sets[kind] = TRAIN | {"demo": "true"} | own
+    # Where a file of that name is beside the samplesheet, a parameter's path still counts from here
+    (folder / "defaults").mkdir()
+    (folder / "defaults" / "a.keras").touch()
+    header = f"sample,image,{','.join(BOTH_WAYS)}\n"
+    given = {name: values[0] for name, values in BOTH_WAYS.items()}
+    files = {name: tuple(folder / path for path in BOTH_WAYS[name]) for name in ("markers", "roi")}
+    columns = (BOTH_WAYS | files).values()
+    first, second = (",".join(map(str, values)) for values in zip(*columns, strict=True))
+    image = folder / "a.tif"
+    for kind, text in {
+        "columns": f"{header}a,{image},{first}\nb,{image},{second}\n",
+        "parameters": f"sample,image\na,{image}\n",
+        "both": f"{header}a,{image}{',' * len(BOTH_WAYS)}\nb,{image},{second}\n",
+    }.items():
+        own = {} if kind == "columns" else given
+        sets[f"defaults: {kind}"] = SEGMENT | own | sheet(f"defaults/{kind}.csv", text)
+    text = f"sample,image,labels\na,{image},{image}\n"
+    shared = {name: given[name] for name in ("nuclear", "membrane")}
+    sets["defaults: examples"] = TRAIN | shared | sheet("defaults/examples.csv", text)
     (folder / "bare").mkdir()
     (folder / "bare" / "card.json").write_text('{"tile": "320"}')
     for side, stride in ((320, 240), (256, 192)):
@@ -333,6 +366,48 @@ def test_slides_have_the_values_of_their_rows(results, folder):
     assert places == ["slides.csv, row 2", "--image"]
 
 
+# Parameters that are columns too: two values of each, as typed
+BOTH_WAYS = {"nuclear": ("DNA1;DNA2", "0"), "membrane": ("CD45", "PanCK"), "z": ("max", "0")}
+BOTH_WAYS |= {"image_mpp": ("0.25", "1"), "t": ("2", "0"), "scene": ("Series 1", "0")}
+BOTH_WAYS |= dict.fromkeys(("markers", "roi"), ("a.keras", "[l].tif"))
+
+
+def test_the_table_of_columns_has_the_parameters_that_are_their_defaults(repo):
+    """Those of one slide alone are refused beside a samplesheet, see APART."""
+    sheet = json.loads((repo / "assets" / "schema_input.json").read_text())
+    groups = json.loads((repo / "nextflow_schema.json").read_text())["$defs"].values()
+    known = {name for group in groups for name in group["properties"]}
+    both = [name for name in sheet["items"]["properties"] if name in known]
+    of_one = {"sample", "image", "labels", "cell_mask", "nucleus_mask"}
+    assert sheet["parameters"] == [name for name in both if name not in of_one]
+    assert sheet["parameters"] == sorted(BOTH_WAYS, key=both.index)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_parameter_is_the_default_of_its_column(results, folder, number):
+    """Whether the column is missing, or empty in a row; a value in it counts before."""
+    slides = {name: results[f"defaults: {name}"] for name in ("columns", "parameters", "both")}
+    expected = slides["columns"]["slides"][number], [*slides["columns"]["extras"].values()][number]
+    meta, extras = expected[0][0], expected[1]
+    assert [str(meta[key]) for key in ("nuclear", "membrane", "z", "t", "scene", "image_mpp")] == [
+        BOTH_WAYS[key][number] for key in ("nuclear", "membrane", "z", "t", "scene", "image_mpp")
+    ]
+    assert {Path(extras[key]).name for key in ("markers", "roi")} == {BOTH_WAYS["roi"][number]}
+    assert meta["compartment"] == "both"
+    found = slides["both"]
+    assert (found["slides"][number], [*found["extras"].values()][number]) == expected
+    if number == 0:
+        found = slides["parameters"]
+        assert (found["slides"][0], found["extras"]["a"]) == expected
+        warned = [line for line in results["log"].splitlines() if "no membrane channel" in line]
+        assert not any("defaults" in line for line in warned)
+
+
+def test_a_parameter_is_the_default_of_examples_too(results):
+    ((meta, *_),) = results["defaults: examples"]["slides"]
+    assert (meta["nuclear"], meta["membrane"]) == ("DNA1;DNA2", "CD45")
+
+
 def test_without_membrane_cells_may_be_grown_nuclei(results, folder):
     """How far is not in meta, so that another distance repeats no task of the network."""
     (found,) = results["grown"]["slides"]
@@ -360,7 +435,7 @@ def test_examples_have_labels_and_a_split(results, folder):
     assert no_labels.startswith("wrong.csv, row 2: no label image is named. Label image of the")
     assert size == f"wrong.csv, row 2: image_mpp '9' is not at most 5. {SIZE}"
     assert no_file.startswith("wrong.csv, row 3: labels b.tif does not exist; check the path")
-    assert no_channel.startswith("wrong.csv, row 3: no nuclear channel is named. Nuclear")
+    assert no_channel.startswith("wrong.csv, row 3: no nuclear channel is named; fill in")
     (refused,) = results["all for the test"]["refused"]
     assert "no row has split 'train'" in refused
 
@@ -461,6 +536,7 @@ SHAPE = (
     " further ones of your own,"
     " and one row per slide."
 )
+NO_COLUMN = "no column sample, image, nuclear (or --nuclear for all rows)"
 GONE = "does not exist; check the path, and that it can be read from here"
 UNIQUE = "every row needs a unique name."
 WRONG_SHEETS = {
@@ -468,8 +544,9 @@ WRONG_SHEETS = {
         "\n" + SLIDES + '\na,a.tif,0,"x\n\ny",\n,,,,\nb,nothere.tif,0,"1\n2",\nc,a.tif,,,\n',
         [
             f", row 8: image nothere.tif {GONE}.",
-            ", row 10: no nuclear channel is named. Nuclear channel: name (case-insensitive) or"
-            " 0-based index; several are separated by ';'.",
+            ", row 10: no nuclear channel is named; fill in the column nuclear, or give --nuclear"
+            " for all rows where it is empty. Nuclear channel: name (case-insensitive) or 0-based"
+            " index; several are separated by ';'; empty for that of --nuclear.",
         ],
     ),
     "more values than columns": (
@@ -491,7 +568,7 @@ WRONG_SHEETS = {
         "multiqc,a.tif,0,\nReport.html,a.tif,0,\n..,a.tif,0,\nb,nowhere://x/a.tif,0,\n"
         "c,s3://no-such-bucket/a.tif,0,\n",
         [
-            f": no column nuclear; {SHAPE}",
+            f": no column nuclear (or --nuclear for all rows); {SHAPE}",
             ": unknown column nuclaer; did you mean nuclear? A column of your own needs a name"
             " that differs more.",
             ": sample a, A differ only in capitals, which not every disk keeps apart (rows 2, 3,"
@@ -550,10 +627,10 @@ WRONG_SHEETS = {
         ],
     ),
     "control characters": (SLIDES + 'a,"\x1b[2J\nx",0,,\n', [f", row 2: image  [2J x {GONE}."]),
-    "empty": ("", [f": no rows, no column sample, image, nuclear; {SHAPE}"]),
+    "empty": ("", [f": no rows, {NO_COLUMN}; {SHAPE}"]),
     "nothing but blank lines": (
         "\r\n\r\n\n",
-        [f": no rows, no column sample, image, nuclear; {SHAPE}"],
+        [f": no rows, {NO_COLUMN}; {SHAPE}"],
     ),
     "a slide": (b"II*\0" + bytes(range(256)), [": is not text in UTF-8; save it as 'CSV UTF-8'."]),
     "Latin-1": (
@@ -670,7 +747,8 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
     assert found["not slides"]["refused"] == [
         "other.csv, row 2: sample 'A' is not of the form [a-z]+. Small letters.",
         f"other.csv, row 2: image_mpp '2' is not at most 1. {SIZE}",
-        f"other.csv, row 3: no membrane channel is named. {columns['membrane']['description']}.",
+        "other.csv, row 3: no membrane channel is named; fill in the column membrane, or give"
+        f" --membrane for all rows where it is empty. {columns['membrane']['description']}.",
     ]
     assert [meta["split"] for meta, *_ in found["examples"]["slides"]] == ["train", "test"]
     assert found["not examples"]["refused"] == [
