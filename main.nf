@@ -2,7 +2,7 @@
 
 // Cellquilt: an OME-TIFF in, matched cell and nucleus masks out; or labelled images in, networks out. The flow of each mode is in workflows/.
 
-include { checkParameters } from './workflows/options'
+include { checkParameters ; warnOfProfile } from './workflows/options'
 include { addPublished ; closeRecords ; openRecords } from './workflows/published'
 include { refusedText ; versionsOf } from './workflows/summaries'
 include { REFUSE          } from './modules/refuse/main'
@@ -13,6 +13,7 @@ include { CHECKING        } from './workflows/check'
 
 workflow {
     def options = checkParameters(params, workflow.commandLine, file("${projectDir}/nextflow_schema.json"))
+    warnOfProfile()
 
     // What is published, and by which run
     def records = openRecords(options)

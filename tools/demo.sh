@@ -39,5 +39,5 @@ for path in map(Path, sys.argv[1:]):
         if found.get(key) is not None:
             print(f"  F1 of the {what} against the known truth, at IoU 0.5: {found[key]:.3f}")
     print(f"  masks:   {path.parent / found['segmentation']}")
-    print(f"  overlay: {path.parent / found['overlay']}")
+    print(f"  report:  {path.parent / 'report.html'}")
 PYTHON

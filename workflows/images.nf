@@ -1,6 +1,6 @@
 // Images that a user names: a file, a folder, a pattern of files in one folder, or one file of an OME-TIFF of several.
 
-include { childrenOf ; foundAt ; stagingProblem ; unreachable } from './files'
+include { childrenOf ; foundAt ; isFolder ; sizeOf ; stagingProblem ; unreachable } from './files'
 include { membersOf } from './members'
 
 // The files of an image, the named one first; or what is wrong with it
@@ -87,7 +87,7 @@ def withStaging(paths, named) {
 // The size of an image in bytes. Null where a folder of it is larger than a limit, or has 10,000 files: a
 // Zarr may have a million, which are not looked at
 def bytesOf(paths, limit) {
-    def sizes = paths.collect { path -> path.isDirectory() ? bytesBelow(path, limit) : path.size() }
+    def sizes = paths.collect { path -> isFolder(path) ? bytesBelow(path, limit) : sizeOf(path) }
     return null in sizes ? null : sizes.sum()
 }
 

@@ -1,9 +1,11 @@
 // The files of an OME-TIFF of several: what the OME-XML in one of them, or in their companion, says of the others.
 // What cannot be understood is a single file here; INGEST says what is wrong with it.
 
+include { isOnTheWeb ; isThere ; startOf } from './files'
+
 // The named file and then those that belong to it, which lie beside it; or what is wrong with them
 def membersOf(path) {
-    def own = path.isFile() ? omeXmlOf(path) : [text: '']
+    def own = isOnTheWeb(path) || path.isFile() ? omeXmlOf(path) : [text: '']
     def companions = attributesOf(own.text, 'BinaryOnly', 'MetadataFile')*.value
     def problem = memberProblem(companions, path)
     if (problem) {
@@ -35,7 +37,8 @@ def memberProblem(names, path) {
 
 def isBeside(name, path) {
     try {
-        return path.resolveSibling(name).isFile()
+        def beside = path.resolveSibling(name)
+        return isOnTheWeb(beside) ? isThere(beside) : beside.isFile()
     }
     catch (Exception _failure) {
         return false // no file can have such a name here
@@ -82,17 +85,6 @@ def omeXmlOf(path) {
     }
     catch (Exception _failure) {
         return [text: '']
-    }
-}
-
-// A bucket's stream would read all of the file when it is closed
-def startOf(path, n) {
-    return path.withInputStream { stream ->
-        def bytes = stream.readNBytes(n)
-        if (stream.respondsTo('abort')) {
-            stream.abort()
-        }
-        bytes
     }
 }
 

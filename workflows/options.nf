@@ -37,6 +37,14 @@ def warnOfResume() {
     }
 }
 
+// Without a profile tasks run with what this machine has on PATH, and their errors say nothing of that
+def warnOfProfile() {
+    def own = Class.forName('nextflow.Global').session.config.process ?: [:]
+    if (!workflow.stubRun && !workflow.containerEngine && !['beforeScript', 'conda', 'module', 'spack'].any { name -> own[name] }) {
+        log.warn("No -profile says where Cellquilt's programs are, and tasks run with the python3 of this machine. Add -profile local after make setup, or -profile docker after make container.")
+    }
+}
+
 def showHelp(topic, schema) {
     def help = helpOf(topic, schema)
     refuse(help ? [] : ["--help ${topic}: no parameter has such a name. All of them: nextflow run . --help full"])

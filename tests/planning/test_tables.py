@@ -45,9 +45,20 @@ def test_slides_of_one_layout_are_a_line():
     lines = text.splitlines()
     assert lines[0] == "202 slides: 202 can be segmented"
     assert lines[2].split()[:2] == ["slides", "pixels"]
-    assert lines[3].startswith("s0 and 199 more  500 x 700  uint16  3         DAPI")
+    assert lines[3].startswith("s0 and 199 more  700 x 500  uint16  3         DAPI")
     assert lines[4].startswith("wide ") and lines[5].startswith("z ") and "z 3" in lines[5]
     assert len(lines) < 20 and "Cannot" not in text
+
+
+def test_channels_are_listed_to_choose_from_unless_there_are_many_panels():
+    first, second = good("a"), good("b", channels=("DNA", "CD3"))
+    text, _ = rendered(first, good("c"))
+    assert "\nChannels: 0: DAPI, 1: CD45, 2: PanCK\n" in text and "1 patch," not in text
+    text, _ = rendered(first, second, good("c"))
+    assert "\nChannels of a and 1 more: 0: DAPI, 1: CD45, 2: PanCK\n" in text
+    assert "\nChannels of b: 0: DNA, 1: CD3\n" in text
+    text, _ = rendered(*[good(f"s{k}", channels=(f"DNA{k}",)) for k in range(4)])
+    assert "Channels" not in text
 
 
 def test_regions_are_named_and_the_plan_says_that_it_counts_them():

@@ -292,14 +292,14 @@ def test_every_notice_is_described(repo, outputs_page):
     assert {code for code, star in rows if star} == MINOR
 
 
-def test_messages_in_the_usage_are_the_programs(repo):
+def test_messages_in_the_docs_are_the_programs(repo):
     """With … for what varies; the parts of a literal are joined as Python joins them."""
     python = "\n".join(path.read_text() for path in (repo / "bin").rglob("*.py"))
     python = re.sub(r"\"\s*\n\s*f?\"", "", python)
     groovy = "\n".join(path.read_text() for path in (repo / "workflows").glob("*.nf"))
     text = re.sub(r"\{[^{}\n]*\}", "…", python) + re.sub(r"\$\{[^{}]*\}", "…", groovy)
-    usage = (repo / "docs" / "usage.md").read_text()
-    table = usage[usage.index("| message | what to do |") :].split("\n\n")[0]
+    page = (repo / "docs" / "errors.md").read_text()
+    table = page[page.index("| message | what to do |") :].split("\n\n")[0]
     messages = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
     assert len(messages) > 20
     assert [message for message in messages if message not in text] == []

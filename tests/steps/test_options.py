@@ -619,6 +619,10 @@ WRONG_SHEETS = {
             ": columns T/N, t n have all but the same name; rename one.",
         ],
     ),
+    "a file of nearly that name": (
+        SLIDES + "a,A .TIFF,0,,\n",
+        [f", row 2: image A .TIFF {GONE}. Did you mean a.tif?"],
+    ),
     "a quote that is all": (
         SLIDES + 'a,"a.tif,0,,\n',
         [

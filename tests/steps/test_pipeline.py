@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import tifffile
 from support.parsers import V1
+from support.web import on_the_web
 
 from cellquilt import __version__
 from cellquilt.cells import cell_table
@@ -232,19 +233,23 @@ def one_slide(slides) -> list:
 
 
 def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
-    nextflow, one_slide, sheet_run, tmp_path
+    nextflow, slides, one_slide, sheet_run, tmp_path
 ):
-    """Step by step, beside a bundle, labels and maps made by one task.
+    """Step by step, beside a bundle, labels and maps made by one task, of the slide on the web.
 
     As in Nextflow 26, all parameters come as strings.
     """
-    done = nextflow(
-        *(*one_slide, "--bundle_slides", "0", "--keep_maps", "false"),
-        *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "2"),
-        *("--export_pickle", "false", "--outdir", "out"),
-        folder=tmp_path,
-        env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
-    )
+    with on_the_web(slides) as web:
+        options = [f"{web.address}/tissue/tissue.ome.tif", *one_slide[2:]]
+        done = nextflow(
+            *("--image", *options, "--bundle_slides", "0", "--keep_maps", "false"),
+            *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "2"),
+            *("--export_pickle", "false", "--outdir", "out"),
+            folder=tmp_path,
+            env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
+        )
+        size = (slides / "tissue" / "tissue.ome.tif").stat().st_size
+        assert web.sent["/tissue/tissue.ome.tif"] <= 65_536 + size  # it is fetched once
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT") > 1
     assert "SEGMENTATION:MASKS:LABEL" not in done.stdout

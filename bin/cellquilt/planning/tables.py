@@ -17,9 +17,11 @@ COLUMNS = (
     "results_gb",
 )
 WIDTH = 100
+LONGEST = 1500  # list of channels
 N_SLIDES = 20  # more are not listed one by one
 N_LINES = 50
 N_NAMED = 3
+N_PANELS = 3
 
 
 def render_csv(found: Sequence[Inspection], plans: Sequence[Plan | None]) -> str:
@@ -62,7 +64,8 @@ def _row_of(plan: Plan) -> dict[str, object]:
 
 def render_text(found: Sequence[Inspection], plans: Sequence[Plan | None], figures: Figures) -> str:
     """Return the slides, what is wrong, and the plan, in lines of at most `WIDTH` letters."""
-    lines = [_summary(found), *_layouts([slide for slide in found if slide.height])]
+    seen = [slide for slide in found if slide.height]
+    lines = [_summary(found), *_layouts(seen), *_panels(seen)]
     lines += _texts(
         "Cannot be segmented",
         [(slide.sample, text, text) for slide in found for text in slide.problems],
@@ -88,6 +91,10 @@ def refusal(found: Sequence[Inspection]) -> str:
 
 def _slides(n: int) -> str:
     return f"{n:,} slide{'s' * (n != 1)}"
+
+
+def _patches(n: int) -> str:
+    return f"{n:,} patch{'es' * (n != 1)}"
 
 
 def _summary(found: Sequence[Inspection]) -> str:
@@ -123,11 +130,27 @@ def _layouts(seen: Sequence[Inspection]) -> list[str]:
     return ["", *_columns([header, *rows], limits={0: 24, 4: 16, 5: 18, 6: 17, 7: 14})]
 
 
+def _panels(seen: Sequence[Inspection]) -> list[str]:
+    """Return the names of all channels, for a person to choose from; nothing of many panels."""
+    panels: dict[tuple[str, ...], list[str]] = {}
+    for slide in seen:
+        panels.setdefault(slide.channels, []).append(slide.sample)
+    if not panels or len(panels) > N_PANELS:
+        return []
+    lines = [""]
+    for channels, samples in panels.items():
+        whose = f" of {_names(samples)}" if len(panels) > 1 else ""
+        there = ", ".join(f"{index}: {name}" for index, name in enumerate(channels))
+        said = f"Channels{whose}: {_cut(there, LONGEST)}"
+        lines += textwrap.wrap(said, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return lines
+
+
 def _layout(slide: Inspection) -> tuple[str, ...]:
     plane = {"z": slide.z or None, "t": slide.t or None, "scene": slide.scene}
     size = f"{slide.image_mpp:.4g} {slide.image_mpp_source}" if slide.image_mpp else "?"
     return (
-        f"{slide.height} x {slide.width}",
+        f"{slide.width} x {slide.height}",
         slide.dtype or "?",
         str(len(slide.channels)),
         ";".join(slide.nuclear) or "?",
@@ -194,7 +217,7 @@ def _plan(plans: Sequence[Plan], figures: Figures, regions: bool) -> list[str]:
     device = f"; device {hours(whole.device_s)}" if whole.device_s else ""
     lines = [
         "",
-        f"Plan of {_slides(len(plans))}: {whole.patches:,} patches, {whole.tiles:,} tiles of the"
+        f"Plan of {_slides(len(plans))}: {_patches(whole.patches)}, {whole.tiles:,} tiles of the"
         f" network{device}",
         *_aligned(rows),
         f"Work folder about {_size(whole.work_gb)}, results about {_size(whole.results_gb)}.",
