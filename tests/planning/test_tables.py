@@ -77,21 +77,23 @@ def test_of_many_layouts_there_is_a_total():
 def test_problems_notices_and_what_was_not_looked_at():
     found = [
         bad("one", "one.tif: first", "one.tif: second"),
+        bad("sheet.csv, row 3", "sheet.csv, row 3: no name"),
         *[good(f"n{k}", notices=[NOTE]) for k in range(5)],
         Inspection("far", unseen="is at s3://"),
     ]
     text, rows = rendered(*found)
-    assert text.startswith("7 slides: 5 can be segmented, 1 cannot, 1 not looked at\n")
+    assert text.startswith("8 slides: 5 can be segmented, 2 cannot, 1 not looked at\n")
     assert "\nCannot be segmented\n  one: one.tif: first\n  one: one.tif: second\n" in text
+    assert "\n  sheet.csv, row 3: no name\n" in text
     assert "\nNot looked at\n  far: is at s3://\n" in text
     assert "\nTo be known\n  n0, n1, n2 and 2 more: for example x.tif: no membrane" in text
-    assert [row["status"] for row in rows] == ["refused", *["ok"] * 5, "not looked at"]
+    assert [row["status"] for row in rows] == [*["refused"] * 2, *["ok"] * 5, "not looked at"]
     assert rows[0]["problems"] == "one.tif: first; one.tif: second"
-    assert rows[1]["notices"] == NOTE.text and rows[6]["problems"] == "is at s3://"
-    assert rows[1]["channels"] == "DAPI; CD45; PanCK"
-    assert float(rows[1]["processor_s"]) > 0 and rows[0]["processor_s"] == ""
-    assert tables.refusal(found) == "1 of 7 slides cannot be segmented"
-    assert tables.refusal(found[1:]) == ""
+    assert rows[2]["notices"] == NOTE.text and rows[7]["problems"] == "is at s3://"
+    assert rows[2]["channels"] == "DAPI; CD45; PanCK"
+    assert float(rows[2]["processor_s"]) > 0 and rows[0]["processor_s"] == ""
+    assert tables.refusal(found) == "2 of 8 slides cannot be segmented"
+    assert tables.refusal(found[2:]) == ""
 
 
 def test_a_long_list_ends_where_the_table_goes_on():

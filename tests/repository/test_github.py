@@ -1,11 +1,12 @@
 """What GitHub reads: workflows, issue forms, the citation file. And what a release says.
 
-Nothing here runs a workflow. actionlint, which CONTRIBUTING.md asks for, knows more of their form.
+Nothing here runs a workflow. actionlint, where it is on PATH, knows more of their form.
 """
 
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,14 @@ def test_the_workflows_make_what_ci_run_makes():
     there = re.findall(r"^([a-z-]+):.*##", (REPO / "Makefile").read_text(), re.MULTILINE)
     assert decides <= set(there)
     assert jobs(GITHUB / "workflows" / "release.yml")["tests"]["uses"].endswith("/tests.yml")
+
+
+def test_actionlint_finds_nothing():
+    program = shutil.which("actionlint")
+    if program is None:
+        pytest.skip("no actionlint on PATH: go install github.com/rhysd/actionlint/cmd/actionlint")
+    done = subprocess.run([program, "-no-color", *WORKFLOWS], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_what_the_workflows_start_is_there():

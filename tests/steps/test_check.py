@@ -117,7 +117,7 @@ def test_the_run_ends_with_the_table_and_an_error(checked):
     assert "All of it is in results/check.csv" in said
     assert "6 of 10 slides cannot be segmented; results/check.csv has the reasons." in said
     assert said.index("Plan of 3 slides") < said.index("6 of 10 slides cannot")
-    assert "licence" not in said and "MODEL" not in said
+    assert "licence" not in said and "MODEL" not in said and "No -profile" not in said
 
 
 def test_a_sheet_without_problems_ends_well(nextflow, sheet, shared, tmp_path):

@@ -109,6 +109,7 @@ def test_a_run_goes_on_where_only_configuration_files_have_other_names(run, site
     assert done.returncode == 0, done.stdout + done.stderr
     names = "config_profile_name, max_memory, genomes"
     assert f"that Cellquilt does not have; they are ignored: {names}." in done.stdout
+    assert "WARN: No -profile says where Cellquilt's programs are" in done.stdout
 
 
 def page(done) -> str:

@@ -148,7 +148,8 @@ def _panels(seen: Sequence[Inspection]) -> list[str]:
 
 def _layout(slide: Inspection) -> tuple[str, ...]:
     plane = {"z": slide.z or None, "t": slide.t or None, "scene": slide.scene}
-    size = f"{slide.image_mpp:.4g} {slide.image_mpp_source}" if slide.image_mpp else "?"
+    source = "given" if slide.image_mpp_source == "parameter" else slide.image_mpp_source
+    size = f"{slide.image_mpp:.4g} {source}" if slide.image_mpp else "?"
     return (
         f"{slide.width} x {slide.height}",
         slide.dtype or "?",
@@ -197,6 +198,8 @@ def _texts(title: str, found: Iterable[tuple[str, str, str]]) -> list[str]:
         who = ", ".join(samples[:N_NAMED])
         more = len(samples) - N_NAMED
         who += f" and {more:,} more" if more > 0 else ""
+        # Of a row without a usable name the place stands for it, which its problems begin with
+        text = text.removeprefix(f"{who}: ")
         said = f"  {who}: {'' if len(samples) == 1 else 'for example '}{text}"
         lines.append(textwrap.fill(said, WIDTH, subsequent_indent=" " * 4, break_on_hyphens=False))
     if len(lines) > N_LINES:
