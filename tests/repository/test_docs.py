@@ -23,6 +23,7 @@ from cellquilt.planning import tables
 from cellquilt.reports.findings import MINOR
 from cellquilt.reports.summary import summarise
 from cellquilt.slides.ingest import Request, ingest
+from cellquilt.slides.region_file import read_regions
 
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:ome\.tif|csv|json|png|pickle|yml|txt|html))`")
 # What no step writes: named in nextflow.config, main.nf and workflows/published.nf
@@ -321,6 +322,14 @@ def test_example_samplesheets_have_the_columns_of_their_schema(repo, kind, page)
         described = re.findall(r"^\| `(\w+)` \| (yes|no) \|", table, re.MULTILINE)
         required = schema["items"]["required"]
         assert described == [(name, "yes" if name in required else "no") for name in columns]
+
+
+def test_a_region_written_by_hand_is_read(repo, tmp_path):
+    page = (repo / "docs" / "start.md").read_text()
+    (text,) = re.findall(r"^```json\n(.+?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "part.geojson").write_text(text)
+    regions, notes = read_regions(tmp_path / "part.geojson", (5000, 5000))
+    assert [area.area for area in regions.areas] == [4_000_000] and notes == []
 
 
 def test_links_between_documents_lead_somewhere(repo):

@@ -248,8 +248,7 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
             folder=tmp_path,
             env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
         )
-        size = (slides / "tissue" / "tissue.ome.tif").stat().st_size
-        assert web.sent["/tissue/tissue.ome.tif"] <= 65_536 + size  # it is fetched once
+        assert web.requests.keys() == {"/tissue/tissue.ome.tif"}
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT") > 1
     assert "SEGMENTATION:MASKS:LABEL" not in done.stdout
