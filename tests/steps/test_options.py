@@ -620,8 +620,8 @@ WRONG_SHEETS = {
         ],
     ),
     "a file of nearly that name": (
-        SLIDES + "a,A .TIFF,0,,\n",
-        [f", row 2: image A .TIFF {GONE}. Did you mean a.tif?"],
+        SLIDES + "a,SLIDE .Lsm,0,,\n",
+        [f", row 2: image SLIDE .Lsm {GONE}. Did you mean slide.lsm?"],
     ),
     "a quote that is all": (
         SLIDES + 'a,"a.tif,0,,\n',
