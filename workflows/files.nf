@@ -36,8 +36,8 @@ def foundAt(name, folder) {
 // A file beside it of nearly that name: with other capitals or spaces, or .tif for .tiff
 def meantBeside(name, folder) {
     def places = [folder ? folder.resolve(name) : null, file(name, glob: false)].findAll { path -> path?.parent && path.scheme == 'file' }
-    def meant = places.findResult { path -> childrenOf(path.parent).find { other -> letters(other.name) == letters(path.name) } }
-    return meant ? " Did you mean ${meant.name}?" : ''
+    def meant = places.findResult { path -> letters(path.name) ? childrenOf(path.parent).find { other -> letters(other.name) == letters(path.name) } : null }
+    return meant ? " Did you mean ${meant.name.replaceAll(/\p{Cntrl}/, ' ')}?" : ''
 }
 
 def letters(name) {
