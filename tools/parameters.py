@@ -13,7 +13,8 @@ All of them, by group. `nextflow run . --help` prints the common ones, `--help f
 and `--help patch_size` all about one. They can also be given in a file, with `-params-file`. An
 unknown parameter, or one with a value that is not allowed, is an error. `--model_cache` and
 `--environments` default to folders in `~/.cache/cellquilt`, or in the folder set in
-`CELLQUILT_CACHE`. What they are for is in the pages that the [README](../README.md#your-own-slides) lists.
+`CELLQUILT_CACHE`. What they are for is in the pages that the [README](../README.md#your-own-slides)
+lists.
 """
 HEADER = "| parameter | default | allowed | meaning |\n|---|---|---|---|\n"
 
