@@ -36,7 +36,7 @@ KEPT_OUT = 15  # per cent, as in tools/train_nuclei.py
 # A little below what was measured
 TISSUE_BAR = 0.95
 BARS = 0.87, 0.64
-CODEX_BARS = 0.37, 0.56
+CODEX_BARS = 0.38, 0.54
 
 
 @pytest.fixture(scope="module")
@@ -238,4 +238,4 @@ def test_the_committed_network_has_its_history_and_is_small(file, maps):
     card = maps.card
     assert card["n_parameters"] < 1_000_000
     assert "BBBC038 (CC0)" in card["training"]["data_license"]
-    assert set(card["scores"]) == {"validation", "kept_out"}
+    assert {"validation", "crowds", "kept_out"} <= set(card["scores"])
