@@ -63,7 +63,7 @@ class Killer(threading.Thread):
                     self._due[folder] = NEVER
                     for pid in chosen(processes, what):
                         kill(pid)
-            time.sleep(0.1)  # a look at all processes takes 10 ms of the tasks' time
+            time.sleep(0.1)
 
     def _plan(self, folder: Path) -> None:
         if folder in self._due:

@@ -120,17 +120,23 @@ def seconds_of(text: str) -> float:
 
 
 def running(folder: Path) -> dict[int, tuple[Path, str]]:
-    """Return the processes that work in a task's folder below `folder`: folder, command line."""
+    """Return the processes that work in a task's folder below `folder`: folder, command line.
+
+    A Killer asks many times a second, so that names of folders are compared as text.
+    """
     found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                where = Path(os.readlink(entry / "cwd")).relative_to(folder)
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (OSError, ValueError):
+    head = f"{folder}/"
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            where = os.readlink(f"/proc/{name}/cwd")
+            if not where.startswith(head):
                 continue
-            if len(where.parts) >= 2 and command:
-                found[int(entry.name)] = folder.joinpath(*where.parts[:2]), command
+            parts = where.removeprefix(head).split("/")
+            command = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (OSError, ValueError):
+            continue
+        if len(parts) >= 2 and command:
+            found[int(name)] = folder.joinpath(*parts[:2]), command
     return found
 
 
