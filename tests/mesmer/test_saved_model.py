@@ -49,13 +49,7 @@ def errors(folder):
     return json.loads((folder / "errors.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "MultiplexSegmentation-9.tar.gz",
-        pytest.param("MultiplexSegmentation", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("form", ["MultiplexSegmentation-9.tar.gz", "MultiplexSegmentation"])
 def test_a_keras_savedmodel_and_the_onnx_give_the_maps_of_keras(
     repo, in_deepcell, folder, mesmer_savedmodel, tmp_path, form
 ):
