@@ -1,8 +1,10 @@
 """Small slides that share a process: each has the files of its steps, whatever the others do."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from itertools import batched
 from pathlib import Path
 
@@ -46,27 +48,70 @@ def slides(tissue_image, tmp_path_factory) -> list[dict]:
     return rows
 
 
-def script(repo: Path, name: str, *options: object, folder: Path, given: str = "", code: int = 0):
-    """Run a script of bin/ in a folder; return what it says."""
-    command = [sys.executable, repo / "bin" / f"{name}.py", *map(str, options)]
-    done = subprocess.run(command, cwd=folder, input=given, capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
-    return done.stderr
+# A process that imports what the scripts import, and runs each in a fork of itself: TensorFlow
+# takes longer to import than a small slide to be segmented. Forked before it is used, it works.
+FORKS = """
+import json, os, runpy, sys
+import tensorflow
+import cellquilt.bundles.chain, cellquilt.segmenters.mesmer, cellquilt.segmenters.pixelcnn
 
-
-def chained(repo, networks, folder: Path, slides: list[dict], *options: object, code: int = 0):
-    """Run chain.py over slides in a folder that is made; return its files and what it says."""
-    folder.mkdir(parents=True)
-    settings = ["--networks", *networks, "--left", "left.txt", *LIMITS, *MEASURES]
-    given = json.dumps(slides)
-    said = script(repo, "chain", *settings, *options, folder=folder, given=given, code=code)
-    return files_of(folder), said
+while line := sys.stdin.readline():
+    command, folder, streams = json.loads(line)
+    if pid := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        continue
+    os.chdir(folder)
+    for number, path in enumerate(streams):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+    sys.stdin, sys.argv, sys.path[0] = open(0), command, os.path.dirname(command[0])
+    runpy.run_path(command[0], run_name="__main__")
+    break
+"""
 
 
 @pytest.fixture(scope="module")
-def together(repo, networks, slides, tmp_path_factory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("chained") / "together"
-    return chained(repo, networks, folder, slides, "--to_table")[0]
+def script(repo, tmp_path_factory) -> Iterator[Callable[..., str]]:
+    """Return a function that runs a script of bin/ in a folder, and gives what it says."""
+    streams = [tmp_path_factory.mktemp("streams") / name for name in ("given", "out", "said")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    settings = os.environ | {"PYTHONPATH": str(repo / "bin")}
+    with subprocess.Popen([sys.executable, "-c", FORKS], env=settings, **pipes) as process:
+
+        def run(name: str, *options: object, folder: Path, given: str = "", code: int = 0) -> str:
+            for path in streams:
+                path.write_text(given if path.name == "given" else "")
+            command = [repo / "bin" / f"{name}.py", *options]
+            job = [list(map(str, command)), str(folder), list(map(str, streams))]
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            said = process.stdout.readline(), streams[2].read_text()
+            assert int(said[0]) == code, said[1]
+            return said[1]
+
+        yield run
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def chained(script, networks) -> Callable[..., tuple[dict[str, bytes], str]]:
+    """Return a function that runs chain.py over slides in a folder that is made.
+
+    It gives the files of the folder, and what the script says.
+    """
+
+    def run(folder: Path, slides: list[dict], *options: object, only=networks, code: int = 0):
+        folder.mkdir(parents=True)
+        settings = ["--networks", *only, "--left", "left.txt", *LIMITS, *MEASURES]
+        given = json.dumps(slides)
+        said = script("chain", *settings, *options, folder=folder, given=given, code=code)
+        return files_of(folder), said
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def together(chained, slides, tmp_path_factory) -> dict[str, bytes]:
+    return chained(tmp_path_factory.mktemp("chained") / "together", slides, "--to_table")[0]
 
 
 def of(files: dict[str, bytes], sample: str) -> dict[str, bytes]:
@@ -75,14 +120,14 @@ def of(files: dict[str, bytes], sample: str) -> dict[str, bytes]:
     return {path: content for path, content in files.items() if path.startswith(heads)}
 
 
-def stepwise(repo, networks, slide: dict, folder: Path, *grown: str) -> dict[str, bytes]:
+def stepwise(script, networks, slide: dict, folder: Path, *grown: str) -> dict[str, bytes]:
     """Do each step of a slide by its own script; STITCH with the options `grown`."""
     sample, compartment = slide["sample"], slide["compartment"]
     own, work = folder / sample, folder / "work"
     work.mkdir(parents=True)
 
     def step(name: str, *options: object):
-        script(repo, name, *options, folder=work)
+        script(name, *options, folder=work)
 
     channels = ["--nuclear", slide["nuclear"], "--membrane", slide["membrane"]]
     image, pixelcnn = slide["images"][0], ["--segmenter", "pixelcnn"]
@@ -121,23 +166,23 @@ def stepwise(repo, networks, slide: dict, folder: Path, *grown: str) -> dict[str
 
 @pytest.mark.parametrize("sample", COMPARTMENTS)
 def test_a_slide_of_a_bundle_has_the_files_of_its_steps(
-    repo, networks, slides, together, tmp_path, sample
+    script, networks, slides, together, tmp_path, sample
 ):
     slide = next(slide for slide in slides if slide["sample"] == sample)
-    expected = stepwise(repo, networks, slide, tmp_path)
+    expected = stepwise(script, networks, slide, tmp_path)
     found = of(together, sample)
     assert len(found) > 10 and sorted(found) == sorted(expected)
     assert [path for path in expected if found[path] != expected[path]] == []
 
 
-def test_cells_that_are_grown_nuclei(repo, networks, slides, tmp_path):
+def test_cells_that_are_grown_nuclei(script, chained, networks, slides, tmp_path):
     """Of a slide without membrane, by the network for nuclei alone."""
     slide = slides[0] | {"membrane": "", "segmented": "nuclear", "sample": "grown"}
     grown = ["--expand_um", "1.7"]
     options = [*grown, "--to_table"]
-    together, _ = chained(repo, networks[1:], tmp_path / "bundle", [slide], *options)
+    together, _ = chained(tmp_path / "bundle", [slide], *options, only=networks[1:])
     found = of(together, "grown")
-    expected = stepwise(repo, networks[1:], slide, tmp_path / "steps", *grown)
+    expected = stepwise(script, networks[1:], slide, tmp_path / "steps", *grown)
     assert sorted(found) == sorted(expected)
     assert [path for path in expected if found[path] != expected[path]] == []
     masks = tmp_path / "bundle" / "grown" / "segmentation" / "pixelcnn-grown"
@@ -155,7 +200,7 @@ def test_cells_that_are_grown_nuclei(repo, networks, slides, tmp_path):
     region = tmp_path / "roi.geojson"
     region.write_text(json.dumps({"type": "Polygon", "coordinates": [square]}))
     part = slide | {"sample": "part", "roi": str(region)}
-    chained(repo, networks[1:], tmp_path / "part", [part], *grown)
+    chained(tmp_path / "part", [part], *grown, only=networks[1:])
     inside = tifffile.imread(
         tmp_path / "part" / "part" / "segmentation" / "pixelcnn-part" / "cell.ome.tif"
     )
@@ -172,15 +217,15 @@ def test_nothing_else_is_left_behind(together):
     assert together["left.txt"] == b""
 
 
-def test_a_slide_alone_and_in_another_order(repo, networks, slides, together, tmp_path):
-    backwards, _ = chained(repo, networks, tmp_path / "all", slides[::-1], "--to_table")
+def test_a_slide_alone_and_in_another_order(chained, slides, together, tmp_path):
+    backwards, _ = chained(tmp_path / "all", slides[::-1], "--to_table")
     assert backwards == together
-    alone, _ = chained(repo, networks, tmp_path / "one", slides[1:2], "--to_table")
+    alone, _ = chained(tmp_path / "one", slides[1:2], "--to_table")
     assert of(alone, "nuclei") == of(together, "nuclei")
 
 
-def test_masks_are_the_end_unless_tables_are_asked_for(repo, networks, slides, together, tmp_path):
-    found, _ = chained(repo, networks, tmp_path / "masks", slides[:1])
+def test_masks_are_the_end_unless_tables_are_asked_for(chained, slides, together, tmp_path):
+    found, _ = chained(tmp_path / "masks", slides[:1])
     later = {"quantification/pair.parquet", "overlay.png", "report.html", "summary.json"}
     expected = {
         path: content
@@ -191,43 +236,43 @@ def test_masks_are_the_end_unless_tables_are_asked_for(repo, networks, slides, t
 
 
 def test_a_refused_slide_is_named_and_the_others_are_as_without_it(
-    repo, networks, slides, together, tmp_path
+    chained, slides, together, tmp_path
 ):
     wrong = slides[0] | {"sample": "wrong", "membrane": "CD45"}
     given = [wrong, slides[0]]
     options = ["--to_table", "--refusals", "_refused"]
-    found, said = chained(repo, networks, tmp_path / "kept", given, *options)
+    found, said = chained(tmp_path / "kept", given, *options)
     (refused,) = [path for path in found if path.startswith("_refused/")]
     assert refused == "_refused/INGEST/wrong.txt"
     assert "pair.ome.tif: no membrane channel 'CD45'; give" in found[refused].decode()
     assert of(found, "wrong") == {} and of(found, "pair") == of(together, "pair")
     assert found["left.txt"] == b"" and "refused: " in said
-    found, said = chained(repo, networks, tmp_path / "fast", given, "--to_table", code=65)
+    found, said = chained(tmp_path / "fast", given, "--to_table", code=65)
     assert "ERROR: " in said and "no membrane channel 'CD45'" in said
 
 
-def test_the_path_that_a_slide_is_staged_at_is_not_shown(repo, networks, slides, tmp_path):
+def test_the_path_that_a_slide_is_staged_at_is_not_shown(script, networks, slides, tmp_path):
     where = tmp_path / "staged"
     image = where / "_slides" / "1" / "pair.ome.tif"
     image.parent.mkdir(parents=True)
     image.symlink_to(slides[0]["images"][0])
     wrong = slides[0] | {"images": ["_slides/1/pair.ome.tif"], "nuclear": "HH3"}
     given = ["--networks", *networks, "--left", "left.txt"]
-    said = script(repo, "chain", *given, folder=where, given=json.dumps([wrong]), code=65)
+    said = script("chain", *given, folder=where, given=json.dumps([wrong]), code=65)
     assert "ERROR: pair.ome.tif: no nuclear channel 'HH3'; give --nuclear" in said
 
 
-def test_a_slide_of_too_many_pixels_is_left(repo, networks, slides, together, tmp_path):
-    found, said = chained(repo, networks, tmp_path / "x", slides[:1], "--max_mpx", "0.0483")
+def test_a_slide_of_too_many_pixels_is_left(chained, slides, together, tmp_path):
+    found, said = chained(tmp_path / "x", slides[:1], "--max_mpx", "0.0483")
     assert of(found, "pair") and found["left.txt"] == b""
-    found, said = chained(repo, networks, tmp_path / "y", slides[:1], "--max_mpx", "0.0482")
+    found, said = chained(tmp_path / "y", slides[:1], "--max_mpx", "0.0482")
     assert found == {"left.txt": b"pair\n"} and "pair has too many pixels" in said
 
 
 @pytest.mark.parametrize("given", ["", "{}", "[1]", '[{"sample": "a"}]', '[{"samples": "a"}]'])
-def test_an_input_that_names_no_slides_is_refused(repo, networks, tmp_path, given):
+def test_an_input_that_names_no_slides_is_refused(script, networks, tmp_path, given):
     options = ["--networks", *networks, "--left", "left.txt"]
-    said = script(repo, "chain", *options, folder=tmp_path, given=given, code=65)
+    said = script("chain", *options, folder=tmp_path, given=given, code=65)
     assert "ERROR: standard input: has no slides as JSON (" in said
 
 
@@ -282,7 +327,7 @@ def test_an_error_of_the_run_ends_it(networks, slides, tmp_path, monkeypatch, er
 
 
 def test_mesmer_gives_a_slide_of_a_bundle_what_it_gives_alone(
-    repo, mesmer_model, codex_image, tmp_path
+    script, mesmer_model, codex_image, tmp_path
 ):
     rows = []
     for name, size in {"a": 300, "b": 210}.items():
@@ -293,7 +338,7 @@ def test_mesmer_gives_a_slide_of_a_bundle_what_it_gives_alone(
     for name, given in {"both": rows, "alone": rows[1:]}.items():
         (tmp_path / name).mkdir()
         options = ["--networks", mesmer_model, "--left", "left.txt"]
-        script(repo, "chain", *options, folder=tmp_path / name, given=json.dumps(given))
+        script("chain", *options, folder=tmp_path / name, given=json.dumps(given))
         found[name] = of(files_of(tmp_path / name), "b")
     assert len(found["both"]) > 10 and found["both"] == found["alone"]
     assert np.frombuffer(found["both"]["b/matches.csv"], np.uint8).size > 1000
