@@ -7,8 +7,8 @@ export CELLQUILT_CACHE
 # What is imported is compiled once: deepcell's TensorFlow takes 3 s to import, and 13 uncompiled
 unexport PYTHONDONTWRITEBYTECODE
 DEV := $(CELLQUILT_CACHE)/envs/dev/bin
-# Two files at a time, the longest ones first; the tests of a file share its fixtures
-PYTEST := $(DEV)/python -m pytest tests/system tests -q -n 2 --dist loadfile --no-loadscope-reorder
+# Files side by side, whose tests share fixtures, in the order of tests/conftest.py
+PYTEST := $(DEV)/python -m pytest tests -q --dist loadfile --no-loadscope-reorder --durations 20
 NEXTFLOW_SOURCES := main.nf workflows modules subworkflows conf nextflow.config tests
 
 .PHONY: help setup demo test test-full fuzz benchmark networks viewer check format container sbom audit lock clean
@@ -24,12 +24,12 @@ demo: setup ## Run the pipeline on a generated tissue, with Mesmer and with the 
 
 test: check ## Run the checks and the tests
 	@tools/nf-test.sh
-	@$(PYTEST)
+	@$(PYTEST) -n 2
 
 test-full: setup ## Run the slow tests: containers, Slurm, random kills; installs Debian packages
 	@tools/setup.sh evaluate
 	@tests/packages.sh
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m slow -n 3 # of which one often waits for a container or for Slurm
 
 fuzz: ## Fuzz the file readers, MINUTES=10 each; READER=slide selects one
 	@tools/setup.sh fuzz

@@ -18,6 +18,21 @@ from support.parsers import V2
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "bin"))
 
+# What takes minutes starts first, so that no worker is left alone with it at the end: of make
+# test-full, and of make test
+LONGEST = [
+    *("system/test_kills", "system/test_container", "system/test_slurm", "steps/test_published"),
+    *("system/test_faults", "steps/test_outsider", "front/test_package", "system/test_secrets"),
+    *("steps/test_pipeline", "steps/test_pixelcnn_pipeline", "steps/test_bundles"),
+    *("steps/test_refusals", "labelling/test_exactness", "system/test_profiles"),
+    *("bundles/test_chain", "bundles/test_roi", "steps/test_parameter_names"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {REPO / "tests" / f"{name}.py": k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
 
 @pytest.fixture(scope="session")
 def repo() -> Path:
