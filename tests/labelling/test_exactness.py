@@ -138,8 +138,8 @@ def test_an_image_narrower_than_a_tile_is_padded_on_that_side_alone(
 
 @pytest.fixture(scope="module")
 def mosaic(codex_image, mesmer_weights, deepcell, network, tmp_path_factory):
-    """A slide of 5 Mpx, through the network once; labels by patch size."""
-    image = np.tile(codex_image, (2, 2, 1))[:2000, :2500]
+    """A slide of 2.5 Mpx, through the network once; labels by patch size."""
+    image = np.tile(codex_image, (2, 2, 1))[:1500, :1700]
     case = {"image": image, "image_mpp": 0.5, "weights": str(mesmer_weights)}
     folder = tmp_path_factory.mktemp("mosaic")
     with ThreadPoolExecutor(1) as pool:
@@ -168,7 +168,7 @@ def test_maps_of_a_mosaic_are_deepcells(mosaic):
 
 @pytest.mark.parametrize("patch_size", PATCH_SIZES)
 def test_labels_of_deepcells_own_maps_are_deepcells_to_the_number(mosaic, patch_size):
-    assert mosaic.labels_of_their_maps[patch_size].max() > 10_000
+    assert mosaic.labels_of_their_maps[patch_size].max() > 5000
     assert np.array_equal(mosaic.labels_of_their_maps[patch_size], mosaic.theirs["labels"])
 
 
@@ -179,7 +179,7 @@ def test_of_a_mosaics_labels_rounding_of_the_maps_moves_but_single_pixels(mosaic
     )
     moved = ours != theirs
     touched = np.union1d(ours[moved], theirs[moved])
-    assert ours.max() == theirs.max() > 10_000
+    assert ours.max() == theirs.max() > 5000
     assert touched.size <= 0.001 * theirs.max()
     assert moved.sum() <= 2 * touched.size
 
