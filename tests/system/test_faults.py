@@ -101,8 +101,8 @@ def test_other_errors_of_the_system_keep_their_trace(repo, tmp_path):
 LIMITED = """
 process {
     withName: 'GENERATE' {
-        ext.args     = '--height 3000 --width 3000 --empty_width 0'
-        memory       = { task.previousTrace ? task.previousTrace.memory * 2 : 700.MB }
+        ext.args     = '--height 1500 --width 1500 --empty_width 0'
+        memory       = { task.previousTrace ? task.previousTrace.memory * 2 : 500.MB }
         beforeScript = { "export PATH='%s':\\$PATH; ulimit -v ${task.memory.toKilo()}" }
     }
 }
