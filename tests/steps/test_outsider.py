@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tifffile
+from support.parsers import V2
 
 from cellquilt.cells import cell_table
 from cellquilt.handoff.step_files import (
@@ -149,7 +150,7 @@ def test_versions_come_without_doing_anything(found):
 
 
 def test_it_runs_as_stub_in_the_syntax_of_nextflow_26(reuse, slide, tmp_path):
-    done = reuse(tmp_path, "--own_masks", slide, "-stub", env={"NXF_SYNTAX_PARSER": "v2"})
+    done = reuse(tmp_path, "--own_masks", slide, "-stub", env=V2)
     assert done.returncode == 0, done.stdout + done.stderr
     found = tmp_path / "found"
     assert sorted(masks_of(found, "by_mesmer", "mesmer")) == MASKS
@@ -187,7 +188,7 @@ def test_meta_that_cannot_be_is_refused_at_once(reuse, project, tmp_path, writte
     assert written in text
     changed = project / f"{tmp_path.name}.nf"
     changed.write_text(text.replace(written, wrong))
-    done = reuse(tmp_path, "-stub", script=changed.name)
+    done = reuse(tmp_path, "-stub", script=changed.name, env=V2)
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert "SEGMENT_SLIDES:PATCH" not in done.stdout

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.parsers import V2
 from system.faults.runs import DEMO, EVERYTHING, Run, kill, running, step_of
 
 BOTH = ["segmentation/mesmer-a/cell.ome.tif", "matches.csv", "zarr/a.sdata.zarr"]
@@ -113,7 +114,7 @@ def told(repo, tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     done = subprocess.run(
         [repo / "tools" / "nextflow", "run", project, *options],
         cwd=folder,
-        env=os.environ | {"NXF_ANSI_LOG": "false"},
+        env=os.environ | V2 | {"NXF_ANSI_LOG": "false"},
         capture_output=True,
         text=True,
     )
@@ -342,7 +343,7 @@ def test_kills_of_nextflow_leave_no_file_of_another_run(pixels, tmp_path):
     A is of a bundle, B step by step.
     """
     runs = {name: Run(tmp_path / name, pixels.options) for name in ("all", "few", "killed")}
-    options = {"all": ALL, "few": [*FEW, "--patch_size", "192", "--bundle_slides", "0"]}
+    options = {"all": ALL, "few": [*FEW, "--bundle_slides", "0"]}
     for run in runs.values():
         run.folder.mkdir()
         (run.folder / "log").touch()

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import pytest
+from support.parsers import V2
 from support.slides import pixels, write
 
 N_ROWS = 100
@@ -79,7 +80,7 @@ def told(repo, tmp_path_factory) -> dict:
     done = subprocess.run(
         [repo / "tools" / "nextflow", "run", project, "--runs", "runs.json", "--results", "r.json"],
         cwd=folder,
-        env=os.environ | {"NXF_ANSI_LOG": "false"},
+        env=os.environ | V2 | {"NXF_ANSI_LOG": "false"},
         capture_output=True,
         text=True,
     )
