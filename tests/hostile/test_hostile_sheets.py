@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from support.slides import write
+from support.slides import names, write
 
 HEADER = "sample,image,nuclear,membrane,image_mpp\n"
 NAMES = (
@@ -24,7 +24,7 @@ PATHS = ("$(touch ran).tif", "/dev/null/../x.tif", "http://localhost:1/x.tif")
 @pytest.fixture
 def folder(tmp_path):
     noise = np.random.default_rng(0).integers(0, 999, (1, 64, 64), "uint16")
-    write(tmp_path / "a.ome.tif", noise)
+    write(tmp_path / "a.ome.tif", noise, metadata=names("DAPI"))
     return tmp_path
 
 
@@ -51,8 +51,16 @@ def test_hostile_names_and_paths_are_refused(nextflow, folder):
 
 
 def test_a_spreadsheets_samplesheet_is_read(nextflow, folder):
-    """With a byte order mark, CRLF, quotes, and a shell's characters in a channel's name."""
+    """With a byte order mark, CRLF, quotes, and a shell's characters in a channel's name.
+
+    The one slide is refused, which is a run's end, but no crash.
+    """
     text = HEADER.strip() + '\r\n"a","a.ome.tif","DAPI, $(touch ran) \'1\'","",0.5\r\n\r\n\r\n'
     code, told = run(nextflow, folder, b"\xef\xbb\xbf" + text.encode())
     # Ingest is reached, and told of the channel as it stands in the sheet
     assert code != 0 and "no nuclear channel 'DAPI, $(touch ran) '1''" in told, told
+    assert "One slide was refused" in told and "a, INGEST: a.ome.tif: no nuclear" in told
+    assert "0: DAPI" in told
+    assert "Submitted process > SEGMENTATION:MASKS:INGEST" not in told
+    data_errors_are_not_retried = told.count("process > SEGMENTATION:MASKS:BUNDLES:CHAIN") == 1
+    assert data_errors_are_not_retried, told

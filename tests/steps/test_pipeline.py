@@ -232,24 +232,25 @@ def one_slide(slides) -> list:
     return ["--image", image, "--sample", "tissue", "--nuclear", "0", "--membrane", "CD45;PanCK"]
 
 
-def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
-    nextflow, slides, one_slide, sheet_run, tmp_path
+def test_same_masks_with_other_batches_patches_tasks_weights_and_string_parameters(
+    nextflow, slides, one_slide, sheet_run, mesmer_weights, tmp_path
 ):
     """Step by step, beside a bundle, labels and maps made by one task, of the slide on the web.
 
-    As in Nextflow 26, all parameters come as strings.
+    The weights are a file. As in Nextflow 26, all parameters come as strings.
     """
     with on_the_web(slides) as web:
         options = [f"{web.address}/tissue/tissue.ome.tif", *one_slide[2:]]
         done = nextflow(
             *("--image", *options, "--bundle_slides", "0", "--keep_maps", "false"),
-            *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "2"),
-            *("--export_pickle", "false", "--outdir", "out"),
+            *("--batch_size", "3", "--patch_size", "192", "--patches_per_task", "4"),
+            *("--export_pickle", "false", "--outdir", "out", "--mesmer_model", mesmer_weights),
             folder=tmp_path,
             env={"NXF_DISABLE_PARAMS_TYPE_DETECTION": "1"},
         )
         assert web.requests.keys() == {"/tissue/tissue.ome.tif"}
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Submitted process > SEGMENTATION:MODEL" in done.stdout
     assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:MAPS:SEGMENT") > 1
     assert "SEGMENTATION:MASKS:LABEL" not in done.stdout
     assert files_of(tmp_path / "out", "tissue") == files_of(sheet_run[1], "tissue")
@@ -264,8 +265,9 @@ def test_same_masks_with_other_batches_patches_tasks_and_string_parameters(
 def test_killed_run_resumes_to_the_same_masks_and_other_thresholds_need_no_network(
     repo, nextflow, one_slide, sheet_run, tmp_path
 ):
+    """A run of whole cells alone: without REPAIR, and the same cells as beside nuclei."""
     command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *one_slide]
-    options = ["--accept_mesmer_license", "--bundle_slides", "0"]
+    options = ["--accept_mesmer_license", "--bundle_slides", "0", "--compartment", "whole-cell"]
     options += ["--patch_size", "192", "--patches_per_task", "4"]
     log = tmp_path / "log"
     with log.open("w") as out:
@@ -283,13 +285,19 @@ def test_killed_run_resumes_to_the_same_masks_and_other_thresholds_need_no_netwo
     done = nextflow(*one_slide, *options[1:], "-resume", folder=tmp_path, env=V1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Cached process > SEGMENTATION:MASKS:INGEST" in done.stdout
-    assert files_of(tmp_path / "results", "tissue") == files_of(sheet_run[1], "tissue")
+    before = files_of(tmp_path / "results", "tissue")
+    assert sorted(before) == ["cell", "cell_boundary"]
+    masks = "tissue/segmentation/mesmer-tissue"
+    cell = tifffile.imread(tmp_path / "results" / masks / "cell.ome.tif")
+    expected = tifffile.imread(sheet_run[1] / masks / "cell_original.ome.tif")
+    np.testing.assert_array_equal(cell, expected)
+    assert not (tmp_path / "results" / "tissue" / "repair_metrics.json").exists()
     given = ["--whole_cell_interior_threshold", "0.4"]
     done = nextflow(*one_slide, *options[1:], *given, "-resume", folder=tmp_path, env=V1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Submitted process > SEGMENTATION:MASKS:MAPS" not in done.stdout
     assert "Submitted process > SEGMENTATION:MASKS:LABEL" in done.stdout
-    found, before = (files_of(folder, "tissue") for folder in (tmp_path / "results", sheet_run[1]))
+    found = files_of(tmp_path / "results", "tissue")
     assert found.keys() == before.keys() and found != before
 
 
@@ -316,36 +324,6 @@ def test_stub_run_writes_valid_masks_and_resume_publishes_anew_what_is_half(next
             path.write_bytes(path.read_bytes()[:10])
     before, after = published
     assert before == after
-
-
-def test_single_compartment_with_weights_given_as_a_file_runs_without_repair(
-    nextflow, one_slide, sheet_run, mesmer_weights, tmp_path
-):
-    options = ["--compartment", "whole-cell", "--mesmer_model", mesmer_weights]
-    done = nextflow(*one_slide, *options, folder=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Submitted process > SEGMENTATION:MODEL" in done.stdout
-    assert not (tmp_path / "results" / "tissue" / "repair_metrics.json").exists()
-    masks = files_of(tmp_path / "results", "tissue")
-    assert sorted(masks) == ["cell", "cell_boundary"]
-    folder = sheet_run[1] / "tissue" / "segmentation" / "mesmer-tissue"
-    found = tmp_path / "results" / "tissue" / "segmentation" / "mesmer-tissue" / "cell.ome.tif"
-    np.testing.assert_array_equal(
-        tifffile.imread(found), tifffile.imread(folder / "cell_original.ome.tif")
-    )
-
-
-def test_bad_channel_is_refused_with_the_channels_there(nextflow, slides, tmp_path):
-    image = slides / "tissue" / "tissue.ome.tif"
-    done = nextflow("--image", image, "--nuclear", "Hoechst", folder=tmp_path)
-    assert done.returncode != 0
-    assert "One slide was refused" in done.stdout
-    assert "tissue, INGEST: tissue.ome.tif: no nuclear channel 'Hoechst'" in done.stdout
-    assert "0: DAPI, 1: CD45, 2: PanCK" in done.stdout
-    assert "Submitted process > SEGMENTATION:MASKS:INGEST" not in done.stdout
-    assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:BUNDLES:CHAIN") == 1, (
-        "data errors are not retried"
-    )
 
 
 def test_wrong_parameters_are_refused_at_once(nextflow):
