@@ -97,17 +97,26 @@ def test_architectures_are_compared(trained):
     assert all((trained / "networks" / name).exists() for name in recommended)
 
 
-def test_masks_do_not_depend_on_how_the_slide_is_cut(nextflow, trained, tissue, tmp_path):
+def test_masks_do_not_depend_on_how_the_slide_is_cut(repo, nextflow, trained, tissue, tmp_path):
+    """Step by step in small patches, and in a small slide's task."""
     models = sorted((trained / "networks").glob("*compact*.keras"))
     options = ["--segmenter", "pixelcnn", "--models", ",".join(map(str, models))]
     options += ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--compartment", "whole-cell"]
-    found = []
-    steps = ["--patch_size", "192", "--patches_per_task", "4", "--bundle_slides", "0"]
-    for cut in (steps, ["--batch_size", "2"]):
-        outdir = tmp_path / cut[1]
-        done = nextflow(*options, *cut, "--outdir", outdir, folder=tmp_path, accept=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        found.append(masks_of(outdir))
+    options += ["--patch_size", "192", "--patches_per_task", "4", "--bundle_slides", "0"]
+    options += ["--formats", "none", "--outdir", tmp_path / "192"]
+    done = nextflow(*options, folder=tmp_path, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    slide = {"sample": "tissue", "images": [str(tissue / "tissue.ome.tif")], "nuclear": "DAPI"}
+    slide |= {"membrane": CHANNELS[3], "compartment": "whole-cell", "segmenter": "pixelcnn"}
+    command = [sys.executable, repo / "bin" / "chain.py", "--networks", *models, "--left", "left"]
+    subprocess.run(
+        [*command, "--batch_size", "2"],
+        cwd=tmp_path,
+        input=json.dumps([slide]),
+        check=True,
+        text=True,
+    )
+    found = [masks_of(folder) for folder in (tmp_path / "192", tmp_path)]
     assert found[0] == found[1]
     assert set(found[0]) == {"cell.ome.tif", "cell_boundary.ome.tif"}
     mask = tmp_path / "192" / "tissue" / "segmentation" / "pixelcnn-tissue" / "cell.ome.tif"
