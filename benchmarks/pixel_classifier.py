@@ -66,8 +66,8 @@ def network_and_image():
     import numpy as np
 
     from cellquilt.networks.tile_network import select_device
-    from cellquilt.pixelcnn.architectures import load
     from cellquilt.pixelcnn.network import build
+    from cellquilt.training.architectures import load
 
     select_device("cpu", len(os.sched_getaffinity(0)))
     (architecture,) = load([ARCHITECTURE])

@@ -1,9 +1,55 @@
 // The networks of a run: those that segment, and those that are trained.
 
-// The networks of --segmenter pixelcnn: the user's, or those that come with the pipeline
-def modelsOf(options) {
-    def embedded = ['whole-cell', 'nuclear'].collect { name -> "${projectDir}/assets/networks/${name}.keras" }
-    return (options.models ?: embedded).collect { name -> file(name, glob: false) }
+include { knownArchitectures } from './architectures'
+include { fileProblem } from './files'
+include { repeatedOf } from './schema'
+
+// The networks of a segmenter: the user's, or those that come with the pipeline
+def modelsOf(segmenter, options) {
+    def own = (options.models ?: []).findAll { name -> takerOf(name, options) == segmenter }
+    return own ? own.collect { name -> file(name, glob: false) } : embeddedOf(segmenter)
+}
+
+def embeddedOf(segmenter) {
+    return [pixelcnn: ['whole-cell', 'nuclear'], nuclei: ['unet/nuclei']][segmenter].collect { name -> file("${projectDir}/assets/networks/${name}.keras") }
+}
+
+// The segmenter that takes a file of --models. Where the file does not tell, the segmenter says what is wrong with it
+def takerOf(name, options) {
+    return kindOf(name) ?: ['pixelcnn', 'nuclei'].find { segmenter -> segmenter in options.segmenter }
+}
+
+// The segmenter that a network of --mode train is for, by the format of the card in its file, or null
+def kindOf(name) {
+    try {
+        def zip = java.nio.file.FileSystems.newFileSystem(file(name, glob: false), null as ClassLoader)
+        def text = textOfSmall(zip.getPath('cellquilt.json'))
+        zip.close()
+        def card = text ? new groovy.json.JsonSlurper().parseText(text) : null
+        return card instanceof Map ? [(1): 'pixelcnn', 'unet-1': 'nuclei'][card.format] : null
+    }
+    catch (Exception _failure) {
+        return null
+    }
+}
+
+// What is wrong with --models
+def modelProblems(options) {
+    def takers = ['pixelcnn', 'nuclei'].findAll { segmenter -> segmenter in options.segmenter }
+    if (!takers) {
+        return ["--models ${options.models.join(',')} is for --segmenter pixelcnn or nuclei; add that, or leave it out."]
+    }
+    def problems = options.models.collectEntries { name -> [name, fileProblem(name, null)] }.findAll { _name, problem -> problem }
+    if (problems) {
+        return problems.collect { name, problem -> "--models ${name} ${problem}" }
+    }
+    def by_taker = options.models.groupBy { name -> takerOf(name, options) }
+    def found = by_taker.findAll { segmenter, _names -> !(segmenter in takers) }.collect { segmenter, names -> "--models ${names.join(',')}: is for --segmenter ${segmenter}, by its card; add that, or leave it out." }
+    if ((by_taker.nuclei ?: []).size() > 1) {
+        found << "--models ${by_taker.nuclei.join(',')}: --segmenter nuclei runs one network; give one of them."
+    }
+    def names = takers.collectMany { segmenter -> modelsOf(segmenter, options)*.name }
+    return found + repeatedOf(names).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
 }
 
 // What the card of --network FOLDER (or .zip) says of its tiles and compartments, or what is wrong with it. NETWORK
@@ -49,15 +95,13 @@ def tilesOf(options) {
     return card.tile == 256 && card.stride == 192 ? [:] : card.subMap(['tile', 'stride'])
 }
 
-// The network of --segmenter nuclei
-def nucleiNetwork() {
-    return [file("${projectDir}/assets/networks/unet/nuclei.keras")]
-}
-
-// The networks to train, as [meta, stores, labels]: every architecture and seed, by compartment
+// The networks to train, as [meta, stores, labels, start]: every architecture and seed, by compartment. U-Nets find
+// nuclei alone, and some start from the network that comes with the pipeline
 def networksOf(options, examples) {
     def compartments = options.compartment == 'both' ? ['whole-cell', 'nuclear'] : [options.compartment]
-    return [compartments, options.architectures, options.seeds].combinations().collect { compartment, architecture, seed ->
+    def unets = knownArchitectures(options).unets
+    def wanted = [compartments, options.architectures, options.seeds].combinations().findAll { compartment, architecture, _seed -> compartment == 'nuclear' || !(architecture in unets) }
+    return wanted.collect { compartment, architecture, seed ->
         def meta = [
             id: "${compartment}-${architecture}-seed${seed}".toString(),
             compartment: compartment,
@@ -65,7 +109,8 @@ def networksOf(options, examples) {
             seed: seed,
             splits: examples.collect { example -> example[0].split },
         ]
-        [meta, examples.collect { example -> example[1] }, examples.collect { example -> labelsOf(example[2], compartment) }]
+        def start = unets[architecture] ? embeddedOf('nuclei') : []
+        [meta, examples.collect { example -> example[1] }, examples.collect { example -> labelsOf(example[2], compartment) }, start]
     }
 }
 

@@ -1,10 +1,10 @@
 // What the user asked for: parameters, checked against nextflow_schema.json before anything is started.
 // Values from the command line arrive as strings on Nextflow 26, so types are settled here, once.
 
-include { architecturesOf } from './architectures'
+include { knownArchitectures } from './architectures'
 include { helpOf } from './help'
 include { fileProblem ; pathProblem } from './files'
-include { cardOf ; tilesOf } from './networks'
+include { cardOf ; modelsOf ; takerOf ; tilesOf } from './networks'
 include { asksForMore ; nucleiAlone ; ofOneSlide ; rowsOf } from './samplesheet'
 include { expectedOf ; refuse ; repeatedOf ; schemaOf ; textOf ; typed } from './schema'
 include { surplusFiles ; writtenNames } from './sources'
@@ -142,27 +142,27 @@ def trainingProblems(options) {
 }
 
 def architectureProblems(options) {
-    def known = architecturesOf(file("${projectDir}/bin/cellquilt/pixelcnn/architectures.yaml")).names
     def unread = options.architecture_file ? fileProblem(options.architecture_file, null) : null
     if (unread) {
         return ["--architecture_file ${options.architecture_file} ${unread}"]
     }
-    def own = options.architecture_file ? architecturesOf(file(options.architecture_file, glob: false)) : [names: []]
-    if (own.problem) {
-        return ["--architecture_file ${options.architecture_file} ${own.problem}."]
+    def known = knownArchitectures(options)
+    if (known.problem) {
+        return ["--architecture_file ${options.architecture_file} ${known.problem}."]
     }
-    known += own.names
-    def unknown = options.architectures - known
-    return unknown ? ["--architectures ${unknown.join(',')}: there is no such architecture; there are ${known.join(', ')}. Others can be given in a file, see --architecture_file."] : []
+    def unknown = options.architectures - known.names
+    if (unknown) {
+        return ["--architectures ${unknown.join(',')}: there is no such architecture; there are ${known.names.join(', ')}. Others can be given in a file, see --architecture_file."]
+    }
+    def unets = options.architectures.findAll { name -> name in known.unets }
+    return unets && options.compartment == 'whole-cell' ? ["--architectures ${unets.join(',')}: finds nuclei; give labels of nuclei with --compartment nuclear, or leave it out."] : []
 }
 
 def segmentationProblems(options) {
     def measured = options.benchmark_results ? fileProblem(options.benchmark_results, null) : null
     def problems = measured ? ["--benchmark_results ${options.benchmark_results} ${measured}"] : []
     problems += options.labels ? ["--labels ${options.labels} is for --mode train; add that, or leave it out."] : []
-    if (options.models) {
-        problems += 'pixelcnn' in options.segmenter ? modelProblems(options.models) : ["--models ${options.models.join(',')} is for --segmenter pixelcnn; add that, or leave it out."]
-    }
+    problems += options.models ? modelProblems(options) : []
     problems += networkProblems(options)
     if (options.expand_um && options.compartment != 'both') {
         problems << "--expand_um ${options.expand_um} makes whole cells of nuclei, so that there are both; leave out --compartment ${options.compartment}, or --expand_um."
@@ -244,10 +244,4 @@ def otherProblems(options) {
         problems << '--precision and --xla are for --segmenter mesmer; leave them out.'
     }
     return problems
-}
-
-def modelProblems(names) {
-    def problems = names.collectEntries { name -> [name, fileProblem(name, null)] }.findAll { _name, problem -> problem }
-    return problems.collect { name, problem -> "--models ${name} ${problem}" } +
-        repeatedOf(names.collect { name -> name.tokenize('/').last() }).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
 }

@@ -1,7 +1,7 @@
 // Slides in; matched cell and nucleus masks, their measurements and a report out.
 // A slide is passed as [meta, images]; meta.id names the sample, meta.compartment what is segmented.
 
-include { modelsOf ; nucleiNetwork } from './networks'
+include { modelsOf } from './networks'
 include { columnsOf ; extrasOf ; slidesOf } from './slides'
 include { reasonsOf ; refusalsFileOf ; refusalsOf ; runFileOf ; summaryOf ; usageFileOf ; usageOf } from './summaries'
 include { GENERATE } from '../modules/generate/main'
@@ -32,14 +32,14 @@ workflow SEGMENTATION {
         networks += [mesmer: MODEL.out.model]
     }
     if ('pixelcnn' in options.segmenter) {
-        networks += [pixelcnn: modelsOf(options)]
+        networks += [pixelcnn: modelsOf('pixelcnn', options)]
     }
     if ('network' in options.segmenter) {
         NETWORK(file(options.network, glob: false))
         networks += [network: NETWORK.out.network]
     }
     if ('nuclei' in options.segmenter) {
-        networks += [nuclei: nucleiNetwork()]
+        networks += [nuclei: modelsOf('nuclei', options)]
     }
     extras = extrasOf(options)
     ch_extras = options.demo

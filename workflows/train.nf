@@ -1,4 +1,4 @@
-// Slides with labels in, pixel classifiers and their comparison out.
+// Slides with labels in, networks and their comparison out.
 // A slide is passed as [meta, images]; meta.id names it, and meta.split what it is for.
 
 include { networksOf } from './networks'

@@ -1,4 +1,4 @@
-// Train a pixel classifier on labelled slides, and score it on held-out parts.
+// Train a network on labelled slides, and score it on held-out parts.
 process TRAIN {
     tag "${meta.id}"
     label 'process_low'
@@ -6,7 +6,7 @@ process TRAIN {
     container "cellquilt/runtime:0.1.0${task.accelerator ? '-gpu' : ''}"
 
     input:
-    tuple val(meta), path(stores, stageAs: 'slide*/*'), path(labels, stageAs: 'labels*/*')
+    tuple val(meta), path(stores, stageAs: 'slide*/*'), path(labels, stageAs: 'labels*/*'), path(start, stageAs: '_start/*')
     path architectures, stageAs: '_architectures/*'
 
     output:
@@ -19,9 +19,10 @@ process TRAIN {
     script:
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'gpu' : 'cpu'
+    def further = start ? "--start ${start}" : ''
     def file = architectures ? "--architecture_file ${architectures}" : ''
     """
-    train.py --name ${meta.id} --stores ${stores} --labels ${labels} --splits ${meta.splits.join(' ')} --compartment ${meta.compartment} --architecture ${meta.architecture} ${file} --seed ${meta.seed} --device ${device} --cpus ${task.cpus} --outdir networks ${args}
+    train.py --name ${meta.id} --stores ${stores} --labels ${labels} --splits ${meta.splits.join(' ')} --compartment ${meta.compartment} --architecture ${meta.architecture} ${file} ${further} --seed ${meta.seed} --device ${device} --cpus ${task.cpus} --outdir networks ${args}
     """
 
     stub:

@@ -21,7 +21,6 @@ from cellquilt.masks.readers import open_mask
 from cellquilt.mesmer import model_archive, saved_model
 from cellquilt.networks.card import card_of
 from cellquilt.networks.card import read_card as read_card_of_network
-from cellquilt.pixelcnn import architectures
 from cellquilt.pixelcnn.card import read_card as read_network_card
 from cellquilt.reports.markers import bars, places
 from cellquilt.slides import ome_xml
@@ -34,6 +33,7 @@ from cellquilt.slides.slide import check_finite
 from cellquilt.tiling.box import Box
 from cellquilt.tiling.pixel_grid import Grid
 from cellquilt.tiling.regions import Regions
+from cellquilt.training import architectures
 from cellquilt.unet import card as unet_card
 
 from . import seeds

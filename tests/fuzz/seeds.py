@@ -25,8 +25,8 @@ from cellquilt.handoff import stores
 from cellquilt.images.label_image import write_label_image
 from cellquilt.mesmer import model_archive
 from cellquilt.mesmer.card import CARD, FORMAT, sha256
-from cellquilt.pixelcnn import architectures
 from cellquilt.slides.ingest import Request, ingest
+from cellquilt.training import architectures
 
 SIZE = (40, 32)  # x, y
 SHAPE = (3, SIZE[1], SIZE[0])

@@ -213,6 +213,10 @@ NUCLEI_REFUSED = {
         nuclei_changed(thresholds={"interior_smooth": 1e9}),
         INCOMPLETE,
     ),
+    "nuclei: a card of a start that is text": (
+        nuclei_changed(training={"start": "__import__('os')"}),
+        INCOMPLETE,
+    ),
     "nuclei: a card of another pixel size": (nuclei_changed(model_mpp=1e-9), "was trained at"),
 }
 NUCLEI_SOUND = {

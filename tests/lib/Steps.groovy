@@ -29,7 +29,7 @@ class Steps {
     /** A small network for whole cells, trained on the tissue. */
     static final String EXAMPLES = """INGEST.out.store.join(GENERATE.out.truth).map { meta, store, truth ->
         def network = [id: 'cells', compartment: 'whole-cell', architecture: 'compact', seed: 1, splits: ['train']]
-        [network, store, truth.find { mask -> mask.name.startsWith('cell') }]
+        [network, store, truth.find { mask -> mask.name.startsWith('cell') }, []]
     }"""
 
     private static final Map<String, String> INPUTS = [

@@ -12,13 +12,14 @@ import tensorflow as tf
 import yaml
 
 from cellquilt.errors import DataError
-from cellquilt.pixelcnn.architectures import BUILT_IN, from_table, load
+from cellquilt.pixelcnn.architectures import from_table
 from cellquilt.pixelcnn.card import CARD, read_card
 from cellquilt.pixelcnn.network import build, digest, network_of, save
 from cellquilt.pixelcnn.network import load as load_network
+from cellquilt.training.architectures import BUILT_IN, load
 from cellquilt.training.scores import DEFAULT
 
-NAMES = list(yaml.safe_load(BUILT_IN.read_text()))
+NAMES = [name for name, e in yaml.safe_load(BUILT_IN.read_text()).items() if "patch" in e]
 POOL_OF_3 = [
     {"conv": 4, "filters": 6},
     {"pool": 3},

@@ -206,6 +206,20 @@ def test_a_run_of_the_network_for_nuclei():
     assert "images of BBBC038 (CC0) (Caicedo et al., 2019)." in text
 
 
+def test_a_run_of_a_network_for_nuclei_of_ones_own():
+    report = of_nuclei()
+    start = {"weights_sha256": "of-ours", "data_license": "images of BBBC038 (CC0)"}
+    learnt = {"data_license": "it's ours", "start": start}
+    report["provenance"]["model"]["training"] = learnt
+    text = said(report)
+    assert "by a network for nuclei that Cellquilt trained on labelled images, further" in text
+    assert "from its own one (SHA-256 of the weights of-ours), a U-Net (Ronneberger" in text
+    licences = re.findall(r"was trained on data with this licence: (.*?)\.", text)
+    assert licences[0].startswith("images of BBBC038 (CC0) (Caicedo") and licences[1] == "it's ours"
+    learnt["start"] = None
+    assert "labelled images, a U-Net" in said(report) and "BBBC038" not in said(report)
+
+
 def test_several_networks_of_a_compartment_are_averaged():
     report = of_pixelcnn()
     report["provenance"]["model"]["networks"].append(

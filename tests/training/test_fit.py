@@ -9,10 +9,11 @@ import pytest
 from support.steps import ingest_image
 
 from cellquilt.images.label_image import write_label_image
-from cellquilt.pixelcnn.architectures import from_table, load
+from cellquilt.pixelcnn.architectures import from_table
 from cellquilt.pixelcnn.network import digest
 from cellquilt.synthetic.tissue import generate_tissue
 from cellquilt.tiling.box import Box
+from cellquilt.training.architectures import load
 from cellquilt.training.examples import Example, Fields, augmented, check_parts, read_example
 from cellquilt.training.fit import (
     VALIDATION_FIELDS,

@@ -24,7 +24,7 @@ from cellquilt.labelling.stitch import Stitched, stitch
 from cellquilt.labelling.watershed import label_cells, smooth
 from cellquilt.networks.tile_network import TileNetwork
 from cellquilt.pixelcnn.card import CARD
-from cellquilt.segmenters import Settings, nuclei
+from cellquilt.segmenters import Settings, nuclei, pixelcnn, trained_for
 from cellquilt.synthetic.tissue import generate_tissue
 from cellquilt.tiling.lattice import STRIDE, TILE, Blender, plan
 from cellquilt.tiling.task_store import grid_of
@@ -227,6 +227,8 @@ def test_what_is_no_network_for_nuclei_is_refused(repo, file, tmp_path):
         nuclei.load(settings(repo / "assets" / "networks" / "nuclear.keras"))
     with pytest.raises(DataError, match=r"^--precision and --xla are for --segmenter mesmer"):
         nuclei.load(settings(file, precision="bfloat16"))
+    with pytest.raises(DataError, match=r"^nuclei.keras: a U-Net for nuclei, and no pixel class"):
+        pixelcnn.load(settings(file))
     (tmp_path / "text.keras").write_text("a text")
     with pytest.raises(DataError, match=r"^text.keras: not a network for --segmenter nuclei"):
         nuclei.load(settings(tmp_path / "text.keras"))
@@ -248,6 +250,12 @@ def test_a_network_is_what_was_saved(tmp_path):
     assert all(np.array_equal(ours, theirs) for ours, theirs in both)
     assert read(tf.zeros((1, TILE, TILE, 2))).shape == (1, TILE, TILE, 2)
     assert json.loads(zipfile.ZipFile(tmp_path / "a.keras").read(CARD)) == card
+
+
+def test_a_file_tells_which_segmenter_takes_it(repo, file, tmp_path):
+    assert trained_for(file) == "nuclei"
+    assert trained_for(repo / "assets" / "networks" / "nuclear.keras") == "pixelcnn"
+    assert trained_for(tmp_path / "missing.keras") == "pixelcnn"
 
 
 def test_the_committed_network_has_its_history_and_is_small(file, maps):

@@ -54,7 +54,7 @@ def segment(
         ``'pixelcnn'`` or ``'nuclei'``, which come with Cellquilt, files of ``--mode train``
         (``.keras``), or Mesmer's prepared model (``.zip``), see docs/python.md.
     compartment : {'both', 'whole-cell', 'nuclear'}, optional
-        By default both or, without membrane channels and of ``'nuclei'``, nuclear.
+        By default both or, without membrane channels and of a network for nuclei, nuclear.
     device : {'cpu', 'gpu'}
     cpus : int, optional
         Threads, by default all that there are. TensorFlow takes the number of the first call.
@@ -77,8 +77,7 @@ def segment(
     """
     slide = ArraySlide(image, image_mpp)
     nuclear, *membrane = (str(channel.index) for channel in slide.channels)
-    compartment = compartment or ("both" if membrane and model != "nuclei" else "nuclear")
-    if compartment not in CHOICES:
+    if compartment not in (None, *CHOICES):
         raise DataError(f"compartment: {compartment!r} is none of {', '.join(CHOICES)}.")
     if find_spec("tensorflow") is None:
         raise ImportError(
@@ -86,8 +85,9 @@ def segment(
             " extra: pip install '.[tensorflow]'"
         )
     networks = _networks_of(model)
-    trained = "pixelcnn" if all(path.suffix == ".keras" for path in networks) else "mesmer"
-    segmenter = model if isinstance(model, str) and model in OWN else trained
+    segmenter = model if isinstance(model, str) and model in OWN else _segmenter_of(networks)
+    has_both = membrane and segmenter != "nuclei"
+    compartment = compartment or ("both" if has_both else "nuclear")
     changed = tuple(path.stat().st_mtime_ns for path in networks)
     runner = _loaded(segmenter, networks, changed, device, cpus or cli.cpu_count())
     with TemporaryDirectory(prefix="cellquilt-") as name:
@@ -126,6 +126,12 @@ def _networks_of(model: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     if not found:
         raise DataError(f"model: no file is given; give {allowed}, .keras files or a .zip.")
     return found
+
+
+def _segmenter_of(networks: Sequence[Path]) -> str:
+    """Return what runs files: those of ``--mode train`` tell by their cards."""
+    is_trained = all(path.suffix == ".keras" for path in networks)
+    return segmenters.trained_for(networks[0]) if is_trained else "mesmer"
 
 
 @lru_cache(maxsize=1)

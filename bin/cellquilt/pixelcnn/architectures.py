@@ -1,20 +1,16 @@
-"""Architectures of pixel classifiers: one table of layers, sizes checked before anything runs."""
+"""Architectures of pixel classifiers: their layers, sizes checked before anything runs."""
 
 import re
 import reprlib
 from dataclasses import dataclass
-from pathlib import Path
 
-import yaml
+from ..errors import DataError
 
-from ..errors import DataError, reason
-
-BUILT_IN = Path(__file__).with_name("architectures.yaml")
+NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 CLASSES = ("other", "cell", "edge")
 OTHER, CELL, EDGE = range(len(CLASSES))
 MAX_FIELD = 65  # what lies around a task's pixels is 32 px wide
 MAX_FILTERS = 4096  # a tile of the network would not fit most memories
-DEFAULT = ("reference", "conv5", "conv6", "conv8")
 _MAX_QUOTED = 200  # characters of a file's content in a message
 _REPR = reprlib.Repr(maxlevel=3)
 
@@ -92,43 +88,6 @@ class Architecture:
         return found
 
 
-def load(names: list[str], file: Path | None = None) -> list[Architecture]:
-    """Return architectures of the table, and of a user's own file, by their names.
-
-    Raises
-    ------
-    DataError
-        If a name is not known, or the file is not of the table's form.
-    """
-    known = _read(BUILT_IN) | (_read(file) if file else {})
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise DataError(
-            f"--architectures {unknown[0]}: there is no such architecture; there are "
-            f"{', '.join(known)}. Others can be given in a file, see --architecture_file."
-        )
-    return [from_table(name, known[name], BUILT_IN.name) for name in names]
-
-
-# What PyYAML raises beside its own error, of a date such as 2001-99-99, "!!bool x" or nested lists
-_UNREADABLE = (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
-
-
-def _read(file: Path) -> dict:
-    try:
-        table = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, *_UNREADABLE) as error:
-        raise DataError(f"{file.name}: not a readable YAML file ({reason(error)}).") from error
-    if not isinstance(table, dict):
-        raise DataError(
-            f"{file.name}: must map names of architectures to their patch and layers, as "
-            "bin/cellquilt/pixelcnn/architectures.yaml does."
-        )
-    for name, entry in table.items():
-        from_table(name, entry, file.name)
-    return table
-
-
 def from_table(name: str, entry: dict, source: str) -> Architecture:
     """Return the architecture that an entry of the table describes.
 
@@ -136,7 +95,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
     ----------
     name : str
     entry : dict
-        ``patch`` and ``layers``, see architectures.yaml.
+        ``patch`` and ``layers``, see training/architectures.yaml.
     source : str
         What the table is called in an error.
 
@@ -146,7 +105,7 @@ def from_table(name: str, entry: dict, source: str) -> Architecture:
         If the entry is of another form, or its layers do not take the field to 1 x 1 px.
     """
     where = f"{source}, architecture {_quoted(name)}"
-    if not isinstance(name, str) or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
         raise DataError(f"{where}: a name has letters, digits, '-' and '_' only.")
     if not isinstance(entry, dict) or set(entry) != {"patch", "layers"}:
         raise DataError(f"{where}: must have 'patch' and 'layers', and nothing else.")

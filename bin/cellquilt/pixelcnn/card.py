@@ -53,6 +53,11 @@ def read_card(path: Path) -> dict:
         raise DataError(
             f"{path.name}: not a pixel classifier that --mode train wrote ({reason(error)})."
         ) from error
+    if isinstance(card, dict) and str(card.get("format")).startswith("unet"):
+        raise DataError(
+            f"{path.name}: a U-Net for nuclei, and no pixel classifier; give it to --segmenter"
+            " nuclei."
+        )
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise DataError(f"{path.name}: a pixel classifier of another version; train it again.")
     if not _is_complete(card):

@@ -9,6 +9,8 @@ from typing import Protocol
 from ..labelling.map_store import Destination
 from ..networks import gpu_lock
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
+from ..pixelcnn.card import UNREADABLE, card_in
+from ..unet.card import FORMAT
 
 # The name that a user gives, and what people read. `load(settings)` of the module of that name
 # returns what computes the maps of tasks, and `described(model)` what a paper says of it.
@@ -53,6 +55,19 @@ class Settings:
     max_map_difference: float = MAX_MAP_DIFFERENCE
     tasks_per_gpu: int = 1
     gpu_locks: Path = gpu_lock.FOLDER
+
+
+def trained_for(network: Path) -> str:
+    """Return which segmenter takes a ``.keras`` file of ``--mode train``, by its card.
+
+    What is no such file goes to pixel classifiers, which say what is wrong with it.
+    """
+    try:
+        card = card_in(network)
+    except UNREADABLE:
+        return "pixelcnn"
+    is_unet = isinstance(card, dict) and card.get("format") == FORMAT
+    return "nuclei" if is_unet else "pixelcnn"
 
 
 class Runner(Protocol):

@@ -1,4 +1,4 @@
-"""The network for nuclei that comes with the pipeline: free for any use, and nothing to accept."""
+"""The network for nuclei that comes with the pipeline, or one that was trained further from it."""
 
 import logging
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ def load(settings: Settings) -> "Nuclei":
     """
     if len(settings.networks) != 1:
         raise DataError(
-            f"--segmenter nuclei is one network, and {len(settings.networks)} are given; give"
-            " assets/networks/unet/nuclei.keras."
+            f"--segmenter nuclei is one network, and {len(settings.networks)} are given; give one"
+            " of them."
         )
     if settings.precision != "float32" or settings.xla:
         raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")
@@ -110,18 +110,32 @@ def segment_task(
 
 def described(model: Mapping) -> Described:
     """Return what a paper says of the network whose card is in provenance.json."""
+    training = model.get("training", {})
     network = (
-        "the network for nuclei of Cellquilt, a U-Net [@unet] of"
+        f"{_origin(training)}, a U-Net [@unet] of"
         f" {given(model.get('n_parameters'))} parameters that gives of each pixel the probability"
         " that it is inside a nucleus, and its distance to the border as a part of the nucleus's"
         " largest"
         f" (SHA-256 of the weights {given(model['weights_sha256'])})"
     )
     option = option_of([OPTIONS[model["compartment"]]])
-    licence = model.get("training", {}).get("data_license", "not stated")
-    stated = (
-        f"The network for nuclei was trained on data with this licence: {given(licence)}"
-        f"{' [@bbbc038]' if 'BBBC038' in licence else ''}.",
+    learnt = [training.get("start"), training]
+    licences = [given(each.get("data_license", "not stated")) for each in learnt if each]
+    stated = tuple(
+        f"The network for nuclei was trained on data with this licence: {each}"
+        f"{' [@bbbc038]' if 'BBBC038' in each else ''}."
+        for each in dict.fromkeys(licences or ["not stated"])
     )
     thresholds = {option: model["thresholds"]}
     return Described(network, {}, NORMALISED, WATERSHED, thresholds, stated)
+
+
+def _origin(training: Mapping) -> str:
+    """Return whose the network is; that which comes with the pipeline names no start."""
+    if "start" not in training:
+        return "the network for nuclei of Cellquilt"
+    found = "a network for nuclei that Cellquilt trained on labelled images"
+    if start := training["start"]:
+        sha256 = given(start["weights_sha256"])
+        found += f", further from its own one (SHA-256 of the weights {sha256})"
+    return found

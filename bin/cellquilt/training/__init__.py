@@ -1,1 +1,1 @@
-"""Training pixel classifiers from labelled images, and comparing them."""
+"""Training networks from labelled images, and comparing them."""

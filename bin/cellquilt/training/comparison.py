@@ -1,4 +1,4 @@
-"""The pixel classifiers of one compartment side by side: what TRAIN left of them, and tables."""
+"""The networks of one compartment side by side: what TRAIN left of them, and tables."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,11 @@ from scipy import stats
 from ..errors import DataError
 from ..handoff import stores
 from ..labelling.thresholds import Thresholds
-from ..pixelcnn import architectures
 from ..tiling.box import Box
+from ..unet import card as unet
+from . import architectures
+from .scores import label_region
+from .unet_thresholds import labels_of
 
 PARTS = ("validation", "test")
 SCORES = (
@@ -25,6 +28,7 @@ SCORES = (
     "f1",
     "n_predicted",
 )
+BEFORE = "f1_before"  # of the network that was trained further
 SIZES = ("n_parameters", "flops_a_patch", "flops_a_pixel")
 SPENT = ("training_s", "best_step", "inference_s_per_mpx")
 CONFIDENCE = 0.95
@@ -43,7 +47,7 @@ class TrainedNetwork:
     curve : DataFrame
         A row per evaluation, see `training.Point`.
     store : Path
-        Its probabilities of the validation and test parts, with the truth.
+        Its probabilities, or a U-Net's maps, of the validation and test parts, with the truth.
     """
 
     name: str
@@ -65,6 +69,21 @@ class TrainedNetwork:
     def thresholds(self) -> Thresholds:
         """Those that it was trained to."""
         return Thresholds(**self.card["thresholds"])
+
+    @property
+    def is_unet(self) -> bool:
+        """Whether it is a U-Net, and else a pixel classifier."""
+        return self.card.get("format") == unet.FORMAT
+
+    @property
+    def f1_before(self) -> float | None:
+        """Object F1 on the test of the network that it was trained further from, if it was."""
+        return self.card["scores"].get("before", {}).get("test", {}).get("f1")
+
+    def objects(self, found: np.ndarray) -> np.ndarray:
+        """Return the objects, (h, w) uint32, in what it makes of an image, (2, h, w)."""
+        label = labels_of if self.is_unet else label_region
+        return label(found.astype(np.float32), self.thresholds)
 
     def boxes(self, part: str) -> list[Box]:
         """Return where the images of a part lie in the labelled slides."""
@@ -192,16 +211,22 @@ def by_architecture(networks: Iterable[TrainedNetwork]) -> dict[str, list[Traine
 
 
 def network_table(networks: Iterable[TrainedNetwork]) -> pd.DataFrame:
-    """Return a row per network: its scores on both parts, what it cost, and its thresholds."""
+    """Return a row per network: its scores on both parts, what it cost, and its thresholds.
+
+    A U-Net has no classes of pixels, and a pixel classifier nothing that it started from: such
+    scores are empty.
+    """
     rows = []
     for network in networks:
         card = network.card
         training = card["training"]
         scores = {
-            f"{part}_{name}": card["scores"][part][name]
+            f"{part}_{name}": card["scores"][part].get(name)
             for part in PARTS
             for name in (*SCORES, "n_truth")
         }
+        before = card["scores"].get("before", {})
+        scores |= {f"{part}_{BEFORE}": before.get(part, {}).get("f1") for part in PARTS}
         spent = (training["seconds"], training["best_step"], card["inference_s_per_mpx"])
         rows.append(
             {"network": network.name, "architecture": network.architecture, "seed": network.seed}
@@ -212,7 +237,7 @@ def network_table(networks: Iterable[TrainedNetwork]) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     # a score that is undefined for all networks would else be a column of objects
-    scored = [f"{part}_{name}" for part in PARTS for name in SCORES]
+    scored = [f"{part}_{name}" for part in PARTS for name in (*SCORES, BEFORE)]
     return table.astype(dict.fromkeys(scored, float))
 
 
@@ -237,6 +262,7 @@ def comparison_table(table: pd.DataFrame) -> pd.DataFrame:
             mean, low, high = interval(replicates[column])
             row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
         row["n_truth"] = replicates["test_n_truth"].iloc[0]
+        row[BEFORE] = replicates[f"test_{BEFORE}"].iloc[0]
         rows.append(row | {name: replicates[name].iloc[0] for name in SIZES})
     return pd.DataFrame(rows)
 

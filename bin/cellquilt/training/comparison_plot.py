@@ -1,4 +1,4 @@
-"""Plots of a comparison of pixel classifiers: how they learn, what they see, what they find."""
+"""Plots of a comparison of networks: how they learn, what they see, what they find."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,6 @@ from ..reports.outlines import outlines
 from ..reports.slide_view import GAMMA, SIGNAL_COLOURS
 from ..tiling.pixel_grid import MODEL_MPP
 from .comparison import TrainedNetwork, Truth, by_architecture
-from .scores import label_region
 
 # Okabe and Ito's, which colour-blind people can distinguish
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
@@ -133,8 +132,10 @@ def draw_probabilities(path: Path, networks: Sequence[TrainedNetwork], truth: Tr
     _scale_bar(panels[0, 0])
     for (above, below), network in zip(panels.T[1:], best, strict=True):
         found = network.read("test", "probabilities", boxes)[number].astype(np.float32)
-        cells = label_region(found, network.thresholds)[rows, cols]
-        above.imshow(_class_picture(found[:, rows, cols]))
+        cells = network.objects(found)[rows, cols]
+        # of a U-Net the second map is the probability of an object, lower at its border
+        shown = np.stack([found[1], np.zeros_like(found[1])]) if network.is_unet else found
+        above.imshow(_class_picture(shown[:, rows, cols]))
         _draw_cells(below, signal, cells)
         f1 = network.card["scores"]["test"]["f1"] or 0.0
         name = f"{network.architecture} (F1 {f1:.2f} on the test)"
@@ -272,9 +273,7 @@ def draw_sizes(path: Path, networks: Sequence[TrainedNetwork], truth: Truth) -> 
 
 def _areas_of(network: TrainedNetwork, truth: Truth) -> np.ndarray:
     found = network.read("test", "probabilities", truth.boxes["test"])
-    return areas_um2(
-        [label_region(image.astype(np.float32), network.thresholds) for image in found]
-    )
+    return areas_um2(map(network.objects, found))
 
 
 def areas_um2(images: Iterable[np.ndarray]) -> np.ndarray:

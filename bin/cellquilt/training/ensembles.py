@@ -1,4 +1,4 @@
-"""Pixel classifiers together: what averaging and the median filter gain, and which to use."""
+"""Networks together: what averaging and the median filter gain, and which to use."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
+from ..labelling.thresholds import Thresholds
 from .comparison import PARTS, TrainedNetwork, Truth, by_architecture
 from .scores import MEDIANS, choose_thresholds, label_region, mean_f1, object_scores, pixel_scores
 
@@ -29,8 +30,9 @@ def judge_choices(networks: Sequence[TrainedNetwork], truth: Truth) -> pd.DataFr
     Parameters
     ----------
     networks : sequence of TrainedNetwork
-        The choices are each of them, the replicates of each architecture together ('ensemble')
-        and all networks together ('ensemble of all'), where these are more than one.
+        The choices are each of them, and of pixel classifiers the replicates of each architecture
+        together ('ensemble') and all together ('ensemble of all'), where these are more than one.
+        Of U-Nets, which are not averaged or filtered, each has its own thresholds.
     truth : Truth
 
     Returns
@@ -38,10 +40,11 @@ def judge_choices(networks: Sequence[TrainedNetwork], truth: Truth) -> pd.DataFr
     DataFrame
         A row per choice and side of the filter.
     """
-    groups = by_architecture(networks)
+    averageable = [network for network in networks if not network.is_unet]
+    groups = by_architecture(averageable)
     choices = [("single", network.architecture, [network]) for network in networks]
     choices += [("ensemble", name, group) for name, group in groups.items() if len(group) > 1]
-    choices += [("ensemble of all", "all", list(networks))] * (len(groups) > 1)
+    choices += [("ensemble of all", "all", averageable)] * (len(groups) > 1)
     rows = []
     for kind, architecture, chosen in choices:
         found = {part: averaged(chosen, part, truth) for part in PARTS}
@@ -50,20 +53,41 @@ def judge_choices(networks: Sequence[TrainedNetwork], truth: Truth) -> pd.DataFr
             "architecture": architecture,
             "n_networks": len(chosen),
             "networks": [network.name for network in chosen],
+            "segmenter": "nuclei" if chosen[0].is_unet else "pixelcnn",
+            "f1_before": chosen[0].f1_before,
             "flops_a_pixel": sum(network.card["flops_a_pixel"] for network in chosen),
         }
-        rows += [facts | _judged(found, truth, median) for median in MEDIANS]
-    return pd.DataFrame(rows).astype({"f1": float, "validation_f1": float})
+        if chosen[0].is_unet:
+            rows.append(facts | _judged_unet(chosen[0], found, truth))
+        else:
+            rows += [facts | _judged(found, truth, median) for median in MEDIANS]
+    scored = ("f1", "f1_before", "validation_f1", "pixel_accuracy")
+    return pd.DataFrame(rows).astype(dict.fromkeys(scored, float))
 
 
 def _judged(found: dict[str, list[np.ndarray]], truth: Truth, median: int) -> dict:
     thresholds = choose_thresholds(found["validation"], truth.labels["validation"], (median,))
     cells = {part: [label_region(image, thresholds) for image in found[part]] for part in PARTS}
-    scores = object_scores(cells["test"], truth.labels["test"])
     filtered = (ndi.median_filter(image, (1, median, median)) for image in found["test"])
+    accuracy = pixel_scores(filtered, truth.classes["test"])["pixel_accuracy"]
+    return _row(cells, truth, thresholds, accuracy)
+
+
+def _judged_unet(network: TrainedNetwork, found: dict[str, list[np.ndarray]], truth: Truth) -> dict:
+    nuclei = {part: [network.objects(image) for image in found[part]] for part in PARTS}
+    return _row(nuclei, truth, network.thresholds, None)
+
+
+def _row(
+    cells: dict[str, list[np.ndarray]],
+    truth: Truth,
+    thresholds: Thresholds,
+    pixel_accuracy: float | None,
+) -> dict:
+    scores = object_scores(cells["test"], truth.labels["test"])
     return {
-        "median_px": median,
-        "pixel_accuracy": pixel_scores(filtered, truth.classes["test"])["pixel_accuracy"],
+        "median_px": thresholds.median,
+        "pixel_accuracy": pixel_accuracy,
         **{name: scores[name] for name in ("f1", "n_predicted", "n_truth")},
         "validation_f1": mean_f1(cells["validation"], truth.labels["validation"]),
         "thresholds": asdict(thresholds),
@@ -73,7 +97,7 @@ def _judged(found: dict[str, list[np.ndarray]], truth: Truth, median: int) -> di
 def ensemble_table(judged: pd.DataFrame) -> pd.DataFrame:
     """Return `judge_choices` without thresholds, single networks as means by architecture."""
     by = ["kind", "architecture", "median_px"]
-    rows = judged.drop(columns="networks")
+    rows = judged.drop(columns=["networks", "segmenter", "f1_before"])
     numbers = [name for name in rows.columns if name not in (*by, "n_networks", "thresholds")]
     table = rows.groupby(by, sort=False)[numbers].mean()
     table.insert(0, "n_networks", rows.groupby(by, sort=False)["n_networks"].sum())
@@ -101,17 +125,20 @@ def recommend(compartment: str, judged: pd.DataFrame) -> dict:
     )
     best = order.iloc[0].to_dict()
     models = [f"{name}.keras" for name in best.pop("networks")]
-    # said in full, since several networks would else have the mean of their own thresholds
-    thresholds = [
-        f"--{compartment.replace('-', '_')}_{name} {best['thresholds'][name]}"
-        for name in ("maxima_threshold", "interior_threshold", "median")
-    ]
+    segmenter = best.pop("segmenter")
+    options = ["--segmenter", segmenter, "--compartment", compartment]
+    if segmenter == "pixelcnn":
+        # said in full, since several networks would else have the mean of their own thresholds
+        options += [
+            f"--{compartment.replace('-', '_')}_{name} {best['thresholds'][name]}"
+            for name in ("maxima_threshold", "interior_threshold", "median")
+        ]
     ensembles = ensemble_table(judged).astype(object)
     table = ensembles.where(ensembles.notna(), None).to_dict("records")
     return {
         "compartment": compartment,
         "recommended": {"models": models} | {k: v if v == v else None for k, v in best.items()},
-        "options": f"--segmenter pixelcnn --compartment {compartment} {' '.join(thresholds)}",
-        "n_networks": int((judged["kind"] == "single").sum() // len(MEDIANS)),
+        "options": " ".join(options),
+        "n_networks": int(((judged["kind"] == "single") & (judged["median_px"] == 1)).sum()),
         "ensembles": table,
     }

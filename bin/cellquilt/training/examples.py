@@ -1,4 +1,4 @@
-"""Images with labels, as a pixel classifier learns from them and is tested on them."""
+"""Images with labels, as a network learns from them and is tested on them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -114,6 +114,21 @@ def read_example(
 
 def check_parts(examples: list[Example], edge_width: int) -> None:
     """Raise `DataError` where a class is missing in what is learnt, chosen by or tested."""
+    for name, boxes in _each_part(examples):
+        check_classes([box.crop(e.classes) for e, box in boxes], edge_width, name)
+
+
+def check_objects(examples: list[Example]) -> None:
+    """Raise `DataError` where there is no object in what is learnt, chosen by or tested."""
+    for name, boxes in _each_part(examples):
+        if not any(box.crop(example.labels).any() for example, box in boxes):
+            raise DataError(
+                f"--labels: the part for {name} has no nucleus. Give another image or change"
+                " --held_out."
+            )
+
+
+def _each_part(examples: list[Example]) -> Iterator[tuple[str, list[tuple[Example, Box]]]]:
     for part, name in (("train", "training"), ("validation", "validation"), ("test", "test")):
         boxes = list(parts_of(examples, part))
         if not boxes:
@@ -121,7 +136,7 @@ def check_parts(examples: list[Example], edge_width: int) -> None:
             raise DataError(
                 f"--labels: there is no image for {name}; give one with split {wanted}."
             )
-        check_classes([box.crop(e.classes) for e, box in boxes], edge_width, name)
+        yield name, boxes
 
 
 class Fields:

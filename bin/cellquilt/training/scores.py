@@ -75,9 +75,11 @@ def label_region(probabilities: np.ndarray, thresholds: Thresholds) -> np.ndarra
     return labels
 
 
-def object_scores(found: Iterable[np.ndarray], truth: Iterable[np.ndarray]) -> dict:
-    """Return `object_f1` at an intersection over union of 0.5 over several images together."""
-    scores = [object_f1(f, t) for f, t in zip(found, truth, strict=True)]
+def object_scores(
+    found: Iterable[np.ndarray], truth: Iterable[np.ndarray], iou: float = 0.5
+) -> dict:
+    """Return `object_f1` at an intersection over union over several images together."""
+    scores = [object_f1(f, t, iou) for f, t in zip(found, truth, strict=True)]
     n = {
         key: sum(score[key] for score in scores)
         for key in ("n_true_positive", "n_predicted", "n_truth")
@@ -85,12 +87,12 @@ def object_scores(found: Iterable[np.ndarray], truth: Iterable[np.ndarray]) -> d
     return {"f1": ratio(2 * n["n_true_positive"], n["n_predicted"] + n["n_truth"]), **n}
 
 
-def mean_f1(found: Iterable[np.ndarray], truth: Iterable[np.ndarray]) -> float:
+def mean_f1(found: Iterable[np.ndarray], truth: Iterable[np.ndarray], iou: float = 0.5) -> float:
     """Return the mean object F1 over images, so that one of many cells does not outvote others.
 
     An image without cells, true or found, counts as right.
     """
-    scores = [object_f1(f, t)["f1"] for f, t in zip(found, truth, strict=True)]
+    scores = [object_f1(f, t, iou)["f1"] for f, t in zip(found, truth, strict=True)]
     return float(np.mean([1.0 if f1 is None else f1 for f1 in scores]))
 
 

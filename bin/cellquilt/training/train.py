@@ -87,20 +87,26 @@ def train_network(
         "n_parameters": architecture.n_parameters(n_channels),
         "flops_a_patch": architecture.flops_a_patch(n_channels),
         "flops_a_pixel": architecture.flops_a_pixel(n_channels),
-        "training": _history(trained, examples, schedule, seed) | facts,
+        "training": history(trained, examples, schedule, seed) | facts,
         "scores": {part: _scores(rows, thresholds) for part, rows in found.items()},
         "inference_s_per_mpx": 1e6 / (network.throughput(MIN_BATCH) * STRIDE**2),
         **provenance.of_step("TRAIN"),
     }
     outdir.mkdir(parents=True, exist_ok=True)
     card = save(outdir / f"{name}.keras", trained.model, architecture, card)
-    outputs.write_json(outdir / f"{name}.json", card)
-    outputs.write_csv(outdir / f"{name}.curve.csv", pd.DataFrame(as_rows(trained.curve)))
-    _keep(outdir / f"{name}.probabilities.zip", found, card)
+    write(outdir, name, card, trained, found)
     return card
 
 
-def _history(trained: Trained, examples: list[Example], schedule: Schedule, seed: int) -> dict:
+def write(outdir: Path, name: str, card: dict, trained: Trained, found: dict[str, list]) -> None:
+    """Write what there is of a network beside its own file: see `train_network`."""
+    outputs.write_json(outdir / f"{name}.json", card)
+    outputs.write_csv(outdir / f"{name}.curve.csv", pd.DataFrame(as_rows(trained.curve)))
+    _keep(outdir / f"{name}.probabilities.zip", found, card)
+
+
+def history(trained: Trained, examples: list[Example], schedule: object, seed: int) -> dict:
+    """Return what a card says of a training by a schedule, which is a dataclass."""
     images = [
         {
             "image": example.name,

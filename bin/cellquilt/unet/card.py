@@ -38,16 +38,16 @@ def read_card(path: Path) -> dict:
         card = card_in(path)
     except UNREADABLE as error:
         raise DataError(
-            f"{path.name}: not a network for --segmenter nuclei ({reason(error)}); give"
-            " assets/networks/unet/nuclei.keras."
+            f"{path.name}: not a network for --segmenter nuclei ({reason(error)}); give one of"
+            " --mode train --architectures unet, or leave out --models."
         ) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise DataError(
-            f"{path.name}: a network of another kind, and not one for --segmenter nuclei; give"
-            " assets/networks/unet/nuclei.keras."
+            f"{path.name}: a network of another kind, and not one for --segmenter nuclei; give one"
+            " of --mode train --architectures unet. Pixel classifiers are for --segmenter pixelcnn."
         )
     if not _is_complete(card):
-        raise DataError(f"{path.name}: its card is incomplete; fetch it again.")
+        raise DataError(f"{path.name}: its card is incomplete; train or fetch it again.")
     return card
 
 
@@ -55,7 +55,7 @@ def _is_complete(card: dict) -> bool:
     """Return whether a card has what is needed of it, all of it of its kind."""
     return (
         not _NEEDED - set(card)
-        and _are_filters(card["filters"])
+        and are_filters(card["filters"])
         and card["compartment"] in [*OPTIONS]  # it may be unhashable
         and card["channels"] == CHANNELS
         and card["normalisation"] == NORMALISATION
@@ -63,11 +63,23 @@ def _is_complete(card: dict) -> bool:
         and type(card["model_mpp"]) in (int, float)
         and 0 < card["model_mpp"] <= MAX_MPP
         and isinstance(card.get("training", {}), dict)
+        and _is_start(card.get("training", {}).get("start"))
         and are_thresholds(card["thresholds"])
     )
 
 
-def _are_filters(value: object) -> bool:
+def _is_start(value: object) -> bool:
+    """Return whether a value can be what is said of the network that one was trained from."""
+    needed = ("weights_sha256", "data_license")
+    return (
+        value is None
+        or isinstance(value, dict)
+        and all(isinstance(value.get(name), str) for name in needed)
+    )
+
+
+def are_filters(value: object) -> bool:
+    """Return whether a value is what a network's levels can have."""
     return (
         isinstance(value, list)
         and 2 <= len(value) <= MAX_LEVELS

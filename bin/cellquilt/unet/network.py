@@ -6,7 +6,6 @@ level joins what the decoder has of it (Ronneberger et al., https://arxiv.org/ab
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,6 +14,7 @@ from ..errors import DataError
 from ..pixelcnn.network import digest, with_weights, write
 from ..tiling.lattice import TILE
 from ..tiling.pixel_grid import MODEL_MPP
+from .architecture import n_weights
 from .card import CHANNELS, FORMAT, MAPS, NORMALISATION, read_card
 
 
@@ -55,14 +55,6 @@ def build(filters: Sequence[int], side: int = TILE) -> tf.keras.Model:
     # float32 even where a training computes in another precision
     scores = layers.Conv2D(len(MAPS), 1, dtype="float32")(values)
     return tf.keras.Model(inputs, scores, name="unet")
-
-
-def n_weights(filters: Sequence[int]) -> int:
-    """Return how many weights and biases a network has."""
-    down = list(zip((len(CHANNELS), *filters), filters, strict=False))
-    up = [(below + n, n) for n, below in pairwise(filters)]
-    convolutions = sum((9 * n_in + 1) * n + (9 * n + 1) * n for n_in, n in down + up)
-    return convolutions + (filters[0] + 1) * len(MAPS)
 
 
 @dataclass(frozen=True)

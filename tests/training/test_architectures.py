@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from cellquilt.errors import DataError
-from cellquilt.pixelcnn import architectures
-from cellquilt.pixelcnn.architectures import BUILT_IN, CLASSES, from_table, load
+from cellquilt.pixelcnn.architectures import CLASSES, from_table
+from cellquilt.training import architectures
+from cellquilt.training.architectures import BUILT_IN, load
 
 OWN = """
 small:
@@ -18,7 +19,7 @@ small:
     - {conv: 2, filters: 8}
     - {dense: 16}
 """
-NAMES = list(yaml.safe_load(BUILT_IN.read_text()))
+NAMES = [name for name, e in yaml.safe_load(BUILT_IN.read_text()).items() if "patch" in e]
 
 # layer: weights, and the side of its map of a patch of 31 px
 REFERENCE = [
