@@ -11,10 +11,11 @@ from cellquilt.training import architectures
 from cellquilt.training.examples import (
     AUGMENTS,
     SPLITS,
+    Source,
     channels_of,
     check_objects,
     check_parts,
-    read_example,
+    read_examples,
 )
 from cellquilt.training.pixel_classes import MIN_EDGE_WIDTH
 from cellquilt.unet.architecture import UNet
@@ -60,15 +61,14 @@ def main() -> None:
             f"--architecture {o.architecture} {'needs' if not o.start else 'has no'} --start."
         )
     splits = o.splits or ["train"] * len(o.stores)
-    held_out = 0.0 if "test" in splits else o.held_out
     seen = {channels_of(store, o.compartment) for store in o.stores}
     if len(seen) > 1:
         raise DataError("--input: some images have a membrane channel; name one for all or none.")
     n_channels = len(seen.pop())
-    examples = [
-        read_example(store, labels, n_channels, split, o.edge_width, held_out, architecture.radius)
-        for store, labels, split in zip(o.stores, o.labels, splits, strict=True)
-    ]
+    sources = [Source(*each) for each in zip(o.stores, o.labels, splits, strict=True)]
+    examples = read_examples(
+        sources, o.compartment, n_channels, o.edge_width, o.held_out, architecture.radius
+    )
     if is_unet:
         check_objects(examples)
     else:
@@ -81,7 +81,7 @@ def main() -> None:
     given = {name: getattr(o, name) for name in names if getattr(o, name) is not None}
     facts = {
         **{name: getattr(o, name) for name in ("edge_width", "data_license", "cpus")},
-        "held_out": held_out,
+        "held_out": 0.0 if "test" in splits else o.held_out,
         "device": device,
     }
     if is_unet:

@@ -100,7 +100,7 @@ def tilesOf(options) {
 def networksOf(options, examples) {
     def compartments = options.compartment == 'both' ? ['whole-cell', 'nuclear'] : [options.compartment]
     def unets = knownArchitectures(options).unets
-    def wanted = [compartments, options.architectures, options.seeds].combinations().findAll { compartment, architecture, _seed -> compartment == 'nuclear' || !(architecture in unets) }
+    def wanted = [compartments, options.architectures, options.seeds].combinations().findAll { compartment, architecture, _seed -> compartment == 'nuclear' || !unets.containsKey(architecture) }
     return wanted.collect { compartment, architecture, seed ->
         def meta = [
             id: "${compartment}-${architecture}-seed${seed}".toString(),

@@ -154,7 +154,7 @@ def architectureProblems(options) {
     if (unknown) {
         return ["--architectures ${unknown.join(',')}: there is no such architecture; there are ${known.names.join(', ')}. Others can be given in a file, see --architecture_file."]
     }
-    def unets = options.architectures.findAll { name -> name in known.unets }
+    def unets = options.architectures.findAll { name -> known.unets.containsKey(name) }
     return unets && options.compartment == 'whole-cell' ? ["--architectures ${unets.join(',')}: finds nuclei; give labels of nuclei with --compartment nuclear, or leave it out."] : []
 }
 

@@ -21,6 +21,7 @@ from cellquilt.masks.readers import open_mask
 from cellquilt.mesmer import model_archive, saved_model
 from cellquilt.networks.card import card_of
 from cellquilt.networks.card import read_card as read_card_of_network
+from cellquilt.pixelcnn.architectures import from_table
 from cellquilt.pixelcnn.card import read_card as read_network_card
 from cellquilt.reports.markers import bars, places
 from cellquilt.slides import ome_xml
@@ -131,7 +132,7 @@ def read_card(path: Path) -> None:
     """Read a network's card and what it says of the architecture, without TensorFlow."""
     card = read_network_card(path)
     table = {key: card[key] for key in ("patch", "layers")}
-    architectures.from_table(card["architecture"], table, path.name)
+    from_table(card["architecture"], table, path.name)
 
 
 def read_network(path: Path) -> None:

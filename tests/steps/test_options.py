@@ -5,6 +5,7 @@ Nextflow takes long to start, so that calls.nf looks at many sets of parameters 
 
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,8 @@ TABLES = {
     "names that are none": ("1: {}\non: {}\n? [mine]\n: {}\n", "there is no such architecture"),
 }
 
+NETWORKS = Path(__file__).resolve().parents[2] / "assets" / "networks"
+CLASSIFIER, UNET = NETWORKS / "nuclear.keras", NETWORKS / "unet" / "nuclei.keras"
 NETWORK = SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "network"}
 
 # Parameters that do not go together, or name what is not there, and what is said of each. The
@@ -128,6 +131,31 @@ APART = {
     "no network": (
         SEGMENT | {"demo": "true", "models": "no.keras"},
         "--models no.keras does not exi",
+    ),
+    "a network of a segmenter that is not asked for": (
+        SEGMENT | {"demo": "true", "models": "{folder}/unet.keras"},
+        "--models {folder}/unet.keras: is for --segmenter nuclei, by its card; add that, or leave",
+    ),
+    "a pixel classifier for nuclei": (
+        SEGMENT
+        | {"demo": "true", "segmenter": "nuclei", "compartment": "nuclear"}
+        | {"models": "{folder}/classifier.keras"},
+        "classifier.keras: is for --segmenter pixelcnn, by its card; add that, or leave it out.",
+    ),
+    "two networks for nuclei": (
+        SEGMENT
+        | {"demo": "true", "segmenter": "nuclei,pixelcnn"}
+        | {"models": "{folder}/unet.keras,{folder}/of/other.keras,{folder}/classifier.keras"},
+        "/of/other.keras: --segmenter nuclei runs one network; give one of them.",
+    ),
+    "networks for no segmenter that takes them": (
+        NETWORK | {"network": "{folder}/net.zip", "models": "{folder}/unet.keras"},
+        "unet.keras is for --segmenter pixelcnn or nuclei; add that, or leave it out.",
+    ),
+    "a network for nuclei to be trained on cells": (
+        TRAIN
+        | {"demo": "true", "compartment": "whole-cell", "architectures": "compact,unet,unet-new"},
+        "--architectures unet,unet-new: finds nuclei; give labels of nuclei with --compartment nuc",
     ),
     "two networks of a name": (
         SEGMENT | {"demo": "true", "models": "{folder}/a.keras,{folder}/of/a.keras"},
@@ -252,6 +280,8 @@ def folder(tmp_path_factory) -> Path:
     (path / "of").mkdir()
     for name in ("a.tif", "[l].tif", "a.keras", "of/a.keras"):
         (path / name).touch()
+    for name, network in (("classifier", CLASSIFIER), ("unet", UNET), ("of/other", UNET)):
+        shutil.copy(network, path / f"{name}.keras")
     return path
 
 

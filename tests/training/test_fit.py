@@ -14,7 +14,14 @@ from cellquilt.pixelcnn.network import digest
 from cellquilt.synthetic.tissue import generate_tissue
 from cellquilt.tiling.box import Box
 from cellquilt.training.architectures import load
-from cellquilt.training.examples import Example, Fields, augmented, check_parts, read_example
+from cellquilt.training.examples import (
+    Example,
+    Fields,
+    Source,
+    augmented,
+    check_parts,
+    read_examples,
+)
 from cellquilt.training.fit import (
     VALIDATION_FIELDS,
     VALIDATION_SEED,
@@ -55,7 +62,7 @@ def stored(tmp_path_factory):
 
 
 def examples_of(stored, architecture):
-    examples = [read_example(*stored, 2, "train", 3, 0.4, architecture.radius)]
+    examples = read_examples([Source(*stored)], "whole-cell", 2, 3, 0.4, architecture.radius)
     check_parts(examples, 3)
     return examples
 

@@ -12,7 +12,7 @@ from support.steps import ingest_image, write_slide
 from cellquilt.errors import DataError
 from cellquilt.images.label_image import write_label_image
 from cellquilt.tiling.pixel_grid import Grid
-from cellquilt.training.examples import read_example
+from cellquilt.training.examples import Source, read_examples
 from cellquilt.training.pixel_classes import CELL, EDGE, OTHER, classes_of, on_model_grid, split
 
 SHAPE = (300, 420)
@@ -171,8 +171,9 @@ def test_labels_of_any_type_and_numbering_give_the_same_example(store, folder, d
     path = folder / f"{dtype}.tif"
     tifffile.imwrite(path, labels.astype(dtype))
     write_label_image(folder / "large.ome.tif", touching() * 1000, 0.5, "cell")
-    found, expected = (
-        read_example(store, p, 2, "train", 3, 0.3, RADIUS) for p in (path, folder / "large.ome.tif")
+    (found,), (expected,) = (
+        read_examples([Source(store, p)], "whole-cell", 2, 3, 0.3, RADIUS)
+        for p in (path, folder / "large.ome.tif")
     )
     assert set(np.unique(found.classes)) == {OTHER, CELL, EDGE}
     assert np.array_equal(found.classes, expected.classes)

@@ -12,6 +12,7 @@ from skimage.draw import polygon
 
 from ..errors import DataError
 from .features import features
+from .frames import part_of
 
 _GZIP = b"\x1f\x8b"
 _AREAS = ("Polygon", "MultiPolygon")  # compared, and not hashed: a type may be a list
@@ -29,6 +30,8 @@ def is_geojson(head: bytes) -> bool:
 
 class OutlineMask:
     """Polygons that become pixels, as `readers.OwnMask`; a context manager.
+
+    Rectangles of `frames` are no objects.
 
     An object has the pixels whose centres lie within its outline. Where two overlap, the first one
     in the file has them. It is drawn when it is opened, into a file that has no name.
@@ -94,7 +97,7 @@ class OutlineMask:
             own = _compartment_of(properties)
             if compartment == "nucleus" and isinstance(feature.get("nucleusGeometry"), dict):
                 own, geometry = compartment, feature["nucleusGeometry"]
-            if own not in (None, compartment):
+            if own not in (None, compartment) or part_of(properties):
                 continue
             if not isinstance(geometry, dict) or geometry.get("type") not in _AREAS:
                 self._counts["no polygon"] += 1

@@ -1,17 +1,22 @@
 """Images with labels, as a network learns from them and is tested on them."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage as ndi
 
+from ..compartments import OPTIONS
 from ..errors import DataError
 from ..handoff import stores
 from ..images.label_image import LabelReader
+from ..masks.frames import Frame, read_frames
+from ..masks.outlines import OutlineMask, is_geojson
 from ..pixelcnn.architectures import CLASSES
 from ..pixelcnn.card import INPUTS
+from ..slides.file_head import head_of
 from ..tiling.box import Box
 from ..tiling.pixel_grid import Grid
 from .pixel_classes import (
@@ -22,9 +27,13 @@ from .pixel_classes import (
     on_model_grid,
     split,
 )
+from .rectangles import CUT, assigned
+
+log = logging.getLogger("cellquilt")
 
 SPLITS = ("train", "test")
 AUGMENTS = ("none", "flip", "full")
+AROUND = 32  # px around a rectangle that are seen, as far as any field reaches
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Example:
     labels : (h, w) ndarray of uint32
     classes : (h, w) ndarray of uint8
     regions : Regions
+    window : Box, optional
+        Where it lies in the image, of which it is a rectangle and what is around that.
     """
 
     name: str
@@ -48,6 +59,7 @@ class Example:
     labels: np.ndarray
     classes: np.ndarray
     regions: Regions
+    window: Box | None = None
 
 
 def channels_of(store: Path, compartment: str) -> tuple[str, ...]:
@@ -57,59 +69,175 @@ def channels_of(store: Path, compartment: str) -> tuple[str, ...]:
     return INPUTS if both else INPUTS[:1]
 
 
-def read_example(
-    store: Path,
-    labels: Path,
+@dataclass(frozen=True)
+class Source:
+    """An image with labels, which are not read yet.
+
+    Attributes
+    ----------
+    store, labels : Path
+        Store of INGEST; and the label image on the slide's own pixels, or GeoJSON of QuPath.
+    part : {'train', 'test'}
+        Whether the image is to learn from, or for the test as a whole.
+    """
+
+    store: Path
+    labels: Path
+    part: str = "train"
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """An image's labels on the model's grid, and the rectangles outside of which none count."""
+
+    source: Source
+    image: str
+    labels: np.ndarray
+    frames: list[Frame]
+
+    @property
+    def where(self) -> str:
+        return f"{self.source.labels.name} of {self.image}"
+
+    @property
+    def parts(self) -> list[str]:
+        """What the rectangles are for, by their classes."""
+        return [frame.part for frame in self.frames if self.source.part == "train"]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many pixels of objects there are in each of these."""
+        boxes = [frame.box for frame in self.frames if self.source.part == "train"]
+        return [int(np.count_nonzero(box.crop(self.labels))) for box in boxes]
+
+
+def read_examples(
+    sources: Sequence[Source],
+    compartment: str,
     n_channels: int,
-    part: str,
     edge_width: int,
     held_out: float,
     radius: int,
-) -> Example:
-    """Read a slide that INGEST has normalised, with its labels.
+) -> list[Example]:
+    """Read slides that INGEST has normalised, with their labels.
 
     Parameters
     ----------
-    store, labels : Path
-        Store of INGEST, and the label image on the slide's own pixels.
+    sources : sequence of Source
+    compartment : {'whole-cell', 'nuclear'}
+        What the labels are of.
     n_channels : int
         How many of `INPUTS` are seen.
-    part : {'train', 'test'}
-        Whether the image is to learn from, or for the test as a whole.
     edge_width : int
         See `pixel_classes.classes_of`.
     held_out : float
-        See `pixel_classes.split`.
+        See `pixel_classes.split`; where a whole image or rectangle is for the test, nothing else
+        is held out.
     radius : int
         Of a field.
+
+    Returns
+    -------
+    list of Example
+        One of each image, or of each rectangle that is drawn in it.
 
     Raises
     ------
     DataError
-        If the labels are not of this slide, or nothing can be learnt from them.
+        If labels are not of their slide, or nothing can be learnt from them.
     """
-    with stores.read(store) as slide:
+    found = [_read_labels(source, OPTIONS[compartment]) for source in sources]
+    drawn = [part for each in found for part in each.parts]
+    if "test" in drawn or any(source.part == "test" for source in sources):
+        held_out = 0.0
+    counts = [count for each in found for count in each.counts]
+    parts = iter(assigned(drawn, counts, held_out))
+    examples = []
+    for each in found:
+        image, labels = _image_of(each.source.store, n_channels), each.labels
+        name, is_test = each.source.labels.name, each.source.part == "test"
+        if not each.frames:
+            whole = Box(0, labels.shape[0], 0, labels.shape[1])
+            part = "test" if is_test else CUT
+            regions = _regions(part, labels, whole, held_out, radius, each.where)
+            seen = image, labels, classes_of(labels, edge_width)
+            examples.append(Example(each.image, name, *seen, regions))
+        for number, frame in enumerate(each.frames, 1):
+            part = "test" if is_test else next(parts)
+            window = frame.box.grown(AROUND, labels.shape)
+            box, own = frame.box.within(window), window.crop(labels)
+            where = f"{each.where}, rectangle {number}"
+            has_validation = "validation" not in drawn
+            regions = _regions(part, own, box, held_out, radius, where, has_validation)
+            # copied, so that of a slide no more is kept than what is drawn
+            seen = window.crop(image).copy(), own.copy(), classes_of(own, edge_width)
+            examples.append(Example(each.image, name, *seen, regions, window))
+    return examples
+
+
+def _read_labels(source: Source, compartment: str) -> _Labels:
+    path = source.labels
+    with stores.read(source.store) as slide:
         facts = slide.attrs["facts"]
+    grid, image = Grid.of(facts), facts["image"]["name"]
+    shape, frames = (grid.height, grid.width), []
+    if is_geojson(head_of(path)):
+        frames = [Frame(f.part, _to_model(f.box, grid)) for f in read_frames(path, shape)]
+        with OutlineMask(path, shape, compartment, Path()) as mask:
+            labels = mask.read(0, grid.height)
+        for note in mask.notes:
+            log.warning("train: %s: %s", path.name, note)
+    else:
+        with LabelReader(path) as reader:
+            if reader.shape != shape:
+                raise DataError(
+                    f"{path.name}: is {reader.shape[0]} x {reader.shape[1]} px and the image "
+                    f"{image} {grid.height} x {grid.width} px; give the labels of "
+                    "this image, at full resolution."
+                )
+            labels = reader.read(0, grid.height)
+    found = _Labels(source, image, on_model_grid(labels, grid), frames)
+    if not frames:
+        check_labels(found.labels, found.where)
+    elif not any(frame.box.crop(found.labels).any() for frame in frames):
+        raise DataError(
+            f"{found.where}: none of its {len(frames)} rectangles contains an object; draw objects"
+            " inside of them, or leave the rectangles out, so that the whole image counts."
+        )
+    return found
+
+
+def _to_model(box: Box, grid: Grid) -> Box:
+    """Return a box of the slide in pixels of the model."""
+    rows, columns = np.divide(grid.model_shape, (grid.height, grid.width))
+    return Box(*(round(at * rows) for at in box[:2]), *(round(at * columns) for at in box[2:]))
+
+
+def _image_of(store: Path, n_channels: int) -> np.ndarray:
+    with stores.read(store) as slide:
         codes, lut = slide["codes"][:n_channels], slide["lut"][:n_channels]
-    image = np.stack([table[plane] for table, plane in zip(lut, codes, strict=True)], axis=-1)
-    grid = Grid.of(facts)
-    with LabelReader(labels) as reader:
-        if reader.shape != (grid.height, grid.width):
-            raise DataError(
-                f"{labels.name}: is {reader.shape[0]} x {reader.shape[1]} px and the image "
-                f"{facts['image']['name']} {grid.height} x {grid.width} px; give the labels of "
-                "this image, at full resolution."
-            )
-        found = on_model_grid(reader.read(0, grid.height), grid)
-    name = facts["image"]["name"]
-    where = f"{labels.name} of {name}"
-    check_labels(found, where)
-    whole = Box(0, found.shape[0], 0, found.shape[1])
-    regions = Regions(None, None, whole)
-    if part == "train":
-        regions = split(found, held_out, radius, where)
-    classes = classes_of(found, edge_width)
-    return Example(name, labels.name, image, found, classes, regions)
+    return np.stack([table[plane] for table, plane in zip(lut, codes, strict=True)], axis=-1)
+
+
+def _regions(
+    part: str,
+    labels: np.ndarray,
+    box: Box,
+    held_out: float,
+    radius: int,
+    where: str,
+    has_validation: bool = True,
+) -> Regions:
+    """Return the parts of a box of an image, which is for one of them or to be cut."""
+    if part != CUT:
+        return Regions(**(dict.fromkeys(("train", "validation", "test")) | {part: box}))
+    own = split(box.crop(labels), held_out, radius, where, has_validation)
+    return Regions(**{name: inner and _placed(inner, box) for name, inner in vars(own).items()})
+
+
+def _placed(inner: Box, outer: Box) -> Box:
+    y, x = outer.y0, outer.x0
+    return Box(inner.y0 + y, inner.y1 + y, inner.x0 + x, inner.x1 + x)
 
 
 def check_parts(examples: list[Example], edge_width: int) -> None:

@@ -71,7 +71,9 @@ class Regions:
     test: Box | None
 
 
-def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Regions:
+def split(
+    labels: np.ndarray, held_out: float, radius: int, name: str, has_validation: bool = True
+) -> Regions:
     """Cut an image across its longer side: to learn from, to choose by, and to test on.
 
     No field of one part reaches into another: a field's radius is left out between them.
@@ -86,6 +88,8 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
         Of a field in pixels.
     name : str
         Of the image, for the error.
+    has_validation : bool
+        Whether a part of it is for validation; without, a part of it is for the test.
 
     Raises
     ------
@@ -105,8 +109,10 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
     validation = cut(held_out * 1.5 if held_out else VALIDATION_SHARE) - gap
     starts = [0, validation, test]
     stops = [validation - radius, test - gap, length]
+    if not has_validation:
+        starts, stops = [0, test, test], [test - radius, length, length]
     lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]
-    if min(lengths[: 3 if held_out else 2]) < MIN_REGION:
+    if min(lengths[: 3 if held_out and has_validation else 2]) < MIN_REGION:
         raise DataError(
             f"{name}: an image of {shape[0]} x {shape[1]} px is too small to be cut into parts for "
             f"training, validation and test of at least {MIN_REGION} px each; give a larger image, "
@@ -116,6 +122,8 @@ def split(labels: np.ndarray, held_out: float, radius: int, name: str) -> Region
         Box(start, stop, 0, shape[1]) if axis == 0 else Box(0, shape[0], start, stop)
         for start, stop in zip(starts, stops, strict=True)
     ]
+    if not has_validation:
+        return Regions(boxes[0], None, boxes[1])
     return Regions(boxes[0], boxes[1], boxes[2] if held_out else None)
 
 

@@ -112,7 +112,8 @@ def history(trained: Trained, examples: list[Example], schedule: object, seed: i
             "image": example.name,
             "labels": example.labels_name,
             "model_px": list(example.labels.shape),
-            **{part: box for part, box in asdict(example.regions).items()},
+            **asdict(example.regions),
+            **({"window": example.window} if example.window else {}),
         }
         for example in examples
     ]
