@@ -1,9 +1,5 @@
 // The networks of a run: those that segment, and those that are trained.
 
-include { knownArchitectures } from './architectures'
-include { fileProblem } from './files'
-include { repeatedOf } from './schema'
-
 // The networks of a segmenter: the user's, or those that come with the pipeline
 def modelsOf(segmenter, options) {
     def own = (options.models ?: []).findAll { name -> takerOf(name, options) == segmenter }
@@ -31,25 +27,6 @@ def kindOf(name) {
     catch (Exception _failure) {
         return null
     }
-}
-
-// What is wrong with --models
-def modelProblems(options) {
-    def takers = ['pixelcnn', 'nuclei'].findAll { segmenter -> segmenter in options.segmenter }
-    if (!takers) {
-        return ["--models ${options.models.join(',')} is for --segmenter pixelcnn or nuclei; add that, or leave it out."]
-    }
-    def problems = options.models.collectEntries { name -> [name, fileProblem(name, null)] }.findAll { _name, problem -> problem }
-    if (problems) {
-        return problems.collect { name, problem -> "--models ${name} ${problem}" }
-    }
-    def by_taker = options.models.groupBy { name -> takerOf(name, options) }
-    def found = by_taker.findAll { segmenter, _names -> !(segmenter in takers) }.collect { segmenter, names -> "--models ${names.join(',')}: is for --segmenter ${segmenter}, by its card; add that, or leave it out." }
-    if ((by_taker.nuclei ?: []).size() > 1) {
-        found << "--models ${by_taker.nuclei.join(',')}: --segmenter nuclei runs one network; give one of them."
-    }
-    def names = takers.collectMany { segmenter -> modelsOf(segmenter, options)*.name }
-    return found + repeatedOf(names).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
 }
 
 // What the card of --network FOLDER (or .zip) says of its tiles and compartments, or what is wrong with it. NETWORK
@@ -97,9 +74,8 @@ def tilesOf(options) {
 
 // The networks to train, as [meta, stores, labels, start]: every architecture and seed, by compartment. U-Nets find
 // nuclei alone, and some start from the network that comes with the pipeline
-def networksOf(options, examples) {
+def networksOf(options, examples, unets) {
     def compartments = options.compartment == 'both' ? ['whole-cell', 'nuclear'] : [options.compartment]
-    def unets = knownArchitectures(options).unets
     def wanted = [compartments, options.architectures, options.seeds].combinations().findAll { compartment, architecture, _seed -> compartment == 'nuclear' || !unets.containsKey(architecture) }
     return wanted.collect { compartment, architecture, seed ->
         def meta = [

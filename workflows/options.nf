@@ -245,3 +245,22 @@ def otherProblems(options) {
     }
     return problems
 }
+
+// What is wrong with --models
+def modelProblems(options) {
+    def takers = ['pixelcnn', 'nuclei'].findAll { segmenter -> segmenter in options.segmenter }
+    if (!takers) {
+        return ["--models ${options.models.join(',')} is for --segmenter pixelcnn or nuclei; add that, or leave it out."]
+    }
+    def problems = options.models.collectEntries { name -> [name, fileProblem(name, null)] }.findAll { _name, problem -> problem }
+    if (problems) {
+        return problems.collect { name, problem -> "--models ${name} ${problem}" }
+    }
+    def by_taker = options.models.groupBy { name -> takerOf(name, options) }
+    def found = by_taker.findAll { segmenter, _names -> !(segmenter in takers) }.collect { segmenter, names -> "--models ${names.join(',')}: is for --segmenter ${segmenter}, by its card; add that, or leave it out." }
+    if ((by_taker.nuclei ?: []).size() > 1) {
+        found << "--models ${by_taker.nuclei.join(',')}: --segmenter nuclei runs one network; give one of them."
+    }
+    def names = takers.collectMany { segmenter -> modelsOf(segmenter, options)*.name }
+    return found + repeatedOf(names).collect { name, count -> "--models: ${count} files are called ${name}; give every network a unique name." }
+}

@@ -1,6 +1,7 @@
 // Slides with labels in, networks and their comparison out.
 // A slide is passed as [meta, images]; meta.id names it, and meta.split what it is for.
 
+include { knownArchitectures } from './architectures'
 include { networksOf } from './networks'
 include { examplesOf ; generatedExamples ; markersOf } from './slides'
 include { comparisonOf } from './summaries'
@@ -24,10 +25,11 @@ workflow TRAINING {
     INGEST(ch_slides.map { meta, images, _labels -> [meta, images, markers[meta.id] ?: [], []] })
 
     // Fan out: a task is an architecture and a seed, and has all slides
+    unets = knownArchitectures(options).unets
     ch_networks = INGEST.out.store
         .join(ch_slides.map { meta, _images, labels -> [meta, labels] })
         .toSortedList { a, b -> a[0].id <=> b[0].id }
-        .flatMap { examples -> networksOf(options, examples) }
+        .flatMap { examples -> networksOf(options, examples, unets) }
     TRAIN(ch_networks, options.architecture_file ? file(options.architecture_file, checkIfExists: true) : [])
 
     // Fan in: the networks of a compartment side by side
