@@ -21,7 +21,7 @@ from cellquilt.training import comparison, ensembles
 from cellquilt.training.architectures import load
 from cellquilt.training.examples import Example, Source, check_objects, read_examples
 from cellquilt.training.pixel_classes import Regions
-from cellquilt.training.unet_patches import Batches, Scene, depth_of
+from cellquilt.training.unet_patches import Batches, Scene, depth_of, gaps_of
 from cellquilt.training.unet_recipe import FURTHER, SIDE, VARIATIONS, Schedule, Variation
 from cellquilt.training.unet_thresholds import choose, labels_of, scores_of
 from cellquilt.training.unet_train import train_unet
@@ -141,14 +141,22 @@ def test_depth_is_255_in_the_middle_of_each_object_and_goes_on_where_the_image_e
     assert touching[10, 19] < touching[10, 5] and touching[10, 20] < touching[10, 35]
 
 
+def test_gaps_are_what_is_close_to_two_objects():
+    labels = np.zeros((9, 16), np.int32)
+    labels[:, :6], labels[:, 8:13] = 1, 2  # with a gap of 2 px between them, and bare glass behind
+    assert gaps_of(labels)[4].tolist() == [0] * 6 + [1] * 2 + [0] * 8
+    labels[:, 6:8] = 2
+    assert gaps_of(labels)[4].tolist() == [0] * 4 + [1] * 4 + [0] * 8
+
+
 @pytest.mark.parametrize("how", VARIATIONS)
 def test_patches_show_what_their_depth_says(how):
     labels = np.pad(disks(), 200)
     scene = Scene.of((labels > 0).astype(np.float32), labels)
     rng, sizes, n_filled = np.random.default_rng(2), [], 0
     for _ in range(40):
-        pixels, depth = scene.patch(rng, VARIATIONS[how])
-        assert pixels.shape == depth.shape == (SIDE, SIDE)
+        pixels, depth, gaps = scene.patch(rng, VARIATIONS[how])
+        assert pixels.shape == depth.shape == gaps.shape == (SIDE, SIDE)
         assert depth.max() <= 1 and pixels.dtype == depth.dtype == np.float32
         if how != "full":
             assert ((pixels > 0.5) == (depth > 0)).mean() > 0.98
@@ -180,7 +188,7 @@ def maps_of(labels: np.ndarray, inside: float) -> np.ndarray:
 
 def test_thresholds_are_those_of_the_best_nuclei_on_validation():
     labels = disks()
-    # background is at 0.28: a threshold of 0.25 takes all, one of 0.35 leaves the second dim nuclei
+    # background is at 0.28: a threshold of 0.25 takes it all
     dim = maps_of(labels, 0.33)
     chosen = choose([dim], [labels.astype(np.uint32)])
     assert chosen.interior_threshold == 0.3
