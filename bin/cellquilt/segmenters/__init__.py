@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import DataError
 from ..labelling.map_store import Destination
 from ..networks import gpu_lock
 from ..networks.precision_check import MAX_MAP_DIFFERENCE
@@ -55,6 +56,17 @@ class Settings:
     max_map_difference: float = MAX_MAP_DIFFERENCE
     tasks_per_gpu: int = 1
     gpu_locks: Path = gpu_lock.FOLDER
+
+    def refuse_precision(self) -> None:
+        """Raise `DataError` where a precision is asked for that Mesmer alone has."""
+        if self.precision != "float32" or self.xla:
+            raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")
+
+    def take_device(self) -> str:
+        """Take what networks are to run on, and return its name, for the provenance."""
+        from ..networks.tile_network import select_device
+
+        return select_device(self.device, self.cpus, self.tasks_per_gpu, self.gpu_locks)
 
 
 def trained_for(network: Path) -> str:

@@ -60,13 +60,11 @@ def load(settings: Settings) -> "Mesmer":
     (model,) = settings.networks
     with model_archive.unpacked(model) as (folder, card):
         # TensorFlow takes seconds to import, so only once the arguments are known to be right
-        from ..networks.tile_network import Mode, Network, choose_batch_size, select_device
+        from ..networks.tile_network import Mode, Network, choose_batch_size
 
         mode = Mode(settings.precision, settings.xla)
         mode.check(settings.device)
-        device = select_device(
-            settings.device, settings.cpus, settings.tasks_per_gpu, settings.gpu_locks
-        )
+        device = settings.take_device()
         network = Network(folder, settings.batch_size or 2, mode)
     if settings.batch_size is None:
         choose_batch_size(network, settings.device)

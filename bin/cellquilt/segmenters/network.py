@@ -35,16 +35,13 @@ def load(settings: Settings) -> "CardNetwork":
         raise DataError(
             f"--segmenter network runs one network, and {len(settings.networks)} are given."
         )
-    if settings.precision != "float32" or settings.xla:
-        raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")
+    settings.refuse_precision()
     (path,) = settings.networks
     with saved_network.opened(path) as (folder, said):
         card, model = card_of(said, path.name), saved_network.model_of(said, folder)
-        from ..networks.tile_network import choose_batch_size, select_device
+        from ..networks.tile_network import choose_batch_size
 
-        device = select_device(
-            settings.device, settings.cpus, settings.tasks_per_gpu, settings.gpu_locks
-        )
+        device = settings.take_device()
         limit = limit_of(card.geometry.tile)
         batch_size = min(settings.batch_size or 2, limit)
         network = saved_network.load(folder, card, path.name, batch_size)

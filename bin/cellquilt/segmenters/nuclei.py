@@ -32,17 +32,14 @@ def load(settings: Settings) -> "Nuclei":
             f"--segmenter nuclei is one network, and {len(settings.networks)} are given; give one"
             " of them."
         )
-    if settings.precision != "float32" or settings.xla:
-        raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")
+    settings.refuse_precision()
     (path,) = settings.networks
     read_card(path)
     # TensorFlow takes seconds to import, so only once the arguments are known to be right
-    from ..networks.tile_network import TileNetwork, choose_batch_size, select_device
+    from ..networks.tile_network import TileNetwork, choose_batch_size
     from ..unet.network import load as load_network
 
-    device = select_device(
-        settings.device, settings.cpus, settings.tasks_per_gpu, settings.gpu_locks
-    )
+    device = settings.take_device()
     maps = load_network(path)
     network = TileNetwork(maps, maps.tile_shape, settings.batch_size or 2)
     if settings.batch_size is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..compartments import OPTIONS, segmented
-from ..errors import DataError
 from ..handoff import stores
 from ..labelling.map_store import CLASS_PROBABILITIES, CompartmentMaps, Destination
 from ..labelling.thresholds import Thresholds
@@ -30,8 +29,7 @@ def load(settings: Settings) -> "PixelCNN":
         If a file is no network, or it cannot run as asked.
     """
     cards = {path: read_card(path) for path in settings.networks}
-    if settings.precision != "float32" or settings.xla:
-        raise DataError("--precision and --xla are for --segmenter mesmer; leave them out.")
+    settings.refuse_precision()
     return PixelCNN(settings, cards)
 
 
@@ -70,15 +68,13 @@ class PixelCNN:
         segment_task(pixels, *self._loaded[compartments], self._device, destination)
 
     def _load(self, compartments: tuple[str, ...]) -> "tuple[PixelClassifier, TileNetwork]":
-        from ..networks.tile_network import TileNetwork, choose_batch_size, select_device
+        from ..networks.tile_network import TileNetwork, choose_batch_size
         from ..pixelcnn.classify import PixelClassifier
         from ..pixelcnn.network import load
 
         cards, settings = self._cards.items(), self._settings
         wanted = [path for path, card in cards if OPTIONS[card["compartment"]] in compartments]
-        self._device = self._device or select_device(
-            settings.device, settings.cpus, settings.tasks_per_gpu, settings.gpu_locks
-        )
+        self._device = self._device or settings.take_device()
         classifier = PixelClassifier([load(path) for path in wanted])
         batch_size = min(settings.batch_size or 2, classifier.max_batch)
         network = TileNetwork(classifier, classifier.tile_shape, batch_size)
