@@ -11,7 +11,7 @@ work=$ROOT/work/networks
 mkdir -p "$work"
 images=${DSB2018:-$ROOT/../shared/data/dsb2018}
 cat >&2 <<EOF
-The pixel classifiers take 5 minutes on 2 cores. The network for nuclei takes 19 minutes of
+The pixel classifiers take 5 minutes on 2 cores. The network for nuclei takes 20 minutes of
 one core with AMX, and several times as long on others, which do not compute in bfloat16.
 EOF
 if [[ ! -f $images/index.csv ]]; then
