@@ -8,6 +8,7 @@ from support import trained
 
 from cellquilt.images import data_url
 from cellquilt.training.page import command
+from cellquilt.unet.card import FORMAT
 
 HOSTILE = "<script>alert(1)</script>.tif"
 
@@ -61,7 +62,17 @@ def test_folders_with_spaces_are_typed_whole(tmp_path):
     )
     root = root_of(trained.written(tmp_path, networks, kind="single"))
     assert "--seeds 1,2,3" in advised(root)
+    assert "an average that is often better" in root.text_content()
     assert [row["object F1"] for row in table(root, "Table of scores")] == ["0.720", "0.650"]
+
+
+def test_of_u_nets_no_average_is_advised(tmp_path):
+    networks = trained.networks((1,))
+    for network in networks:
+        network.card["format"] = FORMAT
+    root = root_of(trained.written(tmp_path, networks, kind="single"))
+    assert "--seeds 1,2,3" in advised(root)
+    assert "average that is" not in root.text_content()
 
 
 def test_scores_that_are_new_or_missing(tmp_path):

@@ -117,6 +117,7 @@ def advice(
 ) -> list[tuple[str, str]]:
     """Return what may make networks better, each as a sentence and the options to type, or ''."""
     told = []
+    averages = any(not network.is_unet for network in networks)  # U-Nets are not averaged
     late = [network for network in networks if _ended_rising(network)]
     if 2 * len(late) > len(networks):
         steps = max(int(network.curve["step"].max()) for network in late)
@@ -152,7 +153,7 @@ def advice(
         told.append(
             (
                 "Each architecture was trained once, so that chance is not known: more seeds give"
-                " intervals, and an average that is often better.",
+                f" intervals{', and an average that is often better' if averages else ''}.",
                 "--seeds 1,2,3",
             )
         )
