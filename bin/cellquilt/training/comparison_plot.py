@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .. import outputs
+from ..compartments import OPTIONS, PLURALS
 from ..pixelcnn.architectures import CLASSES
 from ..reports.outlines import outlines
 from ..reports.slide_view import GAMMA, SIGNAL_COLOURS
@@ -122,13 +123,13 @@ def draw_probabilities(path: Path, networks: Sequence[TrainedNetwork], truth: Tr
     image = networks[0].read("test", "image", boxes)[number][:, rows, cols]
     labels = truth.labels["test"][number]
     height, width = labels[rows, cols].shape
-    n_columns = 1 + len(best)
+    n_columns, one = 1 + len(best), _object_of(networks)
     figure = _figure(n_columns * PANEL_INCHES, 2 * PANEL_INCHES * height / width + 1)
     panels = figure.subplots(2, n_columns, squeeze=False)
     signal = _signal_picture(image)
     panels[0, 0].imshow(signal)
     _draw_cells(panels[1, 0], signal, labels[rows, cols])
-    _title(panels[:, 0], "image", f"truth: {_n_cells(labels[rows, cols])} cells")
+    _title(panels[:, 0], "image", f"truth: {_n_cells(labels[rows, cols])} {PLURALS[one]}")
     _scale_bar(panels[0, 0])
     for (above, below), network in zip(panels.T[1:], best, strict=True):
         found = network.read("test", "probabilities", boxes)[number].astype(np.float32)
@@ -139,19 +140,31 @@ def draw_probabilities(path: Path, networks: Sequence[TrainedNetwork], truth: Tr
         _draw_cells(below, signal, cells)
         f1 = network.card["scores"]["test"]["f1"] or 0.0
         name = f"{network.architecture} (F1 {f1:.2f} on the test)"
-        _title((above, below), name, f"found: {_n_cells(cells)} cells")
+        _title((above, below), name, f"found: {_n_cells(cells)} {PLURALS[one]}")
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     names = ("nuclear", "membrane")[: len(image)]
     handles = [Patch(color=SIGNAL_COLOURS[name], label=f"{name} signal") for name in names]
+    # a U-Net has no edges
+    classes = [name for name in CLASS_COLOURS if name != "edge" or not all(n.is_unet for n in best)]
     handles += [
-        Patch(facecolor=colour, edgecolor="#888888", lw=0.5, label=f"probability of {name}")
-        for name, colour in CLASS_COLOURS.items()
+        Patch(
+            facecolor=CLASS_COLOURS[name],
+            edgecolor="#888888",
+            lw=0.5,
+            label=f"probability of {one if name == 'cell' else name}",
+        )
+        for name in classes
     ]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=5 if len(best) > 1 else 3, frameon=False
     )
     _save(figure, path)
+
+
+def _object_of(networks: Sequence[TrainedNetwork]) -> str:
+    """Return what networks find, 'cell' or 'nucleus'."""
+    return OPTIONS[networks[0].card["compartment"]]
 
 
 def _validation_f1(network: TrainedNetwork) -> float:
@@ -266,8 +279,9 @@ def draw_sizes(path: Path, networks: Sequence[TrainedNetwork], truth: Truth) -> 
         axes.tick_params(labelbottom=True)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("area of a cell, µm²", size=11)
-    figure.supylabel("number of cells", size=11)
+    one = _object_of(networks)
+    figure.supxlabel(f"area of a {one}, µm²", size=11)
+    figure.supylabel(f"number of {PLURALS[one]}", size=11)
     _save(figure, path)
 
 
