@@ -50,6 +50,11 @@ workflow {
         channel.topic('versions')
             .unique()
             .toSortedList { a, b -> a.toString() <=> b.toString() }
-            .subscribe { versions -> file("${options.outdir}/pipeline_info/cellquilt_software_mqc_versions.yml").text = versionsOf(versions) }
+            .subscribe { versions ->
+                // A folder that Nextflow makes only if it writes reports
+                def folder = file("${options.outdir}/pipeline_info")
+                folder.mkdirs()
+                folder.resolve('cellquilt_software_mqc_versions.yml').text = versionsOf(versions)
+            }
     }
 }
