@@ -178,3 +178,11 @@ def test_an_error_beside_a_store_stays_what_it_is(tmp_path):
 def test_a_short_name_of_a_layer_is_told_whole():
     with pytest.raises(DataError, match=re.escape("layer 1: {'conv': 3, 'filter': 2} is none of")):
         architectures.from_table("own", {"patch": 3, "layers": [{"conv": 3, "filter": 2}]}, "a")
+
+
+def test_outlines_whose_compression_is_damaged_are_refused(tmp_path):
+    damaged = b"\x1f\x8b\x08" + bytes(7) + b"\x01" + bytes(8)
+    with pytest.raises(DataError, match=r"cells\.geojson: is no GeoJSON \(Error -3 while"):
+        path = tmp_path / "cells.geojson"
+        path.write_bytes(damaged)
+        READERS["outlines"].read(path)

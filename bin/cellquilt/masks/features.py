@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -33,7 +34,7 @@ def features(path: Path) -> Iterator[dict]:
     try:
         with _open(path) as file:
             yield from _features(file, path)
-    except (OSError, EOFError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: is no GeoJSON ({reason(error)}); {_EXPORT}.") from error
 
 
