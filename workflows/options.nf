@@ -37,10 +37,12 @@ def warnOfResume() {
     }
 }
 
-// Without a profile tasks run with what this machine has on PATH, and their errors say nothing of that
+// Without a profile tasks run with what this machine has on PATH, and their errors say nothing of that. Executors of
+// clouds bring containers without an engine being enabled
 def warnOfProfile() {
     def own = Class.forName('nextflow.Global').session.config.process ?: [:]
-    if (!workflow.stubRun && !workflow.containerEngine && !['beforeScript', 'conda', 'module', 'spack'].any { name -> own[name] }) {
+    def is_here = (own.executor ?: System.getenv('NXF_EXECUTOR') ?: 'local') == 'local'
+    if (is_here && !workflow.stubRun && !workflow.containerEngine && !['beforeScript', 'conda', 'module', 'spack'].any { name -> own[name] }) {
         log.warn("No -profile says where Cellquilt's programs are, and tasks run with the python3 of this machine. Add -profile local after make setup, or -profile docker after make container.")
     }
 }
