@@ -17,9 +17,10 @@ class Killer(threading.Thread):
     """Kills the first attempts of every task; a context manager, from start to end of a run.
 
     The moment is a share of the processor time that the step usually takes, which depends less on
-    what else runs than its duration does; early in the first attempt and anywhere in the last,
-    since one that ends before its moment is the last. What is killed is the program alone, all
-    processes of the task, or Nextflow's wrapper alone, so that the program goes on as an orphan.
+    what else runs than its duration does; early in the first attempt and anywhere in the last.
+    A program that ends before its moment is killed while its versions are asked for, since there
+    is no further attempt. What is killed is the program alone, all processes of the task, or
+    Nextflow's wrapper alone, so that the program goes on as an orphan.
     Moments and kinds follow from the seed; what the task was doing then does not.
 
     Parameters
@@ -59,7 +60,9 @@ class Killer(threading.Thread):
             for folder, processes in found.items():
                 self._plan(folder)
                 moment, what = self._due[folder]
-                if moment < NEVER[0] and sum(map(processor_seconds, processes)) >= moment:
+                if moment < NEVER[0] and (
+                    has_ended(processes) or sum(map(processor_seconds, processes)) >= moment
+                ):
                     self._due[folder] = NEVER
                     for pid in chosen(processes, what):
                         kill(pid)
@@ -87,12 +90,17 @@ def chosen(processes: dict[int, str], what: str) -> list[int]:
     All too where the program has ended and its versions are asked for: if that alone fails,
     Nextflow ends the run, whatever the errorStrategy.
     """
-    if any("versions.py" in command for command in processes.values()):
+    if has_ended(processes):
         return list(processes)
     names = {"program": r"\S*python3? ", "wrapper": r".*\.command\.run", "task": "(?!)"}
     # the oldest, whose children are the others
     found = sorted(pid for pid, command in processes.items() if re.match(names[what], command))
     return found[:1] or list(processes)
+
+
+def has_ended(processes: dict[int, str]) -> bool:
+    """Return whether a task's program has ended, so that its versions are asked for."""
+    return any("versions.py" in command for command in processes.values())
 
 
 def processor_seconds(pid: int) -> float:
