@@ -151,9 +151,14 @@ def cut_maps(folder: str, pixels: list[str]) -> None:
 def start_of_segment(bench: Bench) -> dict:
     """Return the seconds that SEGMENT takes to import TensorFlow and to load the network.
 
-    Both happen after its arguments are read, so that its own time has them in it.
+    Both happen after its arguments are read, so that its own time has them in it. The shortest of
+    three, since what is left when it is taken away counts as ours.
     """
-    return bench.call("runtime", "start_network", subject="fixtures", model=model(bench))
+    starts = [
+        bench.call("runtime", "start_network", subject="fixtures", model=model(bench))
+        for _ in range(3)
+    ]
+    return min(starts, key=lambda start: start["import_s"] + start["load_s"])
 
 
 def start_network(model: str) -> dict:

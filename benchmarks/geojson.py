@@ -122,7 +122,7 @@ def write(path: str) -> dict:
     rows = rows.assign(cell_id=np.arange(1, n + 1), status="matched")
 
     class Random(Cells):
-        def means(self, compartment):
+        def means(self, compartment, measure="mean"):
             return rng.gamma(2, 300, (n, N_CHANNELS)).astype(np.float32)
 
     facts = {

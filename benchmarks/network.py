@@ -105,8 +105,8 @@ def ours(folder: str, model: str) -> dict:
     from cellquilt.networks.tile_network import Network, select_device
 
     select_device("cpu", len(os.sched_getaffinity(0)))
-    with unpacked(Path(model)) as (folder, _):
-        network = Network(folder, CPU_BATCH)
+    with unpacked(Path(model)) as (saved, _):
+        network = Network(saved, CPU_BATCH)
     return measure(folder, "ours", lambda tiles: np.stack(list(network.run(tiles))), 3)
 
 

@@ -101,6 +101,7 @@ def ours(folder: str) -> dict:
     from cellquilt.networks.tile_network import TileNetwork, choose_batch_size
     from cellquilt.pixelcnn.classify import PixelClassifier, classify_box
     from cellquilt.pixelcnn.network import network_of
+    from cellquilt.tiling.box import Box
     from cellquilt.training.pixel_classes import CELL, EDGE
 
     model, architecture, image = network_and_image()
@@ -110,7 +111,7 @@ def ours(folder: str) -> dict:
     choose_batch_size(network, "cpu")
 
     def classify(height):
-        return classify_box(network, classifier.radius, image, (0, height, 0, WIDTH))
+        return classify_box(network, classifier.radius, image, Box(0, height, 0, WIDTH))
 
     classify(1)  # compiles
     best, maps = best_of(lambda: classify(HEIGHT), 1, WALL)

@@ -57,12 +57,13 @@ def ours(slide: str, target: str) -> dict:
         with open_slide(slide) as opened:
             return np.stack([opened.read(channel, 0, opened.height) for channel in WANTED])
 
+    read()  # imports what it needs
     before = bytes_read()
-    first, pixels = best_of(read, 1, WALL)
+    pixels = read()
     n_bytes = bytes_read() - before
     best, _ = best_of(read, 3, WALL)
     np.save(Path(target) / "ours.npy", pixels)
-    return {"seconds": min(first, best), "bytes": n_bytes}
+    return {"seconds": best, "bytes": n_bytes}
 
 
 def stack(slide: str, target: str) -> dict:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Run the comparisons one after another and write results.csv and results.md.
 
-A full run rewrites both; with --only, the rows of the subjects that were run replace those of an
-earlier run. A ratio is always of two times from the same run.
+The rows of the subjects that were run replace those of an earlier run. A ratio is always of two
+times from the same run.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def main() -> int:
     fixtures.FOLDER.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     found = run(subjects)
-    kept = [line for line in read() if chosen and subject_of(line) not in subjects]
+    kept = [line for line in read() if subject_of(line) not in subjects]
     order = [*SUBJECTS, *LONG]
     lines = sorted(kept + found.lines, key=lambda line: order.index(subject_of(line)))
     write(lines)
@@ -164,7 +164,7 @@ def about() -> str:
     machine = f"{len(os.sched_getaffinity(0))} cores of {model}, {memory_gb:.0f} GB, no GPU"
     lines = [
         "Written by `make benchmark`; benchmarks/README.md says what each row means.",
-        f"{date.today()}, {machine}, Linux {platform.release()}.",
+        f"Last run {date.today()}, {machine}, Linux {platform.release()}; other rows are older.",
         *(f"Environment {name}: {versions(name)}." for name in PACKAGES),
     ]
     return "  \n".join(lines)

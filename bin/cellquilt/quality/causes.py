@@ -113,7 +113,7 @@ CAUSES = {
         Cause(
             "unknown_tissue",
             "the network was not trained on such a tissue or stain",
-            "try the other --segmenter, or train one, see training.md",
+            "try another --segmenter, or train one, see training.md",
         ),
         Cause(
             "shifted_channels",
