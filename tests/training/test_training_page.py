@@ -104,6 +104,15 @@ def test_scores_that_are_new_or_missing(tmp_path):
     assert "0.850 before it was trained on these images" in root.text_content()
 
 
+def test_intervals_stay_where_scores_can_be(tmp_path):
+    row = {"architecture": "compact", "n_replicates": 2, "f1": 0.96, "f1_low": 0.9, "f1_high": 1.02}
+    row |= {"n_predicted": 40.0, "n_predicted_low": -5.0, "n_predicted_high": 85.0}
+    root = root_of(trained.written(tmp_path, compared=pd.DataFrame([row])))
+    (found,) = table(root, "Table of scores")
+    assert found["object F1"].endswith("0.900–1.000")
+    assert found["cells found"].endswith("0–85")
+
+
 def test_networks_that_were_best_at_their_end_ask_for_more_steps(tmp_path):
     networks = trained.networks()
     for network in networks[:3]:

@@ -27,6 +27,7 @@ SCORES = (
     ("recall_edge", "edges right", "{:.1%}"),
     ("cross_entropy", "cross-entropy", "{:.3f}"),
 )
+_SHARES = {"f1", "pixel_accuracy", "recall_other", "recall_cell", "recall_edge"}
 COSTS = (
     ("training_s", "training time", ""),
     ("inference_s_per_mpx", "s/Mpx", "{:.2f}"),
@@ -211,6 +212,9 @@ def _cell(row: Mapping, name: str, form: str) -> tuple[str, str]:
     ends = [row.get(f"{name}{end}") for end in ("_low", "_high")]
     if name in {cost for cost, *_ in COSTS} or any(map(_is_missing, ends)):
         return _said(row.get(name), form), ""
+    # Student's t knows no bounds, and no score is below 0, nor a share above 1
+    largest = 1.0 if name in _SHARES else math.inf
+    ends = [min(max(end, 0.0), largest) for end in ends]
     return _said(row.get(name), form), "–".join(_said(end, form) for end in ends)
 
 
