@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from support.forks import Forks
 from support.once import folder_of_all_workers, make_once
 from support.parsers import V2
 
@@ -27,6 +28,18 @@ LONGEST = [
     *("steps/test_refusals", "labelling/test_exactness", "system/test_profiles"),
     *("bundles/test_chain", "bundles/test_roi", "steps/test_parameter_names"),
 ]
+
+# Scripts of bin/, for what they import, and what they import once it is needed; those of networks
+# do so with what follows
+IMPORTED = (
+    *("ingest", "patch", "label", "stitch", "adopt", "repair", "quantify", "export", "draw"),
+    *("compare", "report", "generate", "cellquilt.slides.tiff_stack", "ome_types"),
+)
+IMPORTED_WITH_NETWORKS = (
+    *("chain", "train", "tensorflow", "cellquilt.networks.segment", "cellquilt.pixelcnn.classify"),
+    *("cellquilt.unet.network", "cellquilt.training.train"),
+)
+WITH_NETWORKS = ("chain", "segment", "train")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -106,6 +119,32 @@ def nextflow(
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tensorflow_forks(repo: Path) -> Iterator[Forks]:
+    """Return the Python of the tests with all imported that scripts of networks take."""
+    with Forks(
+        sys.executable, *IMPORTED, *IMPORTED_WITH_NETWORKS, PYTHONPATH=str(repo / "bin")
+    ) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="session")
+def bin_script(
+    repo: Path, tensorflow_forks: Forks
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Return a function that runs a script of bin/ by its name and returns the finished process.
+
+    Each in a fork, see `Forks.run` for what else it takes.
+    """
+    with Forks(sys.executable, *IMPORTED, PYTHONPATH=str(repo / "bin")) as others:
+
+        def run(name: str, *options: object, **where) -> subprocess.CompletedProcess[str]:
+            forks = tensorflow_forks if name in WITH_NETWORKS else others
+            return forks.run(repo / "bin" / f"{name}.py", *options, **where)
+
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
@@ -28,30 +26,30 @@ def given(tissue_image, tmp_path_factory) -> dict:
     return {"images": [str(path)], "columns": {}} | common
 
 
-def chained(repo, folder, slides, *options) -> dict[str, bytes]:
-    folder.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def chained(repo, bin_script):
+    """Return a function that runs chain.py over slides in a folder that is made."""
     names = ("whole-cell", "nuclear")
     networks = [f"pixelcnn={repo / 'assets' / 'networks' / name}.keras" for name in names]
-    command = [repo / "bin" / "chain.py", "--networks", *networks, "--to_table", "--left", "left"]
-    done = subprocess.run(
-        [sys.executable, *map(str, [*command, *options])],
-        cwd=folder,
-        input=json.dumps(slides),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return files_of(folder) | {"said": done.stderr.encode()}
+    settings = ["--networks", *networks, "--to_table", "--left", "left"]
+
+    def run(folder, slides, *options) -> dict[str, bytes]:
+        folder.mkdir(parents=True)
+        done = bin_script("chain", *settings, *options, cwd=folder, input=json.dumps(slides))
+        assert done.returncode == 0, done.stderr
+        return files_of(folder) | {"said": done.stderr.encode()}
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def alone(repo, given, tmp_path_factory):
+def alone(chained, given, tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone") / "run"
-    return folder, chained(repo, folder, [given | {"sample": "field", "segmenter": "pixelcnn"}])
+    return folder, chained(folder, [given | {"sample": "field", "segmenter": "pixelcnn"}])
 
 
 @pytest.fixture(scope="module")
-def several(repo, given, alone, tmp_path_factory):
+def several(chained, given, alone, tmp_path_factory):
     """Return the run of pixel classifiers beside masks that are theirs, changed here and there."""
     folder = tmp_path_factory.mktemp("several")
     masks = alone[0] / "field" / "segmentation" / "pixelcnn-field"
@@ -66,7 +64,7 @@ def several(repo, given, alone, tmp_path_factory):
         given | own | {"slide": "field", "sample": name, "segmenter": name.partition("-")[2]}
         for name in NAMES
     ]
-    return folder / "run", chained(repo, folder / "run", slides), slides
+    return folder / "run", chained(folder / "run", slides), slides
 
 
 def test_each_has_the_results_that_it_has_alone(several, alone):
@@ -144,11 +142,11 @@ def test_the_page_has_counts_agreement_and_crops(several):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_a_result_that_is_refused_leaves_the_others(repo, several, tmp_path):
+def test_a_result_that_is_refused_leaves_the_others(chained, several, tmp_path):
     _, found, slides = several
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((9, 9), np.uint16))
     wrong = slides[1] | {"cell_mask": str(tmp_path / "small.tif")}
-    run = chained(repo, tmp_path / "run", [slides[0], wrong], "--refusals", "_refused")
+    run = chained(tmp_path / "run", [slides[0], wrong], "--refusals", "_refused")
     assert [path for path in run if path.startswith("_refused/")] == [
         "_refused/ADOPT/field-masks.txt"
     ]

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -30,22 +28,23 @@ def slide(field, tmp_path_factory) -> dict:
     return {"sample": "field", "images": [str(path)], "nuclear": "nuclear", "columns": {"donor": 7}}
 
 
-def chained(repo, folder, slide, *options, code=0) -> dict[str, bytes]:
-    """Run chain.py on a slide with masks of its own; return the files by path."""
-    folder.mkdir(parents=True)
-    command = [repo / "bin" / "chain.py", "--to_table", "--left", "l.txt"]
-    given = json.dumps(
-        [{"membrane": "membrane", "compartment": "both", "segmenter": "masks"} | slide]
-    )
-    done = subprocess.run(
-        [sys.executable, *map(str, [*command, *options])],
-        cwd=folder,
-        input=given,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return files_of(folder)
+@pytest.fixture(scope="module")
+def chained(bin_script):
+    """Return a function that runs chain.py on a slide, by default one with masks of its own.
+
+    It gives the files by path.
+    """
+    common = {"membrane": "membrane", "compartment": "both", "segmenter": "masks"}
+
+    def run(folder, slide, *options, code=0) -> dict[str, bytes]:
+        folder.mkdir(parents=True)
+        given = json.dumps([common | slide])
+        options = ["--to_table", "--left", "l.txt", *options]
+        done = bin_script("chain", *options, cwd=folder, input=given)
+        assert done.returncode == code, done.stderr
+        return files_of(folder)
+
+    return run
 
 
 def box(labels, label, y, x, height, width):
@@ -73,12 +72,12 @@ def known() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def adopted(repo, slide, known, tmp_path_factory):
+def adopted(chained, slide, known, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adopted")
     for name, labels in zip(("cell", "nucleus"), known, strict=True):
         tifffile.imwrite(folder / f"{name}.tif", labels, compression="zlib")
     masks = {f"{name}_mask": str(folder / f"{name}.tif") for name in ("cell", "nucleus")}
-    return folder / "run", chained(repo, folder / "run", slide | masks), masks
+    return folder / "run", chained(folder / "run", slide | masks), masks
 
 
 def test_matches_areas_ids_and_statuses_are_those_computed_by_hand(adopted):
@@ -147,9 +146,9 @@ def test_what_is_told_of_them(adopted):
 
 
 @pytest.mark.parametrize(("compartment", "name"), [("whole-cell", "cell"), ("nuclear", "nucleus")])
-def test_one_compartment(repo, slide, adopted, known, tmp_path, compartment, name):
+def test_one_compartment(chained, slide, adopted, known, tmp_path, compartment, name):
     own = {f"{name}_mask": adopted[2][f"{name}_mask"], "compartment": compartment}
-    files = chained(repo, tmp_path / "run", slide | own)
+    files = chained(tmp_path / "run", slide | own)
     labels = known[("cell", "nucleus").index(name)]
     masks = tmp_path / "run" / "field" / "segmentation" / "masks-field"
     np.testing.assert_array_equal(tifffile.imread(masks / f"{name}.ome.tif"), labels)
@@ -161,9 +160,9 @@ def test_one_compartment(repo, slide, adopted, known, tmp_path, compartment, nam
     assert rows[f"{name}_certified"].isna().all()
 
 
-def test_nuclei_that_are_grown(repo, slide, adopted, known, tmp_path):
+def test_nuclei_that_are_grown(chained, slide, adopted, known, tmp_path):
     own = {"nucleus_mask": adopted[2]["nucleus_mask"], "membrane": ""}
-    chained(repo, tmp_path / "run", slide | own, "--expand_um", "2.2")
+    chained(tmp_path / "run", slide | own, "--expand_um", "2.2")
     masks = tmp_path / "run" / "field" / "segmentation" / "masks-field"
     cells = tifffile.imread(masks / "cell_original.ome.tif")
     np.testing.assert_array_equal(cells, expand_labels(known[1], 2.2 / MPP))
@@ -171,39 +170,26 @@ def test_nuclei_that_are_grown(repo, slide, adopted, known, tmp_path):
     assert (matches["cell_label"] == matches["nucleus_label"]).all() and len(matches) == 6
 
 
-def test_regions_of_interest(repo, slide, adopted, tmp_path):
+def test_regions_of_interest(chained, slide, adopted, tmp_path):
     """A cell lies in that of its centroid; the one in two parts lies between these."""
     square = [[0, 0], [36, 0], [36, 200], [0, 200], [0, 0]]
     region = tmp_path / "roi.geojson"
     region.write_text(json.dumps({"type": "Polygon", "coordinates": [square]}))
-    files = chained(repo, tmp_path / "run", slide | adopted[2] | {"roi": str(region)})
+    files = chained(tmp_path / "run", slide | adopted[2] | {"roi": str(region)})
     matches = pd.read_csv(tmp_path / "run" / "field" / "matches.csv")
     assert matches["cell_label"].tolist() == [7, 12, 21]
     assert set(matches["roi"]) == {"region 1"} and "field/regions.csv" in files
 
 
-def test_masks_of_a_run_handed_in_give_its_tables(repo, slide, field, tmp_path):
+def test_masks_of_a_run_handed_in_give_its_tables(repo, chained, slide, field, tmp_path):
     """But for what is verified."""
     networks = [
         repo / "assets" / "networks" / f"{name}.keras" for name in ("whole-cell", "nuclear")
     ]
-    first = tmp_path / "first"
-    first.mkdir()
-    given = json.dumps(
-        [slide | {"membrane": "membrane", "compartment": "both", "segmenter": "pixelcnn"}]
-    )
-    command = [repo / "bin" / "chain.py", "--to_table", "--left", "l"]
-    subprocess.run(
-        [sys.executable, *map(str, command), "--networks", *map(str, networks)],
-        cwd=first,
-        input=given,
-        text=True,
-        check=True,
-        capture_output=True,
-    )
-    made = first / "field" / "segmentation" / "pixelcnn-field"
+    chained(tmp_path / "first", slide | {"segmenter": "pixelcnn"}, "--networks", *networks)
+    made = tmp_path / "first" / "field" / "segmentation" / "pixelcnn-field"
     own = {f"{n}_mask": str(made / f"{n}_original.ome.tif") for n in ("cell", "nucleus")}
-    chained(repo, tmp_path / "again", slide | own)
+    chained(tmp_path / "again", slide | own)
     proved = ["cell_certified", "nucleus_certified"]
     for path, read in {
         "matches.csv": pd.read_csv,
@@ -217,32 +203,33 @@ def test_masks_of_a_run_handed_in_give_its_tables(repo, slide, field, tmp_path):
         assert again.read_bytes() == (made / f"{name}.ome.tif").read_bytes()
 
 
-def told(repo, slide, folder, labels, name="cell") -> list[dict]:
+def told(chained, slide, folder, labels, name="cell") -> list[dict]:
     """Return the notices of a mask in summary.json."""
     folder.mkdir()
     tifffile.imwrite(folder / "m.tif", labels)
     own = {f"{name}_mask": str(folder / "m.tif"), "compartment": "whole-cell"}
-    files = chained(repo, folder / "run", slide | own)
+    files = chained(folder / "run", slide | own)
     return json.loads(files["field/summary.json"])["notices"]
 
 
-def test_masks_that_look_wrong_are_told_of(repo, slide, tmp_path):
+def test_masks_that_look_wrong_are_told_of(chained, slide, tmp_path):
     foreground = np.zeros(SHAPE, np.uint8)
     box(foreground, 255, 20, 20, 40, 40)
     box(foreground, 255, 80, 80, 40, 40)
     codes = {
-        notice["code"]: notice["text"] for notice in told(repo, slide, tmp_path / "a", foreground)
+        notice["code"]: notice["text"]
+        for notice in told(chained, slide, tmp_path / "a", foreground)
     }
     assert "skimage.measure.label(mask > 0)" in codes["one_object"]
     assert "its labels reach 255, the largest that uint8 holds" in codes["labels_at_limit"]
-    empty = told(repo, slide, tmp_path / "b", np.zeros(SHAPE, np.uint16))
+    empty = told(chained, slide, tmp_path / "b", np.zeros(SHAPE, np.uint16))
     assert [notice for notice in empty if notice["code"] in codes] == []
 
 
-def test_a_mask_that_is_refused_leaves_its_slide_alone(repo, slide, tmp_path):
+def test_a_mask_that_is_refused_leaves_its_slide_alone(chained, slide, tmp_path):
     tifffile.imwrite(tmp_path / "m.tif", np.zeros((20, 24), np.uint16))
     own = {"cell_mask": str(tmp_path / "m.tif"), "compartment": "whole-cell"}
-    files = chained(repo, tmp_path / "run", slide | own, "--refusals", "_refused")
+    files = chained(tmp_path / "run", slide | own, "--refusals", "_refused")
     (refusal,) = [path for path in files if path.startswith("_refused/")]
     assert refusal == "_refused/ADOPT/field.txt"
     assert (

@@ -1,8 +1,6 @@
 """An expert's cells of real tissue, and nuclei of them, with what other tools leave in masks."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -42,7 +40,7 @@ def tissue(shared_data) -> tuple[np.ndarray, np.ndarray]:
     return np.moveaxis(image, 0, -1)[part], expert[part]
 
 
-def test_matches_areas_ids_and_statuses_are_those_of_the_definition(repo, tissue, tmp_path):
+def test_matches_areas_ids_and_statuses_are_those_of_the_definition(bin_script, tissue, tmp_path):
     image, expert = tissue
     cells, nuclei = changed(expert)
     slide = {"sample": "s", "nuclear": "nuclear", "membrane": "membrane", "compartment": "both"}
@@ -51,14 +49,9 @@ def test_matches_areas_ids_and_statuses_are_those_of_the_definition(repo, tissue
     for name, labels in (("cell", cells), ("nucleus", nuclei.astype(np.int32))):
         slide[f"{name}_mask"] = str(tmp_path / f"{name}.tif")
         tifffile.imwrite(slide[f"{name}_mask"], labels, compression="zlib")
-    subprocess.run(
-        [sys.executable, str(repo / "bin" / "chain.py"), "--to_table", "--left", "l.txt"],
-        cwd=tmp_path,
-        input=json.dumps([slide]),
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    options = ["--to_table", "--left", "l.txt"]
+    done = bin_script("chain", *options, cwd=tmp_path, input=json.dumps([slide]))
+    assert done.returncode == 0, done.stderr
     cell, nucleus, rows, metrics = brute_force(cells.astype(np.uint32), nuclei, MPP)
     table = pd.read_csv(tmp_path / "s" / "matches.csv")
     plain = [name for name in table if not name.endswith("_certified")]

@@ -1,8 +1,7 @@
 """Running the network: device, batches, and too little memory."""
 
+import copy
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from cellquilt.networks.tile_network import Mode, Network, choose_batch_size, se
 
 MUCH = 2**48  # floats; no machine can give them
 FITTING = 5
+EXACT = Mode()
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,21 @@ def doubling(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doubling")
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
     return folder
+
+
+def another(network, batch_size, mode=EXACT):
+    """Return a network with other batches and another mode, but not loaded once more."""
+    other = copy.copy(network)
+    other.batch_size, other.mode = batch_size, mode
+    if mode != network.mode:
+        other._compiled = {}
+    return other
+
+
+@pytest.fixture(scope="module")
+def in_half(network):
+    """Return the network in half precision."""
+    return another(network, 2, Mode("bfloat16"))
 
 
 def short_of_memory(network, fitting):
@@ -82,20 +97,19 @@ def task(tissue_image, tmp_path_factory):
     return pixels
 
 
-def segment(repo, model, task, maps, *options):
-    """Run the script of SEGMENT."""
-    return subprocess.run(
-        [sys.executable, repo / "bin" / "segment.py", "--pixels", task, "--networks", model]
-        + ["--maps", maps, *options],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
+@pytest.fixture
+def segment(bin_script, mesmer_model, task):
+    """Return a function that runs the script of SEGMENT."""
+    no_gpu = {"CUDA_VISIBLE_DEVICES": ""}
+    given = ["--pixels", task, "--networks", mesmer_model]
+    return lambda maps, *options: bin_script(
+        "segment", *given, "--maps", maps, *options, env=no_gpu
     )
 
 
-def test_a_gpu_that_is_not_there_is_an_error_with_advice(repo, mesmer_model, task, tmp_path):
+def test_a_gpu_that_is_not_there_is_an_error_with_advice(segment, tmp_path):
     maps = tmp_path / "maps.zip"
-    done = segment(repo, mesmer_model, task, maps, "--device", "gpu")
+    done = segment(maps, "--device", "gpu")
     assert done.returncode == 65
     assert done.stderr.splitlines()[-1] == (
         "ERROR: --device gpu was requested, but TensorFlow sees no GPU. Check the driver "
@@ -105,18 +119,18 @@ def test_a_gpu_that_is_not_there_is_an_error_with_advice(repo, mesmer_model, tas
     assert not maps.exists()
 
 
-def test_maps_do_not_depend_on_threads(repo, mesmer_model, network, task, tmp_path):
+def test_maps_do_not_depend_on_threads(segment, network, task, tmp_path):
     ((_, expected),) = windows(segment_tasks([task], network)[0])
     assert np.ptp(expected) > 0.5
     maps = tmp_path / "maps.zip"
-    done = segment(repo, mesmer_model, task, maps, "--cpus", "1", "--batch_size", "3")
+    done = segment(maps, "--cpus", "1", "--batch_size", "3")
     assert done.returncode == 0, done.stderr
     ((_, found),) = windows(maps)
     assert np.array_equal(found, expected)
 
 
-def test_maps_do_not_depend_on_the_batch_size(mesmer_savedmodel, tiles):
-    network = Network(mesmer_savedmodel, 2)
+def test_maps_do_not_depend_on_the_batch_size(network, tiles):
+    network = another(network, 2)
     by_size = []
     for network.batch_size in (2, 3, 8):
         by_size.append(list(network.run(tiles)))
@@ -127,18 +141,18 @@ def test_maps_do_not_depend_on_the_batch_size(mesmer_savedmodel, tiles):
     assert np.array_equal(by_size[0], by_size[2])
 
 
-def test_heads_that_end_outside_of_tensorflow_give_its_maps(mesmer_savedmodel, tiles):
-    network = Network(mesmer_savedmodel, 2)
+def test_heads_that_end_outside_of_tensorflow_give_its_maps(network, tiles):
+    network = another(network, 2)
     assert network._heads is not None
-    ours = np.stack(list(network.run(tiles)))
+    ours = np.stack(list(network.run(tiles[:2])))
     network._heads, network._compiled = None, {}
-    whole = np.stack(list(network.run(tiles)))
+    whole = np.stack(list(network.run(tiles[:2])))
     assert 0 < np.abs(ours - whole).max() < 2e-6
 
 
-def test_maps_stay_the_same_when_batches_are_halved(mesmer_savedmodel, network, tiles):
+def test_maps_stay_the_same_when_batches_are_halved(network, tiles):
     expected = list(network.run(tiles[:6]))
-    short = short_of_memory(Network(mesmer_savedmodel, 8), 4)
+    short = short_of_memory(another(network, 8), 4)
     assert np.array_equal(list(short.run(tiles[:6])), expected)
     assert short.batch_size == 4
 
@@ -230,8 +244,7 @@ def test_constant_tiles_are_run_once_and_all_tiles_keep_their_order(doubling):
         assert set(known) == {(7, 7), (9, 9), (5, 0)}
 
 
-def test_a_constant_tile_has_the_maps_that_it_has_among_others(mesmer_savedmodel, tiles):
-    network = Network(mesmer_savedmodel, 4)
+def test_a_constant_tile_has_the_maps_that_it_has_among_others(network, tiles):
     blank = np.full((256, 256, 2), 0.25, np.float32)
     (alone,) = network.run([blank])
     assert np.array_equal(list(network.run([*tiles[:3], blank, tiles[3]]))[3], alone)
@@ -258,11 +271,11 @@ def blank_maxima(maps):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_gate_measures_what_a_precision_changes(mesmer_savedmodel, network, task, precision):
+def test_the_gate_measures_what_a_precision_changes(network, in_half, task, precision):
     with stores.read(task) as store:
         codes, lut = store["codes"][:, :256, :256], store["lut"][:]
     tile = np.stack([table[part] for table, part in zip(lut, codes, strict=True)], axis=-1)
-    other = Network(mesmer_savedmodel, 2, Mode(precision))
+    other = in_half if precision == "bfloat16" else another(network, 2)
     found = map_difference(other, [tile], 1)
     if precision == "float32":
         assert found is None
@@ -300,19 +313,18 @@ def test_a_mode_that_a_device_does_not_have_is_refused(mode, device, message):
         mode.check(device)
 
 
-def test_the_script_refuses_a_precision_that_changes_too_much(repo, mesmer_model, task, tmp_path):
+def test_the_script_refuses_a_precision_that_changes_too_much(segment, tmp_path):
     maps = tmp_path / "maps.zip"
     asked = ("--precision", "bfloat16", "--max_map_difference", "1e-6")
-    done = segment(repo, mesmer_model, task, maps, *asked)
+    done = segment(maps, *asked)
     assert done.returncode == 65
     assert "more than 1e-06 allow. Leave it out, or raise --max_map_diff" in done.stderr
     assert not maps.exists()
 
 
-def test_provenance_says_what_a_precision_changed(mesmer_savedmodel, task, tmp_path):
+def test_provenance_says_what_a_precision_changed(in_half, task, tmp_path):
     os.link(task, tmp_path / "task.pixels.zip")
-    other = Network(mesmer_savedmodel, 4, Mode("bfloat16"))
-    (maps,) = segment_tasks([tmp_path / "task.pixels.zip"], other)
+    (maps,) = segment_tasks([tmp_path / "task.pixels.zip"], in_half)
     with stores.read(maps) as result:
         said = result.attrs["provenance"][-1]["parameters"]
     assert (said["precision"], said["xla"], said["max_map_difference"]) == ("bfloat16", False, 0.1)
