@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import anndata
@@ -58,6 +59,10 @@ class Sample:
     @property
     def compartment(self):
         return "nucleus" if list(self.masks) == ["nucleus"] else "cell"
+
+    @cached_property
+    def sdata(self):
+        return spatialdata.read_zarr(zarr_of(self, "sdata"))
 
     def write(self, *formats, folder=None):
         with cell_table.open_cells(self.table, self.masks, self.which) as cells:
@@ -146,13 +151,23 @@ EXPORTS += [(name, "unflagged") for name in ("tissue", "edges", "nuclear", "whol
 EXPORTS += [(name, "all") for name in ("tissue", "empty", "unmatched", "no match")]
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Return a function that measures one of `SLIDES`, once, with `LIMITS` or without."""
+
+    @cache
+    def measured(name, limited=True):
+        limits = {"limits": LIMITS} if limited else {}
+        return measure(tmp_path_factory.mktemp("measured") / "in", *SLIDES[name], **limits)
+
+    return measured
+
+
 @pytest.fixture(scope="module", params=EXPORTS, ids="-".join)
-def sample(request, tmp_path_factory):
+def sample(request, measured, tmp_path_factory):
     name, which = request.param
-    folder = tmp_path_factory.mktemp("sample")
-    image, names, masks = SLIDES[name]
-    table, paths = measure(folder / "in", image, names, masks, limits=LIMITS)
-    sample = Sample(image, table, paths, which, folder / "out")
+    image, _, masks = SLIDES[name]
+    sample = Sample(image, *measured(name), which, tmp_path_factory.mktemp("sample") / "out")
     sample.write(*(name for name in WITHOUT_SLIDE if name != "hubmap" or len(masks) == 2))
     return sample
 
@@ -195,8 +210,7 @@ def of_hubmap(sample):
 
 
 def of_sdata(sample):
-    data = spatialdata.read_zarr(zarr_of(sample, "sdata"))
-    return of_table(data["table"])
+    return of_table(sample.sdata["table"])
 
 
 def of_geojson(sample):
@@ -287,7 +301,7 @@ def test_h5ad_holds_all_that_is_known(sample):
 
 
 def test_spatialdata_labels_shapes_and_table_agree_in_um(sample):
-    data = spatialdata.read_zarr(zarr_of(sample, "sdata"))
+    data = sample.sdata
     name, expected = sample.compartment, sample.expected()
     names = ["cell", "nucleus"] if len(sample.masks) > 1 else [name]
     elements = [f"{part}_labels" for part in names]
@@ -325,7 +339,7 @@ def test_flags_are_those_of_the_table_in_every_format_with_a_table(sample):
         assert 0 < rows["is_flagged"].sum() < len(rows)
     assert not (sample.which == "unflagged" and rows["is_flagged"].any())
     expected = rows[names].astype(bool)
-    for table in (h5ad_of(sample), spatialdata.read_zarr(zarr_of(sample, "sdata"))["table"]):
+    for table in (h5ad_of(sample), sample.sdata["table"]):
         found = table.obs.set_index(table.obs["cell_id"].to_numpy(int))[names]
         assert set(map(str, found.dtypes)) == {"bool"}
         assert found.equals(expected)
@@ -338,15 +352,13 @@ def test_flags_are_those_of_the_table_in_every_format_with_a_table(sample):
         assert {name: known[title] for name, title in titles.items()} == own
 
 
-def test_flags_and_limits_change_nothing_in_mcmicros_csv(tmp_path):
+def test_flags_and_limits_change_nothing_in_mcmicros_csv(measured, tmp_path):
     """Of the cells that are there."""
-    image, names, masks = SLIDES["tissue"]
     found = {}
     for limits in ({}, LIMITS):
-        folder = tmp_path / str(len(limits))
-        table, paths = measure(folder, image, names, masks, limits=limits)
+        given = SLIDES["tissue"][0], *measured("tissue", limited=bool(limits))
         for which in cell_table.WHICH:
-            sample = Sample(image, table, paths, which, folder / which)
+            sample = Sample(*given, which, tmp_path / f"{len(limits)}-{which}")
             sample.write("csv")
             found[len(limits), which] = csv_of(sample).read_text().splitlines()
         ids = sample.rows()["cell_id"][~sample.rows()["is_flagged"]]
@@ -407,10 +419,9 @@ def test_hubmap_has_the_four_planes(sample):
 
 
 @pytest.fixture
-def tissue(tmp_path):
-    image, names, masks = SLIDES["tissue"]
-    table, paths = measure(tmp_path / "in", image, names, masks)
-    return Sample(image, table, paths, "matched", tmp_path / "out")
+def tissue(measured, tmp_path):
+    given = SLIDES["tissue"][0], *measured("tissue", limited=False)
+    return Sample(*given, "matched", tmp_path / "out")
 
 
 def files_of(folder):
@@ -485,19 +496,16 @@ def test_a_slide_of_several_chunks_and_levels(tmp_path):
 
 
 @pytest.fixture
-def export(repo, tmp_path):
+def export(bin_script, tmp_path):
     def run(table, masks, *options):
         arguments = ["--tables", table, "--masks", *masks.values(), "--outdir", tmp_path / "run"]
-        script = [sys.executable, repo / "bin" / "export.py", *arguments, *options]
-        return subprocess.run(script, capture_output=True, text=True)
+        return bin_script("export", *arguments, *options)
 
     return run
 
 
-def test_script_writes_the_formats_that_can_be(export, tmp_path):
-    image, names, masks = SLIDES["nuclear"]
-    table, paths = measure(tmp_path / "in", image, names, masks)
-    done = export(table, paths, "--formats", "hubmap, csv,csv", "--cells", "all")
+def test_script_writes_the_formats_that_can_be(export, measured, tmp_path):
+    done = export(*measured("nuclear"), "--formats", "hubmap, csv,csv", "--cells", "all")
     assert done.returncode == 0, done.stderr
     assert "one: no hubmap, which needs cells and nuclei" in done.stderr
     csv = tmp_path / "run" / "one" / "quantification" / "one--mesmer_nucleus.csv"

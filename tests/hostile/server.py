@@ -8,6 +8,7 @@ imports the modules once, and then reads a line of JSON for each script: ``argv`
 that no step may do. Runs in any of the environments.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -90,6 +91,7 @@ def main():
     os.dup2(2, 1)
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    gc.freeze()  # else a fork's first collection would copy all of this memory
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line))), file=answers)
 

@@ -9,19 +9,16 @@ import pytest
 from hostile import damaged, found, masks, metadata, pixels, sets, tables, zarrs  # noqa: F401
 from hostile.corpus import CASES, Server, here, judge
 
+# What the scripts import, and what they import once it is needed
 IMPORTED = (
-    "cellquilt.slides.ingest",
-    "cellquilt.slides.tiff_stack",
-    "cellquilt.slides.zarr_array",
-    "cellquilt.cells.matching",
-    "cellquilt.cells.objects",
-    "cellquilt.exports",
+    *("ingest", "repair", "quantify", "export"),
+    *("cellquilt.slides.tiff_stack", "cellquilt.slides.zarr_array", "ome_types"),
 )
 
 
 @pytest.fixture(scope="module")
 def server():
-    with Server(here(), *IMPORTED, "cellquilt.cells.quantify", "ome_types") as server:
+    with Server(here(), *IMPORTED) as server:
         yield server
 
 

@@ -1,8 +1,6 @@
 """From patches to whole slides: numbering, seams, the input pixel grid, uncertified objects."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -194,7 +192,7 @@ def test_counts_and_certificates_of_patches(tmp_path):
 
 
 @pytest.fixture
-def run(repo, tmp_path):
+def run(bin_script, tmp_path):
     """Return a function that runs a script in the folder of the test."""
     facts = {"sample": "s1", "image_mpp": 0.5, "provenance": []}
     facts["image"] = {"name": "s1", "height": SHAPE[0], "width": SHAPE[1], "channels": []}
@@ -203,9 +201,8 @@ def run(repo, tmp_path):
     table.to_csv(tmp_path / "patches.csv", index=False)
 
     def run(script, *arguments):
-        command = [sys.executable, repo / "bin" / f"{script}.py", "--facts", "sample.json"]
-        command += ["--outdir", "out", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        common = ["--facts", "sample.json", "--outdir", "out"]
+        done = bin_script(script, *common, *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stderr
 

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -260,7 +258,7 @@ def test_cut_cells_have_no_size():
 
 
 @pytest.fixture
-def compare(repo, tmp_path):
+def compare(bin_script, tmp_path):
     """Return a function that runs the script on files of networks."""
 
     def run(files: list[dict[str, Path]], name: str = "out") -> Path:
@@ -270,8 +268,7 @@ def compare(repo, tmp_path):
             for part in (f"--{kind}", *(network[kind] for network in files))
         ]
         folder = tmp_path / name
-        command = [sys.executable, repo / "bin" / "compare.py", *options, "--outdir", folder]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = bin_script("compare", *options, "--outdir", folder)
         assert done.returncode == 0, done.stderr
         return folder
 
