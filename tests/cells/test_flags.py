@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,14 +227,13 @@ def test_limits_may_be_at_their_ends():
 
 
 @pytest.mark.parametrize("script", ["quantify", "chain"])
-def test_scripts_refuse_limits_before_they_read_anything(repo, tmp_path, script):
+def test_scripts_refuse_limits_before_they_read_anything(bin_script, tmp_path, script):
     needed = {
         "quantify": ["--image", "--facts", "--provenance", "--uncertified", "--masks", "--outdir"],
         "chain": ["--networks", "--left"],
     }
     given = [part for option in needed[script] for part in (option, "none")]
-    command = [sys.executable, repo / "bin" / f"{script}.py", *given, "--max_mismatch", "2"]
-    done = subprocess.run(command, cwd=tmp_path, input="[]", capture_output=True, text=True)
+    done = bin_script(script, *given, "--max_mismatch", "2", cwd=tmp_path, input="[]")
     assert done.returncode == 65
     assert done.stderr.endswith("ERROR: --max_mismatch 2: must be a number of from 0 to 1.\n")
 

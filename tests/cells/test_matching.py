@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -226,19 +224,13 @@ def test_real_pairs_of_cytokit(shared_data):
 
 
 @pytest.fixture
-def run_script(repo, tmp_path):
+def run_script(bin_script, tmp_path):
     def run(cells, nuclei):
         write_label_image(tmp_path / "c.ome.tif", cells, MPP, "cell")
         write_label_image(tmp_path / "n.ome.tif", nuclei, MPP, "nucleus")
         (tmp_path / "sample.json").write_text(json.dumps({"sample": "s1", "image_mpp": MPP}))
-        return subprocess.run(
-            [sys.executable, repo / "bin" / "repair.py", "--cell", "c.ome.tif"]
-            + ["--nucleus", "n.ome.tif", "--facts", "sample.json", "--outdir", "out"]
-            + ["--export_pickle"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+        options = ["--cell", "c.ome.tif", "--nucleus", "n.ome.tif", "--facts", "sample.json"]
+        return bin_script("repair", *options, "--outdir", "out", "--export_pickle", cwd=tmp_path)
 
     return run
 

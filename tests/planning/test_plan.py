@@ -56,9 +56,10 @@ def corner(name, x0, y0, x1, y1):
 
 @pytest.mark.parametrize("mpp", [0.5, 1.0])
 def test_of_a_slide_with_regions_the_tasks_are_those_that_patch_makes(mpp, figures, tmp_path):
-    image = np.random.default_rng(0).integers(1, 999, (1400, 1300, 2), np.uint16)
+    height, width, *around = (int(n * 0.5 / mpp) for n in (1400, 1300, 900, 1000, 1250, 1300))
+    image = np.random.default_rng(0).integers(1, 999, (height, width, 2), np.uint16)
     slide = write_slide(tmp_path / "slide.ome.tif", image, mpp)
-    regions = corner("core", 900, 1000, 1250, 1300)
+    regions = corner("core", *around)
     outline = json.loads(shapely.to_geojson(regions.areas[0]))
     (tmp_path / "roi.geojson").write_text(json.dumps(outline))
     request = Request("a", slide, "nuclear", "membrane", roi=tmp_path / "roi.geojson")
@@ -68,7 +69,7 @@ def test_of_a_slide_with_regions_the_tasks_are_those_that_patch_makes(mpp, figur
     found = inspect("a", lambda: request)
     assert found.regions.areas[0].equals(regions.areas[0])
     plan = planned(figures, found.work("both", None), cut=cut)
-    whole = planned(figures, Work(1400, 1300, mpp, 2, 2, "both"), cut=cut)
+    whole = planned(figures, Work(height, width, mpp, 2, 2, "both"), cut=cut)
     assert 0 < plan.patches == (table["task"] >= 0).sum() < len(table) == whole.patches
     assert plan.steps["SEGMENT"].tasks == table["task"].nunique() - 1
     tiles = 0

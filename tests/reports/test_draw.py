@@ -3,7 +3,6 @@
 import itertools
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -244,13 +243,14 @@ def test_equal_input_gives_equal_files_without_a_trace_of_time_or_program(draw, 
     assert report_of(tmp_path / "a") == report_of(tmp_path / "b")
 
 
-def test_what_was_drawn_before_in_a_process_does_not_change_a_sample(draw, repo, tmp_path):
+def test_what_was_drawn_before_in_a_process_does_not_change_a_sample(draw, bin_script, tmp_path):
     """CHAIN draws one sample after another."""
     draw(ORIGINAL | MATCHED, name="A", kind="fine")
     draw(MATCHED, name="B")
     arguments = [arg.replace(str(tmp_path / "B"), str(tmp_path / "alone")) for arg in sys.argv[1:]]
     (tmp_path / "B-inputs").rename(tmp_path / "alone-inputs")
-    subprocess.run([sys.executable, repo / "bin" / "draw.py", *arguments], check=True)
+    done = bin_script("draw", *arguments)
+    assert done.returncode == 0, done.stderr
     for name in ("overlay.png", "summary.json", "report.json"):
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "B" / name).read_bytes()
 

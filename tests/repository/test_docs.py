@@ -118,7 +118,7 @@ def test_modules_run_in_the_images_that_are_built(repo):
 
 
 @pytest.fixture(scope="module")
-def results(repo, tissue_image, tmp_path_factory) -> Path:
+def results(bin_script, tissue_image, tmp_path_factory) -> Path:
     """Return a sample's folder with the real files of every step but the network's.
 
     The masks and STITCH's files are the stubs'.
@@ -135,8 +135,8 @@ def results(repo, tissue_image, tmp_path_factory) -> Path:
     table.to_csv(folder / "patches.csv", index=False)
 
     def script(name: str, *arguments: str | Path) -> None:
-        command = [sys.executable, repo / "bin" / f"{name}.py", *arguments]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        done = bin_script(name, *arguments, cwd=folder)
+        assert done.returncode == 0, done.stderr
 
     script("stub", "generate", "--outdir", sample)
     script("stub", "contrast", "--outdir", sample)

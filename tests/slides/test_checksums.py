@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 from support.steps import write_slide
@@ -43,15 +42,14 @@ def test_digests_are_those_of_sha256sum(folder, repo):
     assert checksums_of([folder])[0]["sha256"] != whole["sha256"]
 
 
-def test_ingest_has_them_where_they_are_asked_for(tissue_image, tmp_path, repo):
+def test_ingest_has_them_where_they_are_asked_for(tissue_image, tmp_path, bin_script):
     image = write_slide(tmp_path / "slide.ome.tif", tissue_image[:64, :64])
     markers = tmp_path / "markers.csv"
     markers.write_text("marker_name\nDNA\nCD45\n")
     for asked in (False, True):
         arguments = ["--sample", "a", "--image", image, "--nuclear", "DNA", "--markers", markers]
         arguments += ["--outdir", tmp_path / str(asked), *(["--checksum=true"] if asked else [])]
-        command = [sys.executable, repo / "bin" / "ingest.py", *arguments]
-        subprocess.run(command, check=True, capture_output=True)
+        assert bin_script("ingest", *arguments).returncode == 0
     plain, facts = (
         json.loads((tmp_path / name / "sample.json").read_text()) for name in ("False", "True")
     )

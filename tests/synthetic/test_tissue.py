@@ -1,7 +1,5 @@
 """The generated tissue: reproducible, consistent ground truth, and an image as specified."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ from cellquilt.errors import DataError
 from cellquilt.synthetic import tissue
 from cellquilt.synthetic.microscope import CAMERA_OFFSET, READ_NOISE
 
-SCRIPT = Path(__file__).resolve().parents[2] / "bin" / "generate.py"
 HEIGHT, WIDTH, EMPTY_WIDTH = 601, 700, 210
 
 
@@ -23,14 +20,19 @@ def slide():
     return tissue.generate_tissue(HEIGHT, WIDTH, seed=7, empty_width=EMPTY_WIDTH)
 
 
-def generate(folder: Path, *options: str) -> list[Path]:
-    """Run the script and return its image, cell truth and nucleus truth."""
-    command = [sys.executable, SCRIPT, *options, "--outdir", folder]
-    subprocess.run(command, check=True, capture_output=True)
-    return [folder / f"{name}.ome.tif" for name in ("tissue", "cell_truth", "nucleus_truth")]
+@pytest.fixture
+def generate(bin_script):
+    """Return a function that runs the script and gives image, cell truth and nucleus truth."""
+
+    def run(folder: Path, *options: str) -> list[Path]:
+        done = bin_script("generate", *options, "--outdir", folder)
+        assert done.returncode == 0, done.stderr
+        return [folder / f"{name}.ome.tif" for name in ("tissue", "cell_truth", "nucleus_truth")]
+
+    return run
 
 
-def test_same_seed_gives_identical_files_and_another_seed_others(tmp_path):
+def test_same_seed_gives_identical_files_and_another_seed_others(generate, tmp_path):
     by_script = generate(tmp_path / "script", "--height", "300", "--width", "640", "--seed", "3")
     for seed in (3, 4):
         paths = [tmp_path / f"{seed}-{path.name}" for path in by_script]
@@ -145,7 +147,7 @@ def test_files_have_names_sizes_and_pyramid(tmp_path, slide):
     assert abs(tifffile.imread(paths[0], level=1)[2, 0, 0] - block) <= 0.5
 
 
-def test_empty_option_gives_a_slide_without_tissue(tmp_path):
+def test_empty_option_gives_a_slide_without_tissue(generate, tmp_path):
     image, cells, nuclei = map(
         tifffile.imread,
         generate(tmp_path / "empty", "--height", "512", "--width", "400", "--empty"),

@@ -1,8 +1,5 @@
 """From label images to classes, and labels and images that nothing can be learnt from."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tifffile
@@ -182,12 +179,8 @@ def test_labels_of_any_type_and_numbering_give_the_same_example(store, folder, d
     assert found.regions == expected.regions
 
 
-def bin_script(repo, name, *options):
-    done = subprocess.run(
-        [sys.executable, repo / "bin" / f"{name}.py", *map(str, options)],
-        capture_output=True,
-        text=True,
-    )
+def refused(done):
+    """Return the error of a script that was refused."""
     assert done.returncode == 65, done.stderr
     assert "Traceback" not in done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
@@ -222,30 +215,30 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_training_refuses_what_cannot_be_learnt_from(repo, store, tmp_path, name):
+def test_training_refuses_what_cannot_be_learnt_from(bin_script, store, tmp_path, name):
     labels, message = BAD[name]
     path = tmp_path / "labels.tif"
     labels = touching() if labels is None else labels
     integers = labels.dtype.kind in "bui" and labels.min() >= 0
     tifffile.imwrite(path, labels.astype(np.uint32) if integers else labels)
     held_out = 0.3 if name != "an image too small" else 0.1
-    said = bin_script(
-        repo, "train", "--name", "net", "--stores", store, "--labels", path, "--compartment",
+    said = refused(bin_script(
+        "train", "--name", "net", "--stores", store, "--labels", path, "--compartment",
         "whole-cell", "--architecture", "compact", "--steps", 1, "--held_out", held_out, "--outdir",
         tmp_path / "out",
-    )  # fmt: skip
+    ))  # fmt: skip
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(said)
     assert len(said) < 400
     assert not (tmp_path / "out").exists()
 
 
-def test_not_a_number_in_the_image_is_refused_before_training(repo, image, tmp_path):
+def test_not_a_number_in_the_image_is_refused_before_training(bin_script, image, tmp_path):
     pixels = image.astype(np.float32)
     pixels[123, 45, 0] = np.nan
     slide = write_slide(tmp_path / "slide.ome.tif", pixels)
-    said = bin_script(
-        repo, "ingest", "--sample", "sample", "--image", slide, "--nuclear", "nuclear",
+    said = refused(bin_script(
+        "ingest", "--sample", "sample", "--image", slide, "--nuclear", "nuclear",
         "--membrane", "membrane", "--outdir", tmp_path / "out",
-    )  # fmt: skip
+    ))  # fmt: skip
     assert "slide.ome.tif" in said and "nuclear" in said and "123" in said

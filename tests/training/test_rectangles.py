@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -212,10 +210,9 @@ def test_refused(store, tmp_path, case):
         read(store, written(tmp_path / "a.geojson", *features))
 
 
-def test_the_script_reads_them(repo, store, tmp_path):
+def test_the_script_reads_them(bin_script, store, tmp_path):
     path = written(tmp_path / "a.geojson", rectangle("Training", 0, 0, 100, 8), *pairs())
-    command = [sys.executable, repo / "bin" / "train.py", "--name", "a", "--stores", store]
-    command += ["--labels", path, "--compartment", "nuclear", "--outdir", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    options = ["--name", "a", "--stores", store, "--labels", path, "--compartment", "nuclear"]
+    done = bin_script("train", *options, "--outdir", tmp_path, cwd=tmp_path)
     assert done.returncode == 65 and "Traceback" not in done.stderr
     assert "none of its 1 rectangles contains an object" in done.stderr

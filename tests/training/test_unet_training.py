@@ -1,8 +1,6 @@
 """Training U-Nets for nuclei: the same seed, the same weights; and whether it paid."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,9 +214,8 @@ def test_the_rate_rises_and_falls():
     assert Variation().scale == 1
 
 
-def test_the_script_refuses_whole_cells(repo, tmp_path):
-    command = [sys.executable, repo / "bin" / "train.py", "--name", "a", "--architecture", "unet"]
-    command += ["--stores", "a.zip", "--labels", "a.tif", "--compartment", "whole-cell"]
-    done = subprocess.run([*command, "--outdir", tmp_path], capture_output=True, text=True)
+def test_the_script_refuses_whole_cells(bin_script, tmp_path):
+    options = ["--name", "a", "--architecture", "unet", "--stores", "a.zip", "--labels", "a.tif"]
+    done = bin_script("train", *options, "--compartment", "whole-cell", "--outdir", tmp_path)
     assert done.returncode == 65 and "Traceback" not in done.stderr
     assert "--architectures unet: is a network for nuclei; add --compartment nuclear" in done.stderr
