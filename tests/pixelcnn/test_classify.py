@@ -1,7 +1,5 @@
 """CLASSIFY: a slide's probabilities do not depend on how it is cut, and neither do its masks."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -365,20 +363,15 @@ def test_networks_that_do_not_fit_are_refused(files):
 
 
 def test_the_script_takes_the_networks_of_the_compartment_asked_for(
-    repo, files, tissue_image, tmp_path
+    bin_script, files, tissue_image, tmp_path
 ):
     store = ingest_image(tmp_path / "ingest", tissue_image[:100, :120, :1])
     _, (pixels,) = plan_store(store, tmp_path / "tasks")
 
     def script(compartment, *models):
-        return subprocess.run(
-            [sys.executable, repo / "bin" / "segment.py", "--segmenter", "pixelcnn"]
-            + ["--pixels", pixels, "--networks", *models]
-            + ["--compartment", compartment, "--batch_size", "2"]
-            + ["--maps", tmp_path / f"{compartment}.maps.zip"],
-            capture_output=True,
-            text=True,
-        )
+        given = ["--segmenter", "pixelcnn", "--pixels", pixels, "--networks", *models]
+        given += ["--compartment", compartment, "--batch_size", "2"]
+        return bin_script("segment", *given, "--maps", tmp_path / f"{compartment}.maps.zip")
 
     # a.keras is for whole cells and needs a membrane channel, which this slide has not
     done = script("nuclear", *files)

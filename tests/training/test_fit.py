@@ -1,7 +1,5 @@
 """Training: the same seed, the same weights; a short one learns; the best state is kept."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -90,18 +88,15 @@ print(digest(found.model.get_weights()))
 """
 
 
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(repo, stored):
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(repo, stored, tensorflow_forks, tmp_path):
     first, again, other = (trained(stored, TINY, SHORT, seed) for seed in (5, 5, 6))
     weights = [digest(run.model.get_weights()) for run in (first, again, other)]
     assert weights[0] == weights[1]
     assert first.curve == again.curve
     assert weights[0] != weights[2]
+    (tmp_path / "again.py").write_text(IN_ANOTHER_PROCESS)
     paths = repo / "tests" / "training", repo / "tests", repo / "bin"
-    done = subprocess.run(
-        [sys.executable, "-c", IN_ANOTHER_PROCESS, *paths, *stored, "5"],
-        capture_output=True,
-        text=True,
-    )
+    done = tensorflow_forks.run(tmp_path / "again.py", *paths, *stored, 5)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [weights[0]]
 

@@ -3,8 +3,6 @@
 import csv
 import hashlib
 import json
-import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,18 +191,14 @@ def codex_nuclei(codex_image, network, maps, tmp_path_factory):
     return found_in(codex_image[..., :1], 0.37745, folder, network, maps.card)
 
 
-def test_the_script_wants_nuclei_alone(repo, file, tissue_image, tmp_path):
+def test_the_script_wants_nuclei_alone(bin_script, file, tissue_image, tmp_path):
     store = ingest_image(tmp_path / "ingest", tissue_image[:100, :120])
     _, (pixels,) = plan_store(store, tmp_path / "tasks")
 
     def script(compartment, *networks):
-        return subprocess.run(
-            [sys.executable, repo / "bin" / "segment.py", "--segmenter", "nuclei"]
-            + ["--pixels", pixels, "--networks", *networks, "--compartment", compartment]
-            + ["--batch_size", "2", "--maps", tmp_path / "a.maps.zip"],
-            capture_output=True,
-            text=True,
-        )
+        given = ["--segmenter", "nuclei", "--pixels", pixels, "--networks", *networks]
+        given += ["--compartment", compartment, "--batch_size", "2"]
+        return bin_script("segment", *given, "--maps", tmp_path / "a.maps.zip")
 
     done = script("both", file)
     assert done.returncode == 65 and "Traceback" not in done.stderr
