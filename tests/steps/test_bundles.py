@@ -3,61 +3,10 @@
 import csv
 import json
 import re
-from pathlib import Path
 
 import pytest
 from support.cohort import GOOD, REFUSED, SIDES, Cohort
-from support.slides import pixels, write
 from system.faults.runs import RECORD, Run, files_of, step_of
-
-HEADER = ["sample", "image", "nuclear", "membrane", "stage"]
-
-
-def write_sheet(folder: Path, rows: list[list[str]]) -> None:
-    (folder / "sheet.csv").write_text("".join(f"{','.join(row)}\n" for row in [HEADER, *rows]))
-
-
-def bundles_of(work: Path) -> dict[Path, list[str]]:
-    """Return the samples of each CHAIN task, by its folder."""
-    found = {}
-    for script in work.glob("*/*/.command.sh"):
-        slides = re.search(r"<<'SLIDES'\n(.+)\n", script.read_text())
-        if slides:
-            found[script.parent] = [slide["sample"] for slide in json.loads(slides[1])]
-    return found
-
-
-def test_a_changed_row_runs_its_bundle_and_no_other(nextflow, tmp_path):
-    """With 70 slides in bundles of at most 32."""
-    write(tmp_path / "a.ome.tif", pixels((1, 64, 64)))
-    rows = [[f"field{n}", "a.ome.tif", "0", "", "I"] for n in range(70)]
-    options = ["--input", "sheet.csv", "--segmenter", "pixelcnn", "--formats", "none", "-stub"]
-
-    def run(*more: str) -> tuple[list[list[str]], int]:
-        """Return the samples of each new CHAIN task, and how many tasks were cached."""
-        write_sheet(tmp_path, rows)
-        before = bundles_of(tmp_path / "work")
-        done = nextflow(*options, *more, folder=tmp_path, accept=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        after = bundles_of(tmp_path / "work")
-        new = [after[folder] for folder in after.keys() - before.keys()]
-        assert done.stdout.count("Submitted process > SEGMENTATION:MASKS:BUNDLES:CHAIN") == len(new)
-        return new, done.stdout.count("Cached process > SEGMENTATION:MASKS:BUNDLES:CHAIN")
-
-    first, n_cached = run()
-    assert n_cached == 0
-    assert max(map(len, first)) <= 32
-    assert sorted(sum(first, [])) == sorted(name for name, *_ in rows)
-    assert len(list(tmp_path.glob("results/*/summary.json"))) == len(rows)
-
-    # a row of one bundle is removed, and one of another is changed
-    removed, *_ = rows.pop()
-    (shrunk,) = [set(bundle) for bundle in first if removed in bundle]
-    changed = next(bundle for bundle in first if removed not in bundle)
-    next(row for row in rows if row[0] == changed[0])[-1] = "II"
-    again, n_cached = run("-resume")
-    assert n_cached == len(first) - 2
-    assert sorted(map(sorted, again)) == sorted(map(sorted, [shrunk - {removed}, changed]))
 
 
 @pytest.fixture(scope="module")
