@@ -25,7 +25,8 @@ LONGEST = [
     *("system/test_faults", "steps/test_outsider", "front/test_package", "system/test_secrets"),
     *("steps/test_pipeline", "steps/test_pixelcnn_pipeline", "steps/test_bundles"),
     *("labelling/test_exactness", "system/test_profiles", "bundles/test_chain"),
-    *("bundles/test_roi", "steps/test_parameter_names", "steps/test_side_by_side"),
+    *("bundles/test_roi", "steps/test_parameter_names", "steps/test_refusals"),
+    "steps/test_side_by_side",
 ]
 
 
