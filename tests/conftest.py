@@ -25,8 +25,9 @@ LONGEST = [
     *("system/test_kills", "system/test_container", "system/test_slurm", "steps/test_published"),
     *("system/test_faults", "steps/test_outsider", "front/test_package", "system/test_secrets"),
     *("steps/test_pipeline", "steps/test_pixelcnn_pipeline", "steps/test_bundles"),
-    *("steps/test_refusals", "labelling/test_exactness", "system/test_profiles"),
-    *("bundles/test_chain", "bundles/test_roi", "steps/test_parameter_names"),
+    *("labelling/test_exactness", "system/test_profiles", "bundles/test_chain"),
+    *("bundles/test_roi", "steps/test_parameter_names", "steps/test_refusals"),
+    "steps/test_side_by_side",
 ]
 
 # Scripts of bin/, for what they import, and what they import once it is needed; those of networks

@@ -1,7 +1,4 @@
-"""What the workflows make of parameters.
-
-Nextflow takes long to start, so that calls.nf looks at many sets of parameters in one run.
-"""
+"""What takes long and is shared: a look at many sets of parameters, and runs of many slides."""
 
 import json
 import os
@@ -10,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.cohort import Cohort, run_cohort
+from support.once import make_once
 from support.parsers import V2
 
 
@@ -42,3 +41,16 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
         return json.loads((folder / "results.json").read_text()) | {"log": done.stdout}
 
     return run
+
+
+@pytest.fixture(scope="session")
+def cohort(nextflow, of_all_workers) -> Cohort:
+    """Return slides of which some are refused, run in bundles and step by step."""
+    folder = of_all_workers / "cohort"
+
+    def make(marker: Path) -> None:
+        run_cohort(nextflow, folder)
+        marker.touch()
+
+    make_once(of_all_workers / "cohort.done", make)
+    return Cohort(folder)

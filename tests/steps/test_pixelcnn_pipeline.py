@@ -10,7 +10,9 @@ from pathlib import Path
 import anndata
 import pytest
 import tifffile
+from support.cohort import Cohort
 from support.parsers import V1
+from system.faults.runs import files_of
 
 from cellquilt.cells import cell_table
 from cellquilt.cells.object_f1 import object_f1
@@ -128,52 +130,47 @@ def test_masks_do_not_depend_on_how_the_slide_is_cut(repo, nextflow, trained, ti
     assert [step["step"] for step in provenance["steps"]][2] == "CLASSIFY"
 
 
-@pytest.fixture(scope="module")
-def embedded(nextflow, tissue, tmp_path_factory) -> tuple[list, Path, str]:
-    """Run the embedded networks step by step; return options, folder and what the run said."""
-    folder = tmp_path_factory.mktemp("embedded")
-    options = ["--image", tissue / "tissue.ome.tif", *CHANNELS, "--segmenter", "pixelcnn"]
-    options += ["--bundle_slides", "0", "--formats", "csv,h5ad"]
-    done = nextflow(*options, folder=folder, accept=False, env=V1)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return options, folder, done.stdout
-
-
-def test_other_limits_of_flags_repeat_the_table_and_not_the_network(nextflow, embedded):
-    options, ran, _ = embedded
-    limits = ["--min_cell_um2", "40", "--max_mismatch", "0.3", "--export_cells", "unflagged"]
-    limits += ["-resume", "--outdir", "limited"]
-    done = nextflow(*options, *limits, folder=ran, accept=False, env=V1)
+def test_other_limits_of_flags_repeat_the_table_and_not_the_network(
+    nextflow, cohort: Cohort, tmp_path
+):
+    """Also where the slide is alone, whose masks are as they were."""
+    sheet = cohort.write_sheet(tmp_path, ["large"])
+    options = ["--input", sheet, "--segmenter", "pixelcnn", "--bundle_slides", "0"]
+    options += ["--min_cell_um2", "40", "--max_mismatch", "0.3", "--export_cells", "unflagged"]
+    options += ["--formats", "csv,h5ad", *cohort.resume_in(tmp_path)]
+    done = nextflow(*options, folder=tmp_path, accept=False, env=V1)
     assert done.returncode == 0, done.stdout + done.stderr
     repeated = set(re.findall(r"Submitted process > \S*?(\w+)(?: |$)", done.stdout, re.MULTILINE))
     assert repeated == {"QUANTIFY", "EXPORT", "DRAW", "REPORT"}
     assert "Cached process > SEGMENTATION:MASKS:MAPS:CLASSIFY" in done.stdout
 
-    folder = ran / "limited" / "tissue"
-    rows = cell_table.read(folder / "quantification" / "tissue.parquet")
+    folder = tmp_path / "results" / "large"
+    rows = cell_table.read(folder / "quantification" / "large.parquet")
     cells = rows[rows["cell_id"].notna()]
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["flag_limits"] == {"max_mismatch": 0.3, "min_cell_um2": 40}
     assert summary["n_flagged"] == cells["is_flagged"].sum() > 0
     assert summary["flags"]["small_cell"] == (cells["cell_area_um2"] < 40).sum() > 0
-    with open(ran / "limited" / "samples.csv") as file:
+    with open(tmp_path / "results" / "samples.csv") as file:
         (row,) = csv.DictReader(file)
     assert row["n_flagged"] == str(summary["n_flagged"]) and row["n_flag_large_cell"] == ""
     assert {flag: int(row[f"n_flag_{flag}"]) for flag in summary["flags"]} == summary["flags"]
-    table = anndata.read_h5ad(folder / "anndata" / "tissue.h5ad")
+    table = anndata.read_h5ad(folder / "anndata" / "large.h5ad")
     kept = cells[(cells["status"] == "matched") & ~cells["is_flagged"]]
     assert table.obs["cell_id"].tolist() == kept["cell_id"].tolist() != []
     assert not table.obs["is_flagged"].any()
+    masks = files_of(folder / "segmentation")
+    assert masks == files_of(cohort.by_steps.results / "large" / "segmentation") != {}
 
 
-def test_the_embedded_networks_are_free_and_good_on_tissue(embedded, tissue):
-    _, ran, said = embedded
-    assert "licensed" not in said
-    folder = ran / "results" / "tissue" / "segmentation" / "pixelcnn-tissue"
-    for mask, truth in (("cell_original", "cell_truth"), ("nucleus_original", "nucleus_truth")):
-        found = tifffile.imread(folder / f"{mask}.ome.tif")
-        assert object_f1(found, tifffile.imread(tissue / f"{truth}.ome.tif"))["f1"] > 0.85
-    summary = json.loads((ran / "results" / "tissue" / "summary.json").read_text())
+def test_the_embedded_networks_are_free_and_good_on_tissue(cohort: Cohort):
+    assert "licensed" not in cohort.bundled.said
+    folder = cohort.bundled.results / "large"
+    truths = {"cell": cohort.large.cell_truth, "nucleus": cohort.large.nucleus_truth}
+    for mask, truth in truths.items():
+        path = folder / "segmentation" / "pixelcnn-large" / f"{mask}_original.ome.tif"
+        assert object_f1(tifffile.imread(path), truth)["f1"] > 0.85
+    summary = json.loads((folder / "summary.json").read_text())
     assert (summary["n_uncertified_cells"], summary["n_uncertified_nuclei"]) == (0, 0)
     assert summary["n_matched"] > 100
 

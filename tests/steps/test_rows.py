@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from support.parsers import V2
@@ -13,28 +15,78 @@ N_ROWS = 100
 MOST_JOBS = 60 * N_ROWS // 500  # 500 rows are at most 60 jobs; benchmarks/rows.py runs them
 
 
-def test_a_hundred_slides_are_a_few_jobs_and_a_few_lines(nextflow, tmp_path):
-    write(tmp_path / "a.ome.tif", pixels((1, 64, 64)))
+HEADER = "sample,image,nuclear,membrane,age\n"
+STUB = ["--segmenter", "pixelcnn", "-stub"]
+
+
+@pytest.fixture(scope="module")
+def hundred(nextflow, tmp_path_factory) -> tuple[Path, list[str], str]:
+    """Run a hundred slides; return the folder, the rows of their sheet and what was said."""
+    folder = tmp_path_factory.mktemp("hundred")
+    write(folder / "a.ome.tif", pixels((1, 64, 64)))
     rows = [f"patient{n // 20:03d}_core-{n % 20:02d},a.ome.tif,0,,{n}\n" for n in range(N_ROWS)]
-    (tmp_path / "sheet.csv").write_text("sample,image,nuclear,membrane,age\n" + "".join(rows))
-    options = ["--input", "sheet.csv", "--segmenter", "pixelcnn", "-stub"]
-    done = nextflow(*options, folder=tmp_path, accept=False)
+    (folder / "sheet.csv").write_text(HEADER + "".join(rows))
+    done = nextflow("--input", "sheet.csv", *STUB, folder=folder, accept=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    with (tmp_path / "results" / "pipeline_info" / "execution_trace.txt").open() as file:
+    return folder, rows, done.stdout
+
+
+def test_a_hundred_slides_are_a_few_jobs_and_a_few_lines(hundred):
+    folder, _, said = hundred
+    with (folder / "results" / "pipeline_info" / "execution_trace.txt").open() as file:
         tasks = list(csv.DictReader(file, delimiter="\t"))
     assert len(tasks) <= MOST_JOBS
-    records = [json.loads(path.read_text()) for path in tmp_path.glob("results/*/files.json")]
+    records = [json.loads(path.read_text()) for path in folder.glob("results/*/files.json")]
     assert len(records) == N_ROWS + 1  # and that of the run
     assert {record["state"] for record in records} == {"complete"}
-    warnings = [line for line in done.stdout.splitlines() if line.startswith("WARN")]
+    warnings = [line for line in said.splitlines() if line.startswith("WARN")]
     assert [warning.partition("sheet.csv, ")[2] for warning in warnings] == [
         "row 2, and 99 other rows: no membrane channel is named: nuclear segmentation only."
     ]
-    end = done.stdout[done.stdout.index("Cellquilt is done") :].strip()
+    end = said[said.index("Cellquilt is done") :].strip()
     assert end == (
         "Cellquilt is done: 100 samples, 200 cells, 200 nuclei, 200 matched; results/report.html "
         "shows them, results/samples.csv lists them"
     )
+
+
+def bundles_of(work: Path) -> dict[Path, list[str]]:
+    """Return the samples of each CHAIN task, by its folder."""
+    found = {}
+    for script in work.glob("*/*/.command.sh"):
+        slides = re.search(r"<<'SLIDES'\n(.+)\n", script.read_text())
+        if slides:
+            found[script.parent] = [slide["sample"] for slide in json.loads(slides[1])]
+    return found
+
+
+def test_a_changed_row_runs_its_bundle_and_no_other(nextflow, hundred, tmp_path):
+    """With a hundred slides in bundles of at most 32."""
+    folder, rows, said = hundred
+    bundles = bundles_of(folder / "work")
+    first = list(bundles.values())
+    chain = "process > SEGMENTATION:MASKS:BUNDLES:CHAIN"
+    assert said.count(f"Submitted {chain}") == len(first) and f"Cached {chain}" not in said
+    assert max(map(len, first)) <= 32
+    assert sorted(sum(first, [])) == sorted(row.split(",")[0] for row in rows)
+    assert len(list(folder.glob("results/*/summary.json"))) == len(rows)
+
+    # a row of one bundle is removed, and one of another is changed
+    *kept, last = rows
+    removed = last.split(",")[0]
+    (shrunk,) = [set(bundle) for bundle in first if removed in bundle]
+    changed = next(bundle for bundle in first if removed not in bundle)
+    at = next(n for n, row in enumerate(kept) if row.split(",")[0] == changed[0])
+    kept[at] = kept[at].replace("\n", "0\n")
+    (folder / "changed.csv").write_text(HEADER + "".join(kept))
+    options = ["--input", "changed.csv", *STUB, "-resume", "--outdir", tmp_path]
+    done = nextflow(*options, folder=folder, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = bundles_of(folder / "work")
+    again = [after[task] for task in after.keys() - bundles.keys()]
+    assert done.stdout.count(f"Submitted {chain}") == len(again)
+    assert done.stdout.count(f"Cached {chain}") == len(first) - 2
+    assert sorted(map(sorted, again)) == sorted(map(sorted, [shrunk - {removed}, changed]))
 
 
 def summary(number: int, **more: object) -> dict:
