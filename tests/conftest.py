@@ -104,7 +104,7 @@ def nextflow(
     """Return a function that runs the pipeline and returns the finished process.
 
     By the syntax parser that Nextflow 26 has by default, and which takes 9 s of processor time to
-    start instead of 13; make test-full has that of 25.04.
+    start instead of 13; the whole runs of make test-full have that of 25.04.
     """
     default = tmp_path_factory.mktemp("runs")
 

@@ -13,10 +13,12 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from system.faults.runs import Run
+from system.faults.scenes import whole_run
 
 from cellquilt.mesmer import weights
 
@@ -229,40 +231,18 @@ def no_network() -> list[str]:
     pytest.skip("unshare may make no network namespace here")
 
 
-@pytest.fixture
-def run_in(repo, mesmer_model, tmp_path) -> Callable[[Path, list[str]], dict[str, bytes]]:
-    """Return a function that runs the pipeline in a folder, started by a command."""
-    generate = [sys.executable, repo / "bin" / "generate.py", "--height", "260", "--width", "300"]
-    subprocess.run([*generate, "--outdir", tmp_path], check=True, capture_output=True)
-
-    def run(folder: Path, prefix: list[str], *more: str) -> dict[str, bytes]:
-        folder.mkdir()
-        command = [*prefix, repo / "tools" / "nextflow", "run", repo, "-profile", "local"]
-        command += ["--image", tmp_path / "tissue.ome.tif", "--nuclear", "DAPI"]
-        command += ["--membrane", "CD45", "--mesmer_model", mesmer_model]
-        command += ["--accept_mesmer_license", "-ansi-log", "false", *more]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        results = folder / "results"
-        return {path.name: path.read_bytes() for path in results.rglob("*") if path.is_file()}
-
-    return run
-
-
 @pytest.mark.slow
-def test_given_the_weights_no_step_needs_a_network(run_in, tmp_path):
-    """The same masks come of a run without any, step by step, Nextflow itself included."""
+def test_given_the_weights_no_step_needs_a_network(of_all_workers, tmp_path):
+    """All results come of a run without any, Nextflow itself included."""
     alone = no_network()
     with socket.create_server(("127.0.0.1", 0)) as server:
         connect = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5)"
         call = [sys.executable, "-c", connect, str(server.getsockname()[1])]
         assert subprocess.run(call, capture_output=True).returncode == 0
         assert subprocess.run([*alone, *call], capture_output=True).returncode != 0
-    found = [
-        run_in(tmp_path / "net", []),
-        run_in(tmp_path / "none", alone, "--bundle_slides", "0"),
-    ]
-    assert {"cell.ome.tif", "nucleus.ome.tif", "report.html"} <= set(found[0])
-    masks = [{k: v for k, v in each.items() if k.endswith(".ome.tif")} for each in found]
-    assert masks[0] == masks[1]
-    assert set(found[0]) == set(found[1])
+    whole = whole_run("mesmer", of_all_workers)
+    (model,) = whole.folder.glob("models/*/mesmer.zip")
+    run = Run(tmp_path, (*whole.options, "--mesmer_model", model), starter=tuple(alone))
+    assert run.finish() == 0, run.said
+    assert run.published() == whole.published()
+    assert (run.results / "report.html").exists()

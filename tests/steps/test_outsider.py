@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import tifffile
 from support.parsers import V2
+from system.faults.scenes import whole_run
 
 from cellquilt.cells import cell_table
 from cellquilt.handoff.step_files import (
@@ -61,12 +61,13 @@ def reuse(repo, project, slide, cache) -> Callable[..., subprocess.CompletedProc
     environment = cache / "envs" / "runtime" / "bin"
     settings = os.environ | {"NXF_ANSI_LOG": "false"}
     settings |= {"PATH": f"{environment}{os.pathsep}{os.environ['PATH']}"}
-    inputs = ["--slide", slide, "--models", cache / "models" / f"format-{FORMAT}-wheel"]
+    inputs = ["--models", cache / "models" / f"format-{FORMAT}-wheel"]
     inputs += ["--networks", repo / "assets" / "networks" / "*.keras"]
 
-    def run(folder: Path, *options, script: str = "main.nf", env: dict | None = None):
+    def run(folder: Path, *options, script: str = "main.nf", of=slide, env: dict | None = None):
         folder.mkdir(parents=True, exist_ok=True)
         command = [repo / "tools" / "nextflow", "run", project / script, *inputs, *options]
+        command += ["--slide", of]
         where = {"cwd": folder, "env": settings | (env or {})}
         return subprocess.run(command, **where, capture_output=True, text=True)
 
@@ -79,27 +80,17 @@ def masks_of(folder: Path, sample: str, segmenter: str) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def own(nextflow, slide, tmp_path_factory) -> dict[str, Path]:
-    """Return the results of this pipeline on the slide, by segmenter; both run at a time."""
-    channels = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK", "--patch_size", "384"]
-
-    def run(segmenter: str) -> Path:
-        folder = tmp_path_factory.mktemp(segmenter)
-        options = ["--image", slide, *channels, "--segmenter", segmenter, "--formats", "none"]
-        done = nextflow(*options, folder=folder, accept=segmenter == "mesmer")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return folder / "results" / "tissue"
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(SEGMENTERS, pool.map(run, SEGMENTERS), strict=True))
+def own(of_all_workers) -> dict[str, Path]:
+    """Return the results of this pipeline on its tissue, by segmenter."""
+    return {name: whole_run(name, of_all_workers).results / "demo" for name in SEGMENTERS}
 
 
 @pytest.fixture(scope="module")
 def found(reuse, own, tmp_path_factory) -> Path:
     """Run the other pipeline; return its results."""
     folder = tmp_path_factory.mktemp("reuse")
-    masks = own["mesmer"] / "segmentation" / "mesmer-tissue" / "*_original.ome.tif"
-    done = reuse(folder, "--own_masks", masks)
+    masks = own["mesmer"] / "segmentation" / "mesmer-demo" / "*_original.ome.tif"
+    done = reuse(folder, "--own_masks", masks, of=own["mesmer"] / "tissue.ome.tif")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "found"
 
@@ -111,14 +102,14 @@ def found(reuse, own, tmp_path_factory) -> Path:
 )
 def test_the_subworkflow_finds_what_this_pipeline_finds(found, own, sample, segmenter):
     theirs = masks_of(found, sample, segmenter)
-    ours = masks_of(own[segmenter].parent, "tissue", segmenter)
+    ours = masks_of(own[segmenter].parent, "demo", segmenter)
     assert sorted(theirs) == MASKS and theirs == ours
     assert (found / sample / "matches.csv").read_bytes() == (
         own[segmenter] / "matches.csv"
     ).read_bytes()
     table = cell_table.read(found / sample / "quantification" / f"{sample}.parquet")
     assert set(table.pop("patient")) == {7}  # theirs
-    assert table.equals(cell_table.read(own[segmenter] / "quantification" / "tissue.parquet"))
+    assert table.equals(cell_table.read(own[segmenter] / "quantification" / "demo.parquet"))
 
 
 @pytest.mark.slow
@@ -134,7 +125,7 @@ def test_a_slide_of_nuclei_alone_goes_beside_others(found):
 def test_masks_of_another_program_are_repaired_as_our_own(found, own):
     """The certificates alone are not known of them."""
     theirs = masks_of(found, "own", "cellpose")
-    ours = masks_of(own["mesmer"].parent, "tissue", "mesmer")
+    ours = masks_of(own["mesmer"].parent, "demo", "mesmer")
     assert theirs == {name: ours[name] for name in ours if not name.endswith("_original")}
 
 

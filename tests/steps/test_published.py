@@ -343,7 +343,7 @@ def test_kills_of_nextflow_leave_no_file_of_another_run(pixels, tmp_path):
     A is of a bundle, B step by step.
     """
     runs = {name: Run(tmp_path / name, pixels.options) for name in ("all", "few", "killed")}
-    options = {"all": ALL, "few": [*FEW, "--bundle_slides", "0"]}
+    options = {"all": ALL, "few": [*FEW, "--bundle_slides", "0", "--keep_maps", "false"]}
     for run in runs.values():
         run.folder.mkdir()
         (run.folder / "log").touch()

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.parsers import V2
+
+from system.faults.scenes import ALL, PER_TASK, STEPS, TISSUE, whole_run
 
 pytestmark = pytest.mark.slow
 
@@ -26,18 +29,6 @@ BASES = {
     **{"deepcell": "python:3.10"},
 }
 LARGEST = {"runtime": 2.5e9, "export": 1.5e9, "evaluate": 1e9, "deepcell": 1.5e9}
-ALL = ["--formats", "csv,h5ad,geojson,spatialdata,ome-zarr,hubmap", "--evaluate"]
-# A tissue of about 350 cells
-SMALL = """
-process {
-    withName: 'GENERATE' {
-        ext.args = '--height 330 --width 700 --empty_width 100 --seed 3'
-    }
-    withName: 'EVALUATE' {
-        ext.args = '--side 200'
-    }
-}
-"""
 SEALED = "--user 1000:1000 --read-only --cap-drop all --security-opt no-new-privileges"
 # What the runs themselves write: times, and where they ran
 OWN = {"report.html", "execution_report.html", "execution_trace.txt"}
@@ -71,16 +62,18 @@ def images(repo, podman, bases) -> dict[str, dict]:
     }
 
 
-def run_demo(repo: Path, folder: Path, weights: Path, *options: str | Path) -> Path:
-    """Run the demo in a folder with a profile and other options, and return its results."""
+def run_in(folder: Path, repo: Path, *options: str | Path, parser: dict[str, str] | None = None):
+    """Run the pipeline in a folder with a profile and other options."""
     command = [repo / "tools" / "nextflow", "run", repo, "-ansi-log", "false", *options]
-    own = ["--accept_mesmer_license", "--mesmer_model", weights]
     settings = {"CONTAINERS_CONF": str(repo / CONTAINER_TESTS / "containers.conf")}
     done = subprocess.run(
-        [*command, *own], cwd=folder, env=os.environ | settings, capture_output=True, text=True
+        command,
+        cwd=folder,
+        env=os.environ | settings | (parser or {}),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "results"
 
 
 @pytest.fixture(scope="module")
@@ -94,20 +87,21 @@ def sealed_run(repo, images, mesmer_weights, tmp_path_factory) -> Iterator[Path]
     # uid 1000 reads the scripts and the weights, which may lie in a folder of root's
     shutil.copytree(repo, folder / "cellquilt", ignore=shutil.ignore_patterns(".git"))
     shutil.copy(mesmer_weights, folder)
-    (folder / "sealed.config").write_text(f"podman.runOptions = '{SEALED}'\n{SMALL}")
+    sealed = f"includeConfig '{TISSUE}'\npodman.runOptions = '{SEALED}'\n"
+    (folder / "sealed.config").write_text(sealed)
     # for uid 1000 to come to the folders of tasks, which belong to who runs Nextflow
     modes = {path: path.stat().st_mode for path in [folder, *folder.parents[:2]]}
     for path, mode in modes.items():
         path.chmod(mode | 0o755)
     before = os.umask(0)
     try:
-        options = ["-c", folder / "sealed.config", "-profile", "demo,podman"]
+        options = ["-c", folder / "sealed.config", "-profile", "demo,podman", *PER_TASK]
+        options += ["--accept_mesmer_license", "--mesmer_model", folder / mesmer_weights.name]
         for more in (
-            [*ALL, "--bundle_slides", "0", "--keep_maps", "false"],
+            [*ALL, *STEPS, "--keep_maps", "false"],
             ["-resume", "--outdir", "bundled", "--formats", "none"],
         ):
-            weights = folder / mesmer_weights.name
-            run_demo(folder / "cellquilt", folder, weights, *options, *more)
+            run_in(folder, folder / "cellquilt", *options, *more)
     finally:
         os.umask(before)
     yield folder
@@ -121,11 +115,9 @@ def published(results: Path) -> dict[str, Path]:
     return {str(path.relative_to(results)): path for path in found}
 
 
-def test_outputs_in_containers_are_those_without(repo, sealed_run, mesmer_weights, tmp_path):
-    (tmp_path / "small.config").write_text(SMALL)
-    options = ["-c", "small.config", "-profile", "demo,local", *ALL]
-    results = run_demo(repo, tmp_path, mesmer_weights, *options)
-    inside, outside = published(sealed_run / "results"), published(results)
+def test_outputs_in_containers_are_those_without(sealed_run, of_all_workers):
+    whole = whole_run("mesmer", of_all_workers)
+    inside, outside = published(sealed_run / "results"), published(whole.results)
     assert inside.keys() == outside.keys()
     different = {name for name in inside if not filecmp.cmp(inside[name], outside[name], False)}
     assert different == set()
@@ -176,7 +168,7 @@ def test_kernels_were_compiled_ahead_of_time(podman, images):
         assert podman("run", "--rm", "--read-only", image, "python", "-c", code).endswith(".so\n")
 
 
-def test_slides_of_several_files_elsewhere(repo, images, mesmer_weights, shared_data, tmp_path):
+def test_slides_of_several_files_elsewhere(repo, images, shared_data, tmp_path):
     """Files of a slide that lie in no folder of the run are mounted, all of them."""
     elsewhere = tmp_path / "elsewhere"
     for name in ("channel_folder", "multifile"):
@@ -192,13 +184,11 @@ def test_slides_of_several_files_elsewhere(repo, images, mesmer_weights, shared_
     options = ["-profile", "podman", "--input", "sheet.csv", "--segmenter", "pixelcnn"]
     options += ["--image_mpp", "0.5", "--compartment", "nuclear", "--formats", "none"]
     found = {}
-    for way, more in {"bundled": [], "steps": ["--bundle_slides", "0"]}.items():
-        results = run_demo(
-            repo, tmp_path / "run", mesmer_weights, *options, *more, "--outdir", way
-        ).with_name(way)
+    for way, more in {"bundled": [], "steps": [*STEPS, "--keep_maps", "false"]}.items():
+        run_in(tmp_path / "run", repo, *options, *more, "--outdir", way, parser=V2)
         found[way] = {
             name: path.read_bytes()
-            for name, path in published(results).items()
+            for name, path in published(tmp_path / "run" / way).items()
             if "/segmentation/" in name or name.endswith("sample.json")
         }
     assert len(found["steps"]) == 3 * 3

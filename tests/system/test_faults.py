@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.parsers import V1
 
 from system.faults.runs import DEMO, Run, files_of, step_of
 from system.faults.scenes import BUNDLED, SCENES, STEPS, made, whole_run
@@ -99,6 +100,8 @@ def test_other_errors_of_the_system_keep_their_trace(repo, tmp_path):
 
 
 LIMITED = """
+includeConfig '%s'
+
 process {
     withName: 'GENERATE' {
         ext.args     = '--height 1500 --width 1500 --empty_width 0'
@@ -110,11 +113,11 @@ process {
 
 
 @pytest.mark.slow
-def test_a_task_that_lacks_memory_gets_more(cache, tmp_path):
+def test_a_task_that_lacks_memory_gets_more(repo, cache, tmp_path):
     """Its limit is real: that of a cluster which counts addresses (ulimit -v)."""
     config = tmp_path / "limited.config"
-    config.write_text(LIMITED % (cache / "envs" / "runtime" / "bin"))
-    run = Run(tmp_path, tuple(NO_SUCH_PLANE), config)
+    config.write_text(LIMITED % (repo / "nextflow.config", cache / "envs" / "runtime" / "bin"))
+    run = Run(tmp_path, tuple(NO_SUCH_PLANE), config, V1)
     assert run.finish() == 1  # of CHAIN
     attempts = [task for task in run.tasks if step_of(task["name"]) == "GENERATE"]
     codes = [task["exit"] for task in attempts]
@@ -128,7 +131,7 @@ def test_a_task_that_lacks_memory_gets_more(cache, tmp_path):
 @pytest.fixture(scope="module")
 def whole(of_all_workers) -> Callable[[str], Run]:
     """Return a function that gives a scene's whole run, the one of this session."""
-    return lambda name: whole_run(name, of_all_workers / "undisturbed")
+    return lambda name: whole_run(name, of_all_workers)
 
 
 @pytest.mark.slow

@@ -18,11 +18,14 @@ from pathlib import Path
 
 import pytest
 
+from system.faults.scenes import STEPS, TISSUE
 from system.slurm.cluster import Cluster, Job, Unavailable
 
 pytestmark = pytest.mark.slow
 
 FILES = Path(__file__).with_name("slurm")
+# The demo on a small tissue, in eight patches
+SMALL = ["-c", TISSUE, "--patch_size", "192", "--patches_per_task", "2", "--accept_mesmer_license"]
 PATIENCE = 600  # seconds; far more than any part takes
 
 
@@ -97,8 +100,8 @@ def site(repo, tmp_path_factory) -> list[str | Path]:
 @pytest.fixture(scope="module")
 def demo(repo, cluster, site) -> Callable[..., Run]:
     """Return a function that starts the demo on Slurm step by step, in a folder."""
-    common = ["-profile", "demo,local,slurm", *site, "--accept_mesmer_license"]
-    common += ["--bundle_slides", "0"]  # a job for each step
+    # a job for each step
+    common = ["-profile", "demo,local,slurm", *site, *SMALL, *STEPS]
 
     def start(folder: Path, *options: str | Path) -> Run:
         return Run(cluster, folder, repo, *common, *options)
@@ -107,18 +110,24 @@ def demo(repo, cluster, site) -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="module")
-def limited(repo, cluster, tmp_path_factory) -> Run:
-    """Return a run of tasks above their limits, on a node of their own while others go on."""
-    folder = tmp_path_factory.mktemp("limits")
+def tasks(repo, cluster) -> Callable[[Path, str], Run]:
+    """Return a function that starts the tasks of limits.nf in a folder, on a partition."""
     options = ["-c", repo / "nextflow.config", "-c", FILES / "test.config", "-profile", "slurm"]
-    return Run(cluster, folder, FILES / "limits.nf", *options, "-process.queue", "apart")
+    options += ["-process.queue"]
+    return lambda folder, where: Run(cluster, folder, FILES / "limits.nf", *options, where)
+
+
+@pytest.fixture(scope="module")
+def limited(tasks, tmp_path_factory) -> Run:
+    """Return a run of tasks above their limits, on a node of their own while others go on."""
+    return tasks(tmp_path_factory.mktemp("limits"), "apart")
 
 
 @pytest.fixture(scope="module")
 def expected(repo, cluster, limited, tmp_path_factory) -> Path:
     """Return the results of the demo on this machine, without Slurm and by a single task."""
-    options = ["-profile", "demo,local", "--accept_mesmer_license"]
-    run = Run(cluster, tmp_path_factory.mktemp("expected"), repo, *options)
+    folder = tmp_path_factory.mktemp("expected")
+    run = Run(cluster, folder, repo, "-profile", "demo,local", *SMALL)
     assert run.done() == 0, run.said
     return run.folder / "results"
 
@@ -178,12 +187,12 @@ def story(cluster, demo, expected, tmp_path_factory) -> Story:
     # Two elements of the array are at work, two wait
     drained = run.until(lambda: running("SEGMENT", "one"))
     cancelled = run.until(lambda: running("SEGMENT", "two"))
-    time.sleep(4)
+    time.sleep(2)
     at_first = had("one")
     cluster.ask("scontrol", "update", "nodename=one", "state=drain", "reason=test")
     cluster.ask("scancel", cancelled)
     lost = run.until(lambda: running("SEGMENT", "two", but=cancelled))
-    time.sleep(4)
+    time.sleep(2)
     cluster.lose_node("two")
     run.until(lambda: cluster.state("one") == "drained")
     at_last = had("one")
@@ -198,7 +207,7 @@ def story(cluster, demo, expected, tmp_path_factory) -> Story:
     before = run.attempts()
     resumed = demo(folder, "-resume")
     alone = resumed.until(lambda: running("DRAW"))
-    time.sleep(2)
+    time.sleep(0.5)
     cluster.ask("scancel", alone)
     assert resumed.done() == 0, resumed.said
     jobs = {job.id: job for job in cluster.jobs("all")}
@@ -272,8 +281,8 @@ def test_a_job_above_its_limits_is_tried_again_with_more(limited):
     assert [(row["exit"], given(row)) for row in attempts["EXPORT"]] == [("140", 1), ("0", 2)]
 
 
-def test_a_wrong_partition_is_told_at_once(demo, tmp_path):
-    run = demo(tmp_path, "-process.queue", "nowhere")
+def test_a_wrong_partition_is_told_at_once(tasks, tmp_path):
+    run = tasks(tmp_path, "nowhere")
     assert run.done() != 0
     assert "sbatch: error: invalid partition specified: nowhere" in run.said
     assert "Submitted process" not in run.said

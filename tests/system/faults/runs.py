@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+from support.parsers import V2
 
 REPO = Path(__file__).resolve().parents[3]
 CONFIG = Path(__file__).with_name("small.config")
@@ -24,19 +26,26 @@ RECORD = "files.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A folder that a pipeline runs in, and its options; `start` again to resume."""
+    """A folder that a pipeline runs in, and its options; `start` again to resume.
+
+    The configuration is in place of the pipeline's own, and includes it. The syntax parser is that
+    of Nextflow 26, unless it is told another; `starter` is a command that starts Nextflow.
+    """
 
     folder: Path
     options: tuple[str | Path, ...]
     config: Path = CONFIG
+    parser: dict[str, str] = field(default_factory=lambda: V2)
+    starter: tuple[str, ...] = ()
 
     def start(self, *more: str) -> subprocess.Popen:
         """Start Nextflow, alone in its process group; what it says is added to the file log."""
-        nextflow = [REPO / "tools" / "nextflow", "-c", self.config, "run", REPO]
+        nextflow = [*self.starter, REPO / "tools" / "nextflow", "-C", self.config, "run", REPO]
         with (self.folder / "log").open("a") as log:
             return subprocess.Popen(
                 [*nextflow, *self.options, *more, "-ansi-log", "false"],
                 cwd=self.folder,
+                env=os.environ | self.parser,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
