@@ -10,10 +10,11 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.several import Done, run_several
 
 from cellquilt.mesmer.card import FORMAT
 
@@ -48,13 +49,11 @@ def command(repo, tmp_path_factory) -> Callable[..., str]:
     """Return a function that runs tools/nextflow and returns what it prints."""
     default = tmp_path_factory.mktemp("profiles")
 
-    def run(*arguments: str | Path, folder: Path = default, path: Path | None = None) -> str:
-        found = os.environ["PATH"]
-        settings = {"PATH": f"{path}:{found}" if path else found, "NXF_ANSI_LOG": "false"}
+    def run(*arguments: str | Path, folder: Path = default) -> str:
         done = subprocess.run(
             [repo / "tools" / "nextflow", *arguments],
             cwd=folder,
-            env=os.environ | settings,
+            env=os.environ | {"NXF_ANSI_LOG": "false"},
             capture_output=True,
             text=True,
         )
@@ -65,21 +64,23 @@ def command(repo, tmp_path_factory) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def settings(repo, command) -> Callable[..., dict[str, str]]:
-    """Return a function that resolves profiles, and gives each setting as Nextflow writes it.
+def settings(repo, site, tmp_path_factory) -> dict[str, dict[str, str]]:
+    """Return of profiles each setting, as Nextflow writes it; with a cluster or cloud, its site's.
 
     Whatever the profile, none of these is an image: modules alone name them.
     """
-
-    @cache
-    def resolve(profiles: str, *sources: Path) -> dict[str, str]:
-        own = [word for source in sources for word in ("-c", source)]
-        said = command(*own, "config", repo, "-flat", "-profile", profiles)
-        found = dict(re.findall(r"^([\w.':|]+) = (.+)$", said, re.MULTILINE))
+    own = {f"{profile},gpu": ["-c", site(profile)] for profile in REQUIRED}
+    combined = ["local", "docker", "test,local", "test_full,local", *own]
+    combined += [f"demo,{engine},gpu" for engine in ENGINES]
+    flat = ["config", repo, "-flat", "-profile"]
+    commands = {profiles: [*own.get(profiles, []), *flat, profiles] for profiles in combined}
+    resolved = {}
+    for profiles, done in run_several(tmp_path_factory.mktemp("resolved"), commands).items():
+        assert done.returncode == 0, done.stdout
+        found = dict(re.findall(r"^([\w.':|]+) = (.+)$", done.stdout, re.MULTILINE))
         assert len(found) > 100 and not [name for name in found if name.endswith(".container")]
-        return found
-
-    return resolve
+        resolved[profiles] = found
+    return resolved
 
 
 @pytest.fixture(scope="module")
@@ -108,28 +109,69 @@ def site(page, tmp_path_factory) -> Callable[[str], Path]:
     return write
 
 
-def given(folder: Path) -> dict[tuple[str, int], dict]:
-    """Return what the tasks of probe.nf were given, by process and attempt."""
-    notes = [json.loads(path.read_text()) for path in folder.glob("work/*/*/given.json")]
-    return {(note["process"], note["attempt"]): note for note in notes}
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended, and the folder of its tasks."""
+
+    done: Done
+    work: Path
+
+    @property
+    def given(self) -> dict[tuple[str, int], dict]:
+        """What the tasks of probe.nf were given, by process and attempt."""
+        notes = [json.loads(path.read_text()) for path in self.work.glob("*/*/given.json")]
+        return {(note["process"], note["attempt"]): note for note in notes}
+
+    @property
+    def jobs(self) -> list[str]:
+        """What was given to Slurm."""
+        return [path.read_text() for path in self.work.glob("*/*/.command.run")]
 
 
 @pytest.fixture(scope="module")
-def probe(repo, command, site, tmp_path_factory) -> Callable[[str], dict[tuple[str, int], dict]]:
-    """Return a function that runs the probe with a cloud's profile, once, on this machine."""
+def ended(repo, site, page, tmp_path_factory) -> Callable[[str], Ended]:
+    """Return a function that gives one of many runs, which were all in one process.
 
-    @cache
-    def run(profile: str) -> dict[tuple[str, int], dict]:
-        folder = tmp_path_factory.mktemp(profile)
-        machine = folder / "machine.config"
-        machine.write_text("executor.cpus = 16\nexecutor.memory = 64.GB\nparams.codes = ''\n")
-        sources = ["-c", repo / "nextflow.config", "-c", site(profile), "-c", machine]
-        here = ["-process.executor", "local", "--formats", "csv,spatialdata"]
-        script = repo / "tests" / "system" / "profiles" / "probe.nf"
-        command("run", script, *sources, "-profile", f"{profile},gpu", *here, folder=folder)
-        return given(folder)
+    They are of probe.nf on this machine with a cloud's profile and on Slurm with more settings,
+    of MODEL by where its results are kept, and of a task that is too large.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    probe = repo / "tests" / "system" / "profiles" / "probe.nf"
+    commands: dict[str, list[str | Path]] = {}
 
-    return run
+    def add(name: str, script: Path, settings: str, options: list[str], *sites: Path) -> None:
+        own = folder / name.replace(" ", "-")
+        own.mkdir()
+        (own / "more.config").write_text(settings)
+        configs = [repo / "nextflow.config", *sites, own / "more.config"]
+        sources = [word for path in configs for word in ("-c", path)]
+        places = ["-work-dir", own / "work", "--outdir", own / "results"]
+        commands[name] = ["run", script, *sources, *options, *places]
+
+    for profile in CLOUDS:
+        machine = "executor.cpus = 16\nexecutor.memory = 64.GB\nparams.codes = ''\n"
+        options = ["-process.executor", "local", "--formats", "csv,spatialdata"]
+        add(profile, probe, machine, ["-profile", f"{profile},gpu", *options], site(profile))
+    for name, more in on_slurm(page).items():
+        add(name, probe, QUICK + more, ["-profile", "slurm,apptainer,gpu"], site("slurm"))
+    (folder / "model.nf").write_text(MODEL)
+    for name, (cloud, cache, _) in KEPT.items():
+        more = f"process.ext.cloud = {cloud}\n"
+        add(name, folder / "model.nf", more, ["--model_cache", cache])
+    (folder / "large.nf").write_text(TOO_LARGE)
+    add("too large", folder / "large.nf", QUICK, [])
+
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / "sbatch").symlink_to(probe.with_name("sbatch"))
+    (tools / "squeue").symlink_to("/bin/true")
+    found = run_several(folder, commands, PATH=f"{tools}:{os.environ['PATH']}")
+
+    def one(name: str) -> Ended:
+        assert found[name].returncode == 0, found[name].stdout
+        return Ended(found[name], folder / name.replace(" ", "-") / "work")
+
+    return one
 
 
 def test_every_profile_is_described(repo):
@@ -153,7 +195,7 @@ def test_every_profile_is_described(repo):
 )
 def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engine, option):
     """And the folder of the locks on GPUs."""
-    found = settings(f"demo,{engine},gpu")
+    found = settings[f"demo,{engine},gpu"]
     sealed = "--network none" if engine in ("docker", "podman") else None
     given = f'"{option} -B ${{task.ext?.gpu_mount}}" : null'
     if sealed:
@@ -168,7 +210,7 @@ def test_engines_give_their_gpu_to_gpu_tasks_only_and_no_network(settings, engin
 
 def test_a_profile_takes_nothing_from_what_model_is_told(settings):
     plain, docker = (
-        {name: value for name, value in settings(profile).items() if "withName:MODEL" in name}
+        {name: value for name, value in settings[profile].items() if "withName:MODEL" in name}
         for profile in ("local", "docker")
     )
     assert plain == docker and len(plain) >= 4
@@ -177,7 +219,7 @@ def test_a_profile_takes_nothing_from_what_model_is_told(settings):
 def test_the_test_profiles_need_no_licence_and_no_download(repo, settings, command, tmp_path):
     """And GENERATE keeps what the pipeline says of it: its tissue is published."""
     for profile in ("test", "test_full"):
-        found = settings(f"{profile},local")
+        found = settings[f"{profile},local"]
         assert (found["params.demo"], found["params.segmenter"]) == ("true", "'pixelcnn'")
     said = command("run", repo, "-profile", "test,local", "-stub", folder=tmp_path)
     assert "SEGMENTATION:MODEL" not in said
@@ -185,7 +227,7 @@ def test_the_test_profiles_need_no_licence_and_no_download(repo, settings, comma
 
 
 def test_local_needs_no_container(settings):
-    found = settings("local")
+    found = settings["local"]
     assert "environments}" in found["process.beforeScript"]
     assert {name for name in found if name.endswith(".enabled")} == {
         "trace.enabled",
@@ -262,36 +304,37 @@ def test_profiles_are_resolved_by_inspect(repo, images):
     assert own == images_of(repo, "", "registry.example/lab/")
 
 
-@pytest.fixture
-def slurm(repo, command, site, tmp_path) -> Callable[[str], list[str]]:
-    """Return a function that runs the probe on Slurm with more settings, and gives the jobs."""
-
-    def run(more: str) -> list[str]:
-        tools = tmp_path / "bin"
-        tools.mkdir()
-        (tools / "sbatch").symlink_to(repo / "tests" / "system" / "profiles" / "sbatch")
-        (tools / "squeue").symlink_to("/bin/true")
-        quick = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
-        (tmp_path / "test.config").write_text(quick + more)
-        sources = ["-c", repo / "nextflow.config", "-c", site("slurm")]
-        options = ["-c", tmp_path / "test.config", "-profile", "slurm,apptainer,gpu"]
-        script = repo / "tests" / "system" / "profiles" / "probe.nf"
-        command("run", script, *sources, *options, folder=tmp_path, path=tools)
-        return [path.read_text() for path in tmp_path.glob("work/*/*/.command.run")]
-
-    return run
+# Of runs on Slurm
+QUICK = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
 
 
-def test_slurm_jobs(slurm, tmp_path):
+def on_slurm(page: str) -> dict[str, str]:
+    """Return the settings of the runs of probe.nf on Slurm."""
+    limits = "process.resourceLimits = [memory: 15.GB, time: 10.h]\n"
+    own = "process { withName: 'EXPORT' { memory = '9 GB' } }\n"
+    no_code = f"executor.exitReadTimeout = '1s'\nparams.codes = '{KILLED},{NO_CODE}'\n"
+    return {
+        "slurm": limits + own + f"params.codes = '{KILLED},{LOST}'\n",
+        "no code in a cloud": "process.ext.cloud = { task.executor == 'slurm' }\n" + no_code,
+        "no code elsewhere": "process.ext.cloud = { task.executor != 'slurm' }\n" + no_code,
+        "options of sites": "\n".join([*documented_options(page).values(), "params.codes = ''\n"]),
+    }
+
+
+def documented_options(page: str) -> dict[str, str]:
+    """Return the settings that docs/cloud.md has for sites with Slurm."""
+    table = section(page, "slurm").partition("| your site | add |")[2].partition("\n\n")[0]
+    options = dict(re.findall(r"^\| (.+?) \| `(.+?)`", table, re.MULTILINE))
+    assert len(options) == table.count("\n") - 1
+    return options
+
+
+def test_slurm_jobs(ended):
     """Partition, GPU and limits, a job array, and retries with more memory only where it helps.
 
     Of the array, the task that fails is tried again alone. A user's own memory wins.
     """
-    limits = "process.resourceLimits = [memory: 15.GB, time: 10.h]\n"
-    own = "process { withName: 'EXPORT' { memory = '9 GB' } }\n"
-    jobs = slurm(limits + own + f"params.codes = '{KILLED},{LOST}'\n")
-
-    tasks = given(tmp_path)
+    jobs, tasks = ended("slurm").jobs, ended("slurm").given
     tries = (1, 2, 3)
     assert set(tasks) == {(name, n) for name in ("SEGMENT", "DRAW") for n in tries} | {
         ("EXPORT", 1)
@@ -313,42 +356,32 @@ def test_slurm_jobs(slurm, tmp_path):
     assert sum("--gres" in job for job in jobs) == 1 + 3 + 2  # array, its tasks, tried again
 
 
-@pytest.mark.parametrize(("cloud", "last"), [(True, (6, 28)), (False, (12, 56))])
-def test_no_exit_code_is_of_a_lost_machine_in_a_cloud_alone(slurm, tmp_path, cloud, last):
+@pytest.mark.parametrize(("where", "last"), [("in a cloud", (6, 28)), ("elsewhere", (12, 56))])
+def test_no_exit_code_is_of_a_lost_machine_in_a_cloud_alone(ended, where, last):
     """Slurm gives none of a job that it kills for memory. Its executor stands for a cloud's."""
-    own = f"process.ext.cloud = {{ {cloud} == (task.executor == 'slurm') }}\n".lower()
-    slurm(own + f"executor.exitReadTimeout = '1s'\nparams.codes = '{KILLED},{NO_CODE}'\n")
-    tasks = given(tmp_path)
+    tasks = ended(f"no code {where}").given
     assert (tasks["DRAW", 2]["memory"], tasks["SEGMENT", 2]["memory"]) == (6, 28)
     assert (tasks["DRAW", 3]["memory"], tasks["SEGMENT", 3]["memory"]) == last
 
 
-@pytest.mark.parametrize(
-    ("cloud", "cache", "expected"),
-    [
-        ("false", "/there", f"/there/format-{FORMAT}-wheel"),
-        ("true", "/there", "null"),
-        ("true", "s3://bucket/there", f"s3://bucket/there/format-{FORMAT}-wheel"),
-    ],
-)
-def test_tasks_in_a_bucket_keep_no_model_in_a_local_folder(
-    repo, command, tmp_path, cloud, cache, expected
-):
+MODEL = "process MODEL {\n script:\n 'echo ' + task.ext.cache\n}\nworkflow { MODEL() }\n"
+# Whether tasks are in a cloud, --model_cache, and where MODEL keeps its results
+KEPT = {
+    "here": ("false", "/there", f"/there/format-{FORMAT}-wheel"),
+    "cloud": ("true", "/there", "null"),
+    "bucket": ("true", "s3://bucket/there", f"s3://bucket/there/format-{FORMAT}-wheel"),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_tasks_in_a_bucket_keep_no_model_in_a_local_folder(ended, kind):
     """Also where the run's own folder is local, as with -bucket-dir."""
-    script = "process MODEL {\n script:\n 'echo ' + task.ext.cache\n}\nworkflow { MODEL() }\n"
-    (tmp_path / "main.nf").write_text(script)
-    (tmp_path / "cloud.config").write_text(f"process.ext.cloud = {cloud}\n")
-    sources = ["-c", repo / "nextflow.config", "-c", tmp_path / "cloud.config"]
-    command("run", tmp_path / "main.nf", *sources, "--model_cache", cache, folder=tmp_path)
-    (said,) = tmp_path.glob("work/*/*/.command.out")
-    assert said.read_text() == f"{expected}\n"
+    (said,) = ended(kind).work.glob("*/*/.command.out")
+    assert said.read_text() == f"{KEPT[kind][-1]}\n"
 
 
-def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
-    table = section(page, "slurm").partition("| your site | add |")[2].partition("\n\n")[0]
-    options = dict(re.findall(r"^\| (.+?) \| `(.+?)`", table, re.MULTILINE))
-    assert len(options) == table.count("\n") - 1
-    jobs = slurm("\n".join([*options.values(), "params.codes = ''\n"]))
+def test_documented_options_of_slurm_sites_reach_the_jobs(ended):
+    jobs = ended("options of sites").jobs
     (array,) = [job for job in jobs if "#SBATCH --array" in job]
     for line in ("-A lab", "--mem-per-cpu 3584M", "--gpus=1 --constraint=a100", "-p gpu"):
         assert f"#SBATCH {line}\n" in array, array[:600]
@@ -358,8 +391,8 @@ def test_documented_options_of_slurm_sites_reach_the_jobs(slurm, page):
 
 
 @pytest.mark.parametrize("profile", CLOUDS)
-def test_clouds_give_a_task_what_it_needs(probe, profile):
-    tasks = probe(profile)
+def test_clouds_give_a_task_what_it_needs(ended, profile):
+    tasks = ended(profile).given
     segment, draw = tasks["SEGMENT", 1], tasks["DRAW", 1]
     kind = "nvidia-tesla-t4" if profile == "googlebatch" else None
     assert segment["gpu"] == [1, kind]
@@ -379,17 +412,17 @@ def test_clouds_give_a_task_what_it_needs(probe, profile):
     assert segment["options"] == draw["options"] == expected
 
 
-def test_export_has_room_for_spatialdata(probe):
+def test_export_has_room_for_spatialdata(ended):
     """Which takes nothing of what else conf/ says of it."""
-    task = probe("awsbatch")["EXPORT", 1]
+    task = ended("awsbatch").given["EXPORT", 1]
     assert (task["memory"], task["environment"]) == (12, "export")
     assert task["args"] == "--formats csv,spatialdata --cells matched"
 
 
 @pytest.mark.parametrize("profile", list(REQUIRED))
-def test_documented_values_complete_the_profile(settings, site, profile):
+def test_documented_values_complete_the_profile(settings, profile):
     """And the profile has the rest: spot machines, retries, limits, labels."""
-    found = settings(f"{profile},gpu", site(profile))
+    found = settings[f"{profile},gpu"]
     assert found.keys() >= REQUIRED[profile] | {"process.resourceLimits"}
     assert found["params.device"] == "'gpu'"
     executors = {"googlebatch": "google-batch"}
@@ -507,20 +540,12 @@ workflow {
 """
 
 
-def test_a_small_machine_gives_a_step_what_it_has(repo, command, tmp_path):
+def test_a_small_machine_gives_a_step_what_it_has(ended):
     """Where Nextflow would end the run. What runs elsewhere is not held to this machine's size."""
-    (tmp_path / "main.nf").write_text(TOO_LARGE)
-    quick = "executor.pollInterval = '1s'\nexecutor.queueStatInterval = '1s'\n"
-    (tmp_path / "quick.config").write_text(quick)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "sbatch").symlink_to(repo / "tests" / "system" / "profiles" / "sbatch")
-    (tmp_path / "bin" / "squeue").symlink_to("/bin/true")
-    sources = ["-c", repo / "nextflow.config", "-c", tmp_path / "quick.config"]
-    script = tmp_path / "main.nf"
-    command("run", script, *sources, folder=tmp_path, path=tmp_path / "bin")
-    (here,) = tmp_path.glob("work/*/*/here")
+    work = ended("too large").work
+    (here,) = work.glob("*/*/here")
     cpus, memory = map(int, here.read_text().split())
     assert cpus == len(os.sched_getaffinity(0))
     assert 0 < memory <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    there = [path.read_text() for path in tmp_path.glob("work/*/*/there")]
+    there = [path.read_text() for path in work.glob("*/*/there")]
     assert there == ["999 999 TB\n"] * 2
