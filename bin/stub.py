@@ -57,6 +57,12 @@ def write_mask(path: Path) -> None:
     write_label_image(path, disks(5 if name.startswith("nucleus") else 10), IMAGE_MPP, name)
 
 
+def write_picture(path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray((100 * disks(10)).astype("uint8")).save(path)
+
+
 def masks_folder(o) -> Path:
     from cellquilt.images import label_image
 
@@ -272,10 +278,8 @@ def export_sample(sample: str, segmenter: str, folder: Path, formats: set[str]) 
 
 
 def draw(o) -> None:
-    import matplotlib.image
-
     o.outdir.mkdir(parents=True, exist_ok=True)
-    write_same(o.outdir / "overlay.png", lambda path: matplotlib.image.imsave(path, disks(10)))
+    write_same(o.outdir / "overlay.png", write_picture)
     counts = {"n_cells": 2, "n_nuclei": 2, "n_matched": 2}
     masks = f"segmentation/{o.segmenter}-{o.sample}"
     write_json(o.outdir / "summary.json", sample=o.sample, segmentation=masks, **counts)
@@ -307,11 +311,9 @@ def measure(o) -> None:
 
 
 def recommend(o) -> None:
-    import matplotlib.image
-
     (o.outdir / "benchmark.csv").write_text("image,patch_size,batch_size\nstub,384,4\n")
     for name in ("throughput", "peak_memory"):
-        matplotlib.image.imsave(o.outdir / f"{name}.png", disks(10))
+        write_picture(o.outdir / f"{name}.png")
     best = {"image": "stub", "tasks": 1, "slide_mpx_per_s": 1.0, "peak_memory_gb": 1.0}
     choice = {"recommended": best, "command": "nextflow run .", "n_measurements": 1}
     write_json(o.outdir / "recommendation.json", **choice)
@@ -341,13 +343,11 @@ def evaluate(o) -> None:
 
 
 def compare(o) -> None:
-    import matplotlib.image
-
     o.outdir.mkdir(parents=True, exist_ok=True)
     for name in ("comparison", "networks", "ensembles"):
         (o.outdir / f"{name}.csv").write_text("architecture\nstub\n")
     for name in ("learning_curves", "probabilities", "cell_sizes"):
-        matplotlib.image.imsave(o.outdir / f"{name}.png", disks(10))
+        write_picture(o.outdir / f"{name}.png")
     best = {"kind": "single", "architecture": "stub", "models": ["stub.keras"]}
     found = {"compartment": o.outdir.name, "recommended": best, "options": "--segmenter pixelcnn"}
     write_json(o.outdir / "comparison.json", **found)

@@ -1,9 +1,9 @@
 """Which files an image stands for, and which plane, scene and names of channels a slide has."""
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -234,49 +234,53 @@ SLIDES = {
 
 
 @pytest.fixture(scope="module")
-def stub_run(nextflow, shared_data, tmp_path_factory) -> Callable[..., Path]:
-    """Return a function that runs the pipeline's stubs on SLIDES, and returns the run's folder."""
+def stub_run(nextflow, shared_data, tmp_path_factory) -> Path:
+    """Return the folder of a run of the pipeline's stubs on SLIDES.
 
-    def run(*options: str) -> Path:
-        folder = tmp_path_factory.mktemp("run")
-        (folder / "names.csv").write_text("a\nb\nc\n")
-        rows = [
-            f"{sample},{shared_data / 'reported' / image},0,max,names.csv\n"
-            for sample, (image, _) in SLIDES.items()
-        ]
-        (folder / "sheet.csv").write_text("sample,image,nuclear,z,markers\n" + "".join(rows))
-        common = ["--input", "sheet.csv", "--segmenter", "pixelcnn", "--formats", "none", "-stub"]
-        done = nextflow(*common, *options, folder=folder, accept=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return folder
-
-    return run
+    They are there twice: small, in a bundle, and step by step, for which a byte far behind the end
+    makes them large.
+    """
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copytree(shared_data / "reported", folder / "small", copy_function=shutil.copyfile)
+    shutil.copytree(folder / "small", folder / "large")
+    for name in ("channel_folder/HH3.tif", "multifile/set_C0.ome.tif", "slide.ome.tif"):
+        os.truncate(folder / "large" / name, 1_000_001)
+    (folder / "names.csv").write_text("a\nb\nc\n")
+    rows = [
+        f"{size}_{sample},{size}/{image},0,max,names.csv\n"
+        for size in ("small", "large")
+        for sample, (image, _) in SLIDES.items()
+    ]
+    (folder / "sheet.csv").write_text("sample,image,nuclear,z,markers\n" + "".join(rows))
+    options = ["--input", "sheet.csv", "--segmenter", "pixelcnn", "--bundle_max_mb", "1"]
+    done = nextflow(*options, "--formats", "none", "-stub", folder=folder, accept=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
 
 
 def test_a_bundle_has_all_files_of_its_slides(stub_run):
     """Each in a folder of its own, where the task looks for it."""
-    folder = stub_run()
-    scripts = {path: path.read_text() for path in folder.glob("work/*/*/.command.sh")}
+    scripts = {path: path.read_text() for path in stub_run.glob("work/*/*/.command.sh")}
     (task,) = (path.parent for path, text in scripts.items() if "stub.py chain" in text)
     found = re.search(r"<<'SLIDES'\n(.+)\n", scripts[task / ".command.sh"])[1]
     slides = {slide["sample"]: slide for slide in json.loads(found)}
+    assert slides.keys() == {f"small_{sample}" for sample in SLIDES}
     for sample, (_, names) in SLIDES.items():
-        slide = slides[sample]
+        slide = slides[f"small_{sample}"]
         assert [Path(path).name for path in slide["images"]] == names
         assert Path(slide["markers"]).name == "names.csv"
         assert (slide["z"], slide["truth"]) == ("max", [])
         assert not slide.keys() & {"t", "scene"}
         assert all((task / path).exists() for path in [*slide["images"], slide["markers"]])
-    record = json.loads((folder / "results" / "set" / "files.json").read_text())
+    record = json.loads((stub_run / "results" / "small_set" / "files.json").read_text())
     assert record["image"]["name"] == "set_C1.ome.tif"
 
 
 def test_tasks_of_a_slide_have_all_its_files(stub_run):
-    folder = stub_run("--bundle_slides", "0")
     for step, beside in {"ingest": "_markers/names.csv", "quantify": "_inputs/sample.json"}.items():
         tasks = {}
-        for path in folder.glob("work/*/*/.command.sh"):
-            if sample := re.search(rf"stub.py {step} --sample (\w+)", path.read_text()):
+        for path in stub_run.glob("work/*/*/.command.sh"):
+            if sample := re.search(rf"stub.py {step} --sample large_(\w+)", path.read_text()):
                 tasks[sample[1]] = path.parent
         assert tasks.keys() == SLIDES.keys()
         for sample, task in tasks.items():
