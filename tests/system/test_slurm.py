@@ -172,6 +172,15 @@ class Story:
         return next(rows for rows in tasks if job in [row["native_id"] for row in rows])
 
 
+def has_begun(folder: Path, step: str) -> bool:
+    """Return whether the program of a step's task has started, half a second ago or more."""
+    return any(
+        time.time() - said.stat().st_mtime > 0.5
+        for said in folder.glob("work/*/*/.command.out")
+        if f":{step} (" in said.with_name(".command.run").read_text()
+    )
+
+
 @pytest.fixture(scope="module")
 def story(cluster, demo, expected, tmp_path_factory) -> Story:
     folder = tmp_path_factory.mktemp("demo")
@@ -207,7 +216,8 @@ def story(cluster, demo, expected, tmp_path_factory) -> Story:
     before = run.attempts()
     resumed = demo(folder, "-resume")
     alone = resumed.until(lambda: running("DRAW"))
-    time.sleep(0.5)
+    # Before its program has started, a job that is cancelled fails in Nextflow's own script
+    resumed.until(lambda: has_begun(folder, "DRAW"))
     cluster.ask("scancel", alone)
     assert resumed.done() == 0, resumed.said
     jobs = {job.id: job for job in cluster.jobs("all")}
