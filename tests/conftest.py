@@ -23,7 +23,8 @@ sys.path.insert(0, str(REPO / "bin"))
 # test-full, and of make test
 LONGEST = [
     *("system/test_kills", "system/test_container", "system/test_slurm", "steps/test_published"),
-    *("system/test_faults", "steps/test_outsider", "front/test_package", "system/test_secrets"),
+    *("system/test_nextflow_killed", "system/test_faults", "steps/test_outsider"),
+    *("front/test_package", "system/test_secrets"),
     *("steps/test_pipeline", "steps/test_pixelcnn_pipeline", "steps/test_bundles"),
     *("labelling/test_exactness", "system/test_profiles", "bundles/test_chain"),
     *("bundles/test_roi", "steps/test_parameter_names", "steps/test_refusals"),
