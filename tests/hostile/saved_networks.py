@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +94,9 @@ class Asset(Other):
 
     def __init__(self, change):
         super().__init__(change)
-        Path("asset.txt").write_text("x")
-        self.asset = tf.saved_model.Asset("asset.txt")
+        file = Path(tempfile.mkdtemp(), "asset.txt")
+        file.write_text("x")
+        self.asset = tf.saved_model.Asset(str(file))
 
 
 def changed(change: Callable[[Path], object]) -> Callable[[Path], Path]:
