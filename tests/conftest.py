@@ -6,7 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,17 @@ LONGEST = [
 # do so with what follows
 IMPORTED = (
     *("ingest", "patch", "label", "stitch", "adopt", "repair", "quantify", "export", "draw"),
-    *("compare", "report", "generate", "cellquilt.slides.tiff_stack", "ome_types"),
+    *("check", "compare", "report", "generate", "cellquilt.slides.tiff_stack", "ome_types"),
 )
 IMPORTED_WITH_NETWORKS = (
     *("chain", "train", "tensorflow", "cellquilt.networks.segment", "cellquilt.pixelcnn.classify"),
     *("cellquilt.unet.network", "cellquilt.training.train"),
 )
+# And those of each environment that a pipeline's tasks run in
+IMPORTED_BY_TASKS = {
+    "runtime": (*IMPORTED, *IMPORTED_WITH_NETWORKS),
+    "export": ("export", "cellquilt.exports.anndata", "cellquilt.exports.geojson"),
+}
 WITH_NETWORKS = ("chain", "segment", "train")
 
 
@@ -100,18 +105,20 @@ def cache() -> Path:
 
 @pytest.fixture(scope="session")
 def nextflow(
-    repo: Path, tmp_path_factory: pytest.TempPathFactory
+    repo: Path, environments: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., subprocess.CompletedProcess]:
     """Return a function that runs the pipeline and returns the finished process.
 
     By the syntax parser that Nextflow 26 has by default, and which takes 9 s of processor time to
-    start instead of 13; the whole runs of make test-full have that of 25.04.
+    start instead of 13; and scripts in forks. The whole runs of make test-full have the parser of
+    25.04, and a Python for each script.
     """
     default = tmp_path_factory.mktemp("runs")
 
     def run(*options, folder: Path = default, accept: bool = True, env: dict | None = None):
         licence = ["--accept_mesmer_license"] if accept else []
         command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *options]
+        command += ["--environments", environments]
         return subprocess.run(
             [*command, *licence, "-ansi-log", "false"],
             cwd=folder,
@@ -121,6 +128,23 @@ def nextflow(
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def environments(
+    repo: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Return environments in which the pipeline's scripts run in forks, where it has many."""
+    folder = tmp_path_factory.mktemp("environments")
+    with ExitStack() as stack:
+        for path in (cache / "envs").iterdir():
+            if path.name in IMPORTED_BY_TASKS:
+                modules = IMPORTED_BY_TASKS[path.name]
+                forks = Forks(path / "bin" / "python", *modules, PYTHONPATH=str(repo / "bin"))
+                stack.enter_context(forks).write_python(folder / path.name / "bin" / "python3")
+            else:
+                (folder / path.name).symlink_to(path)
+        yield folder
 
 
 @pytest.fixture(scope="session")

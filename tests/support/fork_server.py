@@ -1,19 +1,21 @@
 """Run scripts, each in a fork of this process, so that what they import is imported once.
 
-    python fork_server.py MODULE ...
+    python fork_server.py FILENO MODULE ...
 
-imports the modules and then reads a line of JSON for each script: ``command``, its path and its
-arguments; ``cwd``; ``env``, what is other in its environment; and ``streams``, files for its
-standard input, output and errors. The answer is a line with its exit code. Runs in any of the
-environments.
+imports the modules, and takes scripts from fork_client.py at a listening socket, until its standard
+input ends. Runs in any of the environments.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
 import os
 import runpy
+import select
+import signal
+import socket
 import sys
 import threading
 import traceback
@@ -22,7 +24,7 @@ import traceback
 def run(command):
     """Run a script as a program of its own would run; return its exit code."""
     sys.stdin, sys.argv = os.fdopen(0), command
-    sys.path.insert(0, os.path.dirname(command[0]))
+    sys.path.insert(0, os.path.dirname(os.path.realpath(command[0])))
     try:
         runpy.run_path(command[0], run_name="__main__")
     except SystemExit as end:
@@ -36,9 +38,11 @@ def run(command):
     return 0
 
 
-def child(task):
-    for number, path in enumerate(task["streams"]):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+def child(task, streams):
+    os.setpgid(0, 0)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.environ.clear()
     os.environ.update(task["env"])
     os.chdir(task["cwd"])
     code = run(task["command"])
@@ -50,18 +54,40 @@ def child(task):
     os._exit(code)
 
 
+def attend(asked):
+    """Run the script that was asked for, and answer with its exit code; kill it if nobody waits."""
+    text, streams, _, _ = socket.recv_fds(asked, 1 << 16, 3)
+    while not text.endswith(b"\n"):
+        text += asked.recv(1 << 16)
+    pid = os.fork()
+    if not pid:
+        asked.close()
+        child(json.loads(text), streams)
+    for stream in streams:
+        os.close(stream)
+    ended = os.pidfd_open(pid)
+    if ended not in select.select([ended, asked], [], [])[0]:
+        os.killpg(pid, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    asked.send(b"%d" % code)
+
+
 def main():
     sys.path.pop(0)  # this folder
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    for module in sys.argv[1:]:
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    for module in sys.argv[2:]:
         importlib.import_module(module)
     gc.freeze()
-    for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            child(json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=answers)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever attends is waited for by nobody
+    while listener in select.select([listener, sys.stdin], [], [])[0]:
+        asked, _ = listener.accept()
+        if not os.fork():
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waits
+                attend(asked)
+            os._exit(0)
+        asked.close()
 
 
 if __name__ == "__main__":
