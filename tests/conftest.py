@@ -15,20 +15,20 @@ import tifffile
 from support.forks import Forks
 from support.once import folder_of_all_workers, make_once
 from support.parsers import V2
+from support.several import Done, Nextflow
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "bin"))
 
 # What takes minutes starts first, so that no worker is left alone with it at the end: of make
-# test-full, and of make test
+# test-full, and of make test. Of files that share what one of them makes, the others come later
 LONGEST = [
-    *("system/test_kills", "system/test_container", "system/test_slurm", "steps/test_published"),
-    *("system/test_nextflow_killed", "system/test_faults", "steps/test_outsider"),
-    *("front/test_package", "system/test_secrets"),
-    *("steps/test_pipeline", "steps/test_pixelcnn_pipeline", "steps/test_bundles"),
-    *("labelling/test_exactness", "system/test_profiles", "bundles/test_chain"),
-    *("bundles/test_roi", "steps/test_parameter_names", "steps/test_refusals"),
-    "steps/test_side_by_side",
+    *("system/test_kills", "system/test_container", "system/test_slurm", "steps/test_bundles"),
+    *("system/test_nextflow_killed", "steps/test_published", "system/test_faults"),
+    *("steps/test_outsider", "front/test_package", "system/test_secrets", "steps/test_pipeline"),
+    *("labelling/test_exactness", "steps/test_pixelcnn_pipeline", "system/test_profiles"),
+    *("steps/test_parameter_names", "steps/test_refusals", "bundles/test_chain"),
+    *("bundles/test_roi", "steps/test_side_by_side"),
 ]
 
 # Scripts of bin/, for what they import, and what they import once it is needed; those of networks
@@ -46,6 +46,11 @@ IMPORTED_BY_TASKS = {
     "runtime": (*IMPORTED, *IMPORTED_WITH_NETWORKS),
     "export": ("export", "cellquilt.exports.anndata", "cellquilt.exports.geojson"),
 }
+IMPORTED_BY_READERS = ("squidpy", "spatialdata_io")
+IMPORTED_IN_DEEPCELL = (
+    *("tensorflow", "deepcell.applications", "deepcell.layers", "deepcell.model_zoo.panopticnet"),
+    *("deepcell_toolbox.deep_watershed", "onnx", "cellquilt.mesmer.saved_model"),
+)
 WITH_NETWORKS = ("chain", "segment", "train")
 
 
@@ -104,28 +109,38 @@ def cache() -> Path:
 
 
 @pytest.fixture(scope="session")
-def nextflow(
-    repo: Path, environments: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that runs the pipeline and returns the finished process.
+def nextflow_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Done]]:
+    """Return a function that runs a command of Nextflow in a folder and returns what became of it.
 
-    By the syntax parser that Nextflow 26 has by default, and which takes 9 s of processor time to
-    start instead of 13; and scripts in forks. The whole runs of make test-full have the parser of
-    25.04, and a Python for each script.
+    By the syntax parser that Nextflow 26 has by default, if none is given, see `Nextflow.run`.
+    """
+    with Nextflow(tmp_path_factory.mktemp("nextflow")) as process:
+
+        def run(*words: str | Path, folder: Path, **env: str | Path) -> Done:
+            return process.run(*words, folder=folder, **V2 | env)
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def nextflow(
+    repo: Path,
+    environments: Path,
+    nextflow_command: Callable[..., Done],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Done]:
+    """Return a function that runs the pipeline and returns what became of it.
+
+    In a process that has run others, with scripts in forks of processes that have imported all; the
+    whole runs of make test-full start what they need.
     """
     default = tmp_path_factory.mktemp("runs")
+    profile = ["-profile", "local", "--environments", environments, "-ansi-log", "false"]
 
     def run(*options, folder: Path = default, accept: bool = True, env: dict | None = None):
         licence = ["--accept_mesmer_license"] if accept else []
-        command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *options]
-        command += ["--environments", environments]
-        return subprocess.run(
-            [*command, *licence, "-ansi-log", "false"],
-            cwd=folder,
-            env=os.environ | V2 | {"NXF_ANSI_LOG": "false"} | (env or {}),
-            capture_output=True,
-            text=True,
-        )
+        given = [*profile, *options, *licence]
+        return nextflow_command("run", repo, *given, folder=folder, **env or {})
 
     return run
 
@@ -174,15 +189,21 @@ def bin_script(
 
 
 @pytest.fixture(scope="session")
-def in_deepcell(
-    repo: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., str]:
-    """Return a function that runs Python in the deepcell environment and returns what it prints."""
+def deepcell_python(repo: Path, cache: Path) -> tuple[Path, dict[str, str]]:
+    """Return the Python of the deepcell environment, and what its own environment has."""
     python = cache / "envs" / "deepcell" / "bin" / "python"
     if not python.exists():
         pytest.fail(f"no deepcell environment at {python}; tools/setup.sh deepcell makes it")
     # oneDNN is off by default in TensorFlow 2.8, and half the time with it
-    settings = {"PYTHONPATH": str(repo / "bin"), "TF_ENABLE_ONEDNN_OPTS": "1"}
+    return python, {"PYTHONPATH": str(repo / "bin"), "TF_ENABLE_ONEDNN_OPTS": "1"}
+
+
+@pytest.fixture(scope="session")
+def in_deepcell(
+    deepcell_python: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Return a function that runs Python in the deepcell environment and returns what it prints."""
+    python, settings = deepcell_python
     where = {"env": os.environ | settings, "cwd": tmp_path_factory.mktemp("in-deepcell")}
 
     def run(*arguments: str | Path) -> str:
@@ -194,12 +215,30 @@ def in_deepcell(
 
 
 @pytest.fixture(scope="session")
+def deepcell_script(
+    deepcell_python: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., str]]:
+    """Return a function that runs a script as `in_deepcell` does, in a fork, see `Forks`."""
+    python, settings = deepcell_python
+    folder = tmp_path_factory.mktemp("deepcell-script")
+    with Forks(python, *IMPORTED_IN_DEEPCELL, **settings) as forks:
+
+        def run(script: Path, *arguments: str | Path) -> str:
+            done = forks.run(script, *arguments, cwd=folder)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        yield run
+
+
+@pytest.fixture(scope="session")
 def readers(
     repo: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., str]:
+) -> Iterator[Callable[..., str]]:
     """Return a function that runs a program of the readers' environment and returns what it says.
 
-    Nothing of this repository is on its path but Nextflow, as tools/nextflow.
+    Nothing of this repository is on its path but Nextflow, as tools/nextflow. A script, given as a
+    path, runs in a fork, see `Forks`.
     """
     programs = cache / "envs" / "readers" / "bin"
     if not (programs / "python").exists():
@@ -210,13 +249,18 @@ def readers(
     settings = os.environ | {"PATH": paths, "PYTHONPATH": "", "COLUMNS": "300"}
     settings |= {"NFCORE_NO_VERSION_CHECK": "1", "MULTIQC_NO_VERSION_CHECK": "true"}
 
-    def run(program: str, *arguments: str | Path, folder: Path = default) -> str:
-        command = [programs / program, *arguments]
-        done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    with Forks(programs / "python", *IMPORTED_BY_READERS, **settings) as forks:
 
-    return run
+        def run(program: str | Path, *arguments: str | Path, folder: Path = default) -> str:
+            if isinstance(program, Path):
+                done = forks.run(program, *arguments, cwd=folder)
+            else:
+                command, pipes = [programs / program, *arguments], {"capture_output": True}
+                done = subprocess.run(command, cwd=folder, env=settings, **pipes, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout + done.stderr
+
+        yield run
 
 
 @pytest.fixture(scope="session")
@@ -228,7 +272,7 @@ def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def deepcell(
     repo: Path,
-    in_deepcell: Callable[..., str],
+    deepcell_script: Callable[..., str],
     of_all_workers: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., dict[str, dict[str, np.ndarray]]]:
@@ -245,7 +289,7 @@ def deepcell(
         key = hashlib.sha256(given.read_bytes()).hexdigest()[:16]
         done = make_once(
             of_all_workers / f"deepcell-{command}-{key}.npz",
-            lambda partial: in_deepcell(script, command, given, partial),
+            lambda partial: deepcell_script(script, command, given, partial),
         )
         results: dict[str, dict[str, np.ndarray]] = {case: {} for case in cases}
         with np.load(done) as found:
@@ -290,14 +334,14 @@ def mesmer_predictions(
 def mesmer_model(
     repo: Path,
     mesmer_weights: Path,
-    in_deepcell: Callable[..., str],
+    deepcell_script: Callable[..., str],
     of_all_workers: Path,
 ) -> Path:
     """Return what MODEL makes of the weights."""
     script = repo / "bin" / "model.py"
     return make_once(
         of_all_workers / "mesmer.zip",
-        lambda partial: in_deepcell(script, "--weights", mesmer_weights, "--model", partial),
+        lambda partial: deepcell_script(script, "--weights", mesmer_weights, "--model", partial),
     )
 
 

@@ -17,6 +17,7 @@ from cellquilt.handoff.step_files import read_matches
 from cellquilt.images.label_image import masks_folder
 from cellquilt.tiling.tasks import Cut
 
+WHOLE = 100_000
 MASKS = {
     "both": ("cell", "nucleus", "cytoplasm", "cell_boundary", "nucleus_boundary"),
     "nuclear": ("nucleus", "nucleus_boundary"),
@@ -52,7 +53,10 @@ def folder(tissue_image, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_of(repo, folder):
-    """Return a function that does all steps, once each, for some regions and compartments."""
+    """Return a function that does all steps, once each, for some regions and compartments.
+
+    The whole slide is one patch, so that the network sees each of its pixels once.
+    """
     networks = [
         repo / "assets" / "networks" / f"{name}.keras" for name in ("whole-cell", "nuclear")
     ]
@@ -61,7 +65,7 @@ def run_of(repo, folder):
     load = cache(lambda name: segmenters.load(name, segmenters.Settings(networks, "cpu", 2)))
 
     def run_of(roi: str, compartment: str = "both", margin: int = 64, size: int = 192) -> Path:
-        return run(roi, compartment, margin, size)
+        return run(roi, compartment, margin, size if roi else WHOLE)
 
     @cache
     def run(roi: str, compartment: str, margin: int, size: int) -> Path:
@@ -154,7 +158,7 @@ def test_what_no_cell_of_a_region_reaches_is_not_segmented(run_of):
     assert "7</th>" in (part / "report.html").read_text()
 
 
-@pytest.mark.parametrize("size", [384, 100_000])
+@pytest.mark.parametrize("size", [384, WHOLE])
 def test_patches_change_nothing(run_of, size):
     one, other = run_of("roi.geojson"), run_of("roi.geojson", size=size)
     for name, mask in masks_of(one, "both").items():

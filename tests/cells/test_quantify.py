@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,13 +40,13 @@ def labels_of(path: Path) -> np.ndarray:
         return labels.read(0, labels.shape[0])
 
 
-def expected(labels: np.ndarray, image: np.ndarray) -> pd.DataFrame:
+PROPERTIES = ("orientation", *sorted({name.partition("-")[0] for name in SHAPES.values()}))
+
+
+def expected(labels: np.ndarray, image: np.ndarray, shapes=PROPERTIES) -> pd.DataFrame:
     """Return shapes and means of an image (channels, h, w), by label."""
-    properties = {name.partition("-")[0] for name in SHAPES.values()}
     table = regionprops_table(
-        labels,
-        np.moveaxis(image, 0, -1),
-        properties=["label", "intensity_mean", "orientation", *sorted(properties)],
+        labels, np.moveaxis(image, 0, -1), properties=["label", "intensity_mean", *shapes]
     )
     return pd.DataFrame(table).set_index("label")
 
@@ -93,14 +91,15 @@ def test_every_number_of_the_codex_tile_is_that_of_regionprops(codex):
     check(cells, "cell", expected(original["cell"], image).loc[cells["cell_label"]], names)
     matched = rows[rows["status"] == "matched"].set_index("cell_id", drop=False)
     assert matched.index.tolist() == list(range(1, len(matched) + 1))
-    check(matched, "cell", expected(cell, image), names)
-    check(matched, "nucleus", expected(nucleus, image), names)
+    of_cells, of_nuclei = expected(cell, image), expected(nucleus, image)
+    check(matched, "cell", of_cells, names)
+    check(matched, "nucleus", of_nuclei, names)
     lone = rows[rows["status"].isin(["extra_nucleus", "no_cell"])]
     check(lone, "nucleus", expected(original["nucleus"], image).loc[lone["nucleus_label"]], names)
-    cytoplasm = expected(np.where(nucleus == 0, cell, 0), image)
+    cytoplasm = expected(np.where(nucleus == 0, cell, 0), image, shapes=("area",))
     assert matched["cytoplasm_area_px"].tolist() == cytoplasm["area"].tolist()
     check_means(matched, "cytoplasm", cytoplasm, names)
-    ratio = expected(nucleus, image)["area"] / expected(cell, image)["area"]
+    ratio = of_nuclei["area"] / of_cells["area"]
     np.testing.assert_allclose(matched["nuclear_to_cell_ratio"], ratio)
 
 
@@ -373,34 +372,34 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
         cell_table.read_facts(tmp_path / "other.parquet")
 
 
-def quantify_script(folder: Path, repo: Path, slide: Path, facts: dict, masks, matches) -> Path:
+def quantify_script(bin_script, folder: Path, slide: Path, facts: dict, masks, matches) -> Path:
     """Run the script on what it is handed; return the table."""
     (folder / "sample.json").write_text(json.dumps(facts))
     (folder / "provenance.json").write_text(json.dumps({"steps": [{"step": "STITCH"}]}))
     (folder / "uncertified.csv").write_text("compartment,label\n")
     matches.to_csv(folder / "matches.csv", index=False)
-    command = [sys.executable, repo / "bin" / "quantify.py", "--image", slide]
+    options = ["--image", slide]
     for name in ("sample.json", "provenance.json", "uncertified.csv", "matches.csv"):
         option = {"sample": "facts"}.get(Path(name).stem, Path(name).stem)
-        command += [f"--{option}", folder / name]
-    command += ["--masks", *masks.values(), "--outdir", folder / "out"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        options += [f"--{option}", folder / name]
+    options += ["--masks", *masks.values(), "--outdir", folder / "out"]
+    done = bin_script("quantify", *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "out" / "quantification" / f"{facts['sample']}.parquet"
 
 
-def test_the_script(codex, repo, tmp_path):
+def test_the_script(codex, bin_script, tmp_path):
     slide, masks, matches, path = codex
     facts = cell_table.read_facts(path)
     image = facts["image"] | {"channels": [channel["name"] for channel in facts["channels"]]}
     known = {"sample": "codex", "image": image, "image_mpp": 0.37745}
-    table = quantify_script(tmp_path, repo, slide, known, masks, matches)
+    table = quantify_script(bin_script, tmp_path, slide, known, masks, matches)
     pd.testing.assert_frame_equal(cell_table.read(table), cell_table.read(path))
     steps = [step["step"] for step in cell_table.read_facts(table)["provenance"]]
     assert steps == ["STITCH", "QUANTIFY"]
 
 
-def test_the_plane_that_was_segmented_is_measured(repo, tmp_path):
+def test_the_plane_that_was_segmented_is_measured(bin_script, tmp_path):
     """INGEST alone is given z and t; the later steps read them from sample.json."""
     stack = np.stack([np.full((2, *SQUARES.shape), value, np.uint16) for value in (3, 70)])
     slide, metadata = tmp_path / "s.ome.tif", {"axes": "ZCYX", "PhysicalSizeX": 0.5}
@@ -408,5 +407,5 @@ def test_the_plane_that_was_segmented_is_measured(repo, tmp_path):
     facts = ingest(Request("s", slide, "0", selection=Selection(z=1)), tmp_path / "normalised.zip")
     assert (facts["image"]["z"], facts["image"]["t"]) == (1, 0)
     masks, matches = repaired(tmp_path / "masks", SQUARES, SQUARES)
-    rows = cell_table.read(quantify_script(tmp_path, repo, slide, facts, masks, matches))
+    rows = cell_table.read(quantify_script(bin_script, tmp_path, slide, facts, masks, matches))
     assert rows[["cell_mean_Channel 0", "cell_mean_Channel 1"]].eq(70).all(axis=None)

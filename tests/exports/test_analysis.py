@@ -41,7 +41,7 @@ def folder(tmp_path_factory, repo, readers) -> Path:
     (folder / "recipe.py").write_text("import matplotlib\nmatplotlib.use('Agg')\n")
     with open(folder / "recipe.py", "a") as file:
         file.writelines(blocks)
-    readers("python", "recipe.py", folder=folder)
+    readers(folder / "recipe.py", folder=folder)
     return folder
 
 

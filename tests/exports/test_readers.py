@@ -96,7 +96,7 @@ def cells(sample) -> pd.DataFrame:
 def opened(sample, readers, repo, tmp_path_factory) -> dict[str, dict]:
     """Return what each reader found, by its name in tests/readers/open_exports.py."""
     report = tmp_path_factory.mktemp("opened") / "found.json"
-    readers("python", repo / "tests" / "readers" / "open_exports.py", sample, SAMPLE, report)
+    readers(repo / "tests" / "readers" / "open_exports.py", sample, SAMPLE, report)
     return json.loads(report.read_text())
 
 
@@ -200,7 +200,7 @@ def evaluate(sample, readers, repo, tmp_path_factory):
         masks = [f"--{name}={masks_of(sample) / f'{name}_original.ome.tif'}" for name in MASKS]
         given = [f"--image={slide_of(sample)}", f"--facts={facts}", f"--metrics={metrics}"]
         given += [f"--matches={sample / 'matches.csv'}", f"--outdir={folder}", *options]
-        readers("python", repo / "bin" / "evaluate.py", *masks, *given)
+        readers(repo / "bin" / "evaluate.py", *masks, *given)
         return json.loads((folder / "evaluation.json").read_text())
 
     return evaluate
@@ -288,7 +288,7 @@ def seams(mesmer_slides, network, readers, repo, tmp_path_factory) -> dict[str, 
     images = {"whole": whole, "patches": stitched, "cut": cut}
     np.savez(folder / "labels.npz", **images)
     script = repo / "tests" / "readers" / "find_seams.py"
-    readers("python", script, folder / "labels.npz", folder / "found.json")
+    readers(script, folder / "labels.npz", folder / "found.json")
     found = json.loads((folder / "found.json").read_text())
     lines = np.diff(tile, axis=0, prepend=tile[:1]) + np.diff(tile, prepend=tile[:, :1]) != 0
     for name, labels in images.items():

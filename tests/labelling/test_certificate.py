@@ -81,16 +81,17 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def case(request, real_maps):
+    """Return maps, thresholds, and labels and markers of the whole image."""
     make, thresholds = CASES[request.param]
-    return make(real_maps), thresholds
+    maps = make(real_maps)
+    return maps, thresholds, *whole_image(maps, thresholds)
 
 
 @pytest.mark.parametrize("halo", [8, 24, 48, 72])
 def test_certified_cells_are_those_of_the_whole_image(case, halo):
-    maps, thresholds = case
-    whole, markers = whole_image(maps, thresholds)
+    maps, thresholds, whole, markers = case
     cells, used = part(maps, thresholds, halo=halo, most=halo)
     assert used == halo
     assert_same_cells(cells, whole, markers, cells.certified)
@@ -106,7 +107,7 @@ def test_mesmers_cells_are_certified_at_the_default_halo(real_maps, which, thres
 
 @pytest.mark.parametrize("seed", range(3))
 def test_certified_cells_are_those_of_any_image_around_the_window(case, seed):
-    maps, thresholds = case
+    maps, thresholds, *_ = case
     cells, _ = part(maps, thresholds, halo=40, most=40)
     y0, y1, x0, x1 = CORE.grown(40 + smooth_reach(thresholds), SHAPE)
     worlds = [
@@ -124,8 +125,7 @@ def test_certified_cells_are_those_of_any_image_around_the_window(case, seed):
 
 
 def test_the_halo_grows_until_every_cell_is_certified(case):
-    maps, thresholds = case
-    whole, markers = whole_image(maps, thresholds)
+    maps, thresholds, whole, markers = case
     cells, halo = part(maps, thresholds, halo=4)
     assert 4 < halo <= max(SHAPE)
     assert cells.certified.all() and len(cells.markers) > 20
@@ -133,8 +133,7 @@ def test_the_halo_grows_until_every_cell_is_certified(case):
 
 
 def test_patches_share_the_image_out(case):
-    maps, thresholds = case
-    whole, markers = whole_image(maps, thresholds)
+    maps, thresholds, whole, markers = case
     numbers = {tuple(marker): number for number, marker in enumerate(markers.tolist(), start=1)}
     together = np.zeros_like(whole)
     for rows in ((0, 130), (130, 140), (140, SHAPE[0])):

@@ -46,7 +46,7 @@ ODD = {
 @pytest.fixture(scope="module")
 def maps(mesmer_predictions):
     """Return maps by kind and compartment."""
-    whole = mesmer_predictions["generated tissue"]["maps"][100:420, 80:500]
+    whole = mesmer_predictions["generated tissue"]["maps"][100:350, 80:400]
     both = {"whole-cell": whole[..., :2], "nuclear": whole[..., 2:]}
     found = {}
     for compartment, real in both.items():

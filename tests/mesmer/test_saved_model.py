@@ -37,10 +37,10 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def folder(repo, in_deepcell, mesmer_weights, tmp_path_factory):
+def folder(repo, deepcell_script, mesmer_weights, tmp_path_factory):
     """Return a folder of Mesmer's weights in every form, and of others."""
     folder = tmp_path_factory.mktemp("weights")
-    in_deepcell(repo / "tests" / "reference" / "spoil_weights.py", mesmer_weights, folder)
+    deepcell_script(repo / "tests" / "reference" / "spoil_weights.py", mesmer_weights, folder)
     return folder
 
 
@@ -51,10 +51,10 @@ def errors(folder):
 
 @pytest.mark.parametrize("form", ["MultiplexSegmentation-9.tar.gz", "MultiplexSegmentation"])
 def test_a_keras_savedmodel_and_the_onnx_give_the_maps_of_keras(
-    repo, in_deepcell, folder, mesmer_savedmodel, tmp_path, form
+    repo, deepcell_script, folder, mesmer_savedmodel, tmp_path, form
 ):
     archive = tmp_path / "mesmer.zip"
-    in_deepcell(repo / "bin" / "model.py", "--weights", folder / form, "--model", archive)
+    deepcell_script(repo / "bin" / "model.py", "--weights", folder / form, "--model", archive)
     model = tmp_path / "model"
     with zipfile.ZipFile(archive) as members:
         members.extractall(model)

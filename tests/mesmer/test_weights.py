@@ -96,10 +96,10 @@ def test_wheel_that_is_not_the_pinned_one_is_refused(in_deepcell, tmp_path):
 
 
 def test_a_model_that_was_prepared_before_is_taken_as_it_is(
-    repo, mesmer_model, in_deepcell, tmp_path
+    repo, mesmer_model, deepcell_script, tmp_path
 ):
     again = tmp_path / "again.zip"
-    in_deepcell(repo / "bin" / "model.py", "--weights", mesmer_model, "--model", again)
+    deepcell_script(repo / "bin" / "model.py", "--weights", mesmer_model, "--model", again)
     assert again.read_bytes() == mesmer_model.read_bytes()
 
 

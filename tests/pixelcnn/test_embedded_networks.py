@@ -1,8 +1,5 @@
 """The networks in assets/networks on real tissue that was not used for training."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tifffile
@@ -12,25 +9,22 @@ from cellquilt.cells.object_f1 import object_f1
 from cellquilt.labelling.label import label
 
 MPP = 0.37745
+WHOLE = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def codex_masks(repo, codex_image, tmp_path_factory) -> list[np.ndarray]:
+def codex_masks(repo, bin_script, codex_image, tmp_path_factory) -> list[np.ndarray]:
     """Return the cells and the nuclei that they find in the CODEX tile, by the steps' scripts."""
     folder = tmp_path_factory.mktemp("codex")
     store = ingest_image(folder / "slide", codex_image, MPP)
-    _, tasks = plan_store(store, folder / "tasks", patch_size=384, patches_per_task=4)
+    _, (pixels,) = plan_store(store, folder / "task", WHOLE)
     models = sorted((repo / "assets" / "networks").glob("*.keras"))
-    labels = []
-    for pixels in tasks:
-        maps = folder / pixels.name.replace("pixels", "maps")
-        command = [sys.executable, repo / "bin" / "segment.py", "--segmenter", "pixelcnn"]
-        command += ["--pixels", pixels, "--networks", *models, "--maps", maps]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        labels.append(folder / pixels.name.replace("pixels", "labels"))
-        label(maps, BOTH, labels[-1])
-    stitched = stitch_tasks(labels)
+    maps, labels = folder / "maps.zip", folder / "labels.zip"
+    options = ["--segmenter", "pixelcnn", "--pixels", pixels, "--networks", *models]
+    done = bin_script("segment", *options, "--maps", maps)
+    assert done.returncode == 0, done.stderr
+    label(maps, BOTH, labels)
+    stitched = stitch_tasks([labels])
     assert all(compartment.cells["certified"].all() for compartment in stitched)
     return [compartment.labels[:] for compartment in stitched]
 

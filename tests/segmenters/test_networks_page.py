@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import fields
 
 import numpy as np
@@ -23,7 +21,7 @@ def page(repo) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(repo, page, tmp_path_factory):
+def made(bin_script, tensorflow_forks, page, tmp_path_factory):
     """Run the page on a tissue; return the folder, and what the network should find in another."""
     folder = tmp_path_factory.mktemp("page")
     tissues = {
@@ -36,27 +34,20 @@ def made(repo, page, tmp_path_factory):
     ingest = ["--sample", "slide", "--image", "slide.ome.tif", "--nuclear", "nuclear"]
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.M | re.S))
     (folder / "page.py").write_text(code)
-    for command in (
-        [repo / "bin" / "ingest.py", *ingest, "--outdir", "slide"],
-        ["page.py"],
-    ):
-        run(folder, command)
+    done = bin_script("ingest", *ingest, "--outdir", "slide", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = tensorflow_forks.run(folder / "page.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
     return folder, tissues["b"].nucleus_truth
 
 
-def run(folder, command, **options):
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=folder, capture_output=True, text=True, **options
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_network_of_the_page_finds_the_nuclei_of_a_slide_it_has_not_seen(repo, made):
+def test_the_network_of_the_page_finds_the_nuclei_of_a_slide_it_has_not_seen(bin_script, made):
     folder, truth = made
     slide = {"sample": "b", "images": ["b.ome.tif"], "nuclear": "nuclear", "compartment": "nuclear"}
     slide |= {"segmenter": "network", "tile": 320, "stride": 240, "columns": {}}
     networks = ["--networks", "network=net", "--left", "left"]
-    run(folder, [repo / "bin" / "chain.py", *networks], input=json.dumps([slide]))
+    done = bin_script("chain", *networks, cwd=folder, input=json.dumps([slide]))
+    assert done.returncode == 0, done.stderr
     found = tifffile.imread(folder / "b" / "segmentation" / "network-b" / "nucleus.ome.tif")
     assert object_f1(found, truth)["f1"] > 0.7
     counts = json.loads((folder / "b" / "stitch.json").read_text())

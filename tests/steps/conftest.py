@@ -1,19 +1,16 @@
 """What takes long and is shared: a look at many sets of parameters, and runs of many slides."""
 
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.cohort import Cohort, run_cohort
 from support.once import make_once
-from support.parsers import V2
 
 
 @pytest.fixture(scope="module")
-def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
+def look(repo, nextflow_command, tmp_path_factory) -> Callable[..., dict[str, dict]]:
     """Return a function that has the workflows look at sets of parameters.
 
     It takes another schema of samplesheets, where one is given, and more of Nextflow's environment.
@@ -30,14 +27,8 @@ def look(repo, tmp_path_factory) -> Callable[..., dict[str, dict]]:
         own = (repo / "assets" / "schema_input.json").read_text()
         (project / "assets" / "schema_input.json").write_text(json.dumps(schema) if schema else own)
         options = ["--sets", "sets.json", "--results", "results.json"]
-        done = subprocess.run(
-            [repo / "tools" / "nextflow", "run", project, *options],
-            cwd=folder,
-            env=os.environ | V2 | {"NXF_ANSI_LOG": "false"} | env,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = nextflow_command("run", project, *options, folder=folder, **env)
+        assert done.returncode == 0, done.stdout
         return json.loads((folder / "results.json").read_text()) | {"log": done.stdout}
 
     return run

@@ -1,8 +1,6 @@
 """A network with a card beside masks of one's own: Nextflow's steps, and the same in a bundle."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -48,7 +46,7 @@ def test_each_lattice_is_cut_once_and_the_network_is_looked_at_first(steps):
     assert {key: provenance["model"][key] for key in TILES} == TILES
 
 
-def test_a_bundle_of_one_patch_gives_the_same_masks(repo, folder, steps):
+def test_a_bundle_of_one_patch_gives_the_same_masks(bin_script, folder, steps):
     results, _ = steps
     slide = {"slide": "slide", "images": [str(folder / "slide.ome.tif")], "nuclear": "nuclear"}
     slide |= {"compartment": "nuclear", "nucleus_mask": str(folder / "nuclei.tif")}
@@ -57,16 +55,8 @@ def test_a_bundle_of_one_patch_gives_the_same_masks(repo, folder, steps):
         slide | {"sample": "slide-network", "segmenter": "network", **TILES},
     ]
     (folder / "bundle").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, repo / "bin" / "chain.py", "--left", "left"),
-            *("--networks", f"network={folder / 'net'}", "--patch_size", "9999"),
-        ],
-        cwd=folder / "bundle",
-        input=json.dumps(slides),
-        capture_output=True,
-        text=True,
-    )
+    options = ["--left", "left", "--networks", f"network={folder / 'net'}", "--patch_size", "9999"]
+    done = bin_script("chain", *options, cwd=folder / "bundle", input=json.dumps(slides))
     assert done.returncode == 0, done.stderr
     for name in ("masks", "network"):
         path = f"slide-{name}/segmentation/{name}-slide-{name}/nucleus.ome.tif"

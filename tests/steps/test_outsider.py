@@ -8,12 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tifffile
-from support.parsers import V2
+from support.parsers import V1, V2
+from support.several import Done, Nextflow
 from system.faults.scenes import whole_run
 
 from cellquilt.cells import cell_table
@@ -46,32 +47,29 @@ def project(repo, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def slide(repo, tmp_path_factory) -> Path:
+def slide(bin_script, tmp_path_factory) -> Path:
     """Return a tissue of about 60 cells."""
     folder = tmp_path_factory.mktemp("slide")
     size = ["--height", "256", "--width", "300", "--seed", "3", "--empty_width", "0"]
-    command = [sys.executable, repo / "bin" / "generate.py", *size, "--outdir", folder]
-    subprocess.run(command, check=True, capture_output=True)
+    assert bin_script("generate", *size, "--outdir", folder).returncode == 0
     return folder / "tissue.ome.tif"
 
 
 @pytest.fixture(scope="module")
-def reuse(repo, project, slide, cache) -> Callable[..., subprocess.CompletedProcess]:
+def reuse(repo, project, slide, cache, tmp_path_factory) -> Iterator[Callable[..., Done]]:
     """Return a function that runs the other pipeline in a folder."""
     environment = cache / "envs" / "runtime" / "bin"
-    settings = os.environ | {"NXF_ANSI_LOG": "false"}
-    settings |= {"PATH": f"{environment}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{environment}{os.pathsep}{os.environ['PATH']}"
     inputs = ["--models", cache / "models" / f"format-{FORMAT}-wheel"]
     inputs += ["--networks", repo / "assets" / "networks" / "*.keras"]
 
-    def run(folder: Path, *options, script: str = "main.nf", of=slide, env: dict | None = None):
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [repo / "tools" / "nextflow", "run", project / script, *inputs, *options]
-        command += ["--slide", of]
-        where = {"cwd": folder, "env": settings | (env or {})}
-        return subprocess.run(command, **where, capture_output=True, text=True)
+    with Nextflow(tmp_path_factory.mktemp("nextflow"), PATH=path) as nextflow:
 
-    return run
+        def run(folder: Path, *options, script: str = "main.nf", of=slide, env: dict = V1) -> Done:
+            given = [*inputs, *options, "--slide", of]
+            return nextflow.run("run", project / script, *given, folder=folder, **env)
+
+        yield run
 
 
 def masks_of(folder: Path, sample: str, segmenter: str) -> dict[str, bytes]:

@@ -4,14 +4,13 @@ What is said of each kind of mistyped name is in test_options.py.
 """
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.parsers import V1, V2
+from support.several import Done
 
 SITE = """params {
     config_profile_name = 'A cluster'
@@ -19,6 +18,7 @@ SITE = """params {
     genomes             = [a: [fasta: 'b']]
 }
 """
+TOPICS = ("full", "patch_size", "Frmats")
 LIKE_NONE = "All of them: nextflow run . --help full"
 
 
@@ -38,21 +38,17 @@ def site(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(repo, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
+def run(repo, nextflow_command, tmp_path_factory) -> Callable[..., Done]:
     """Return a function that runs the pipeline without a profile, with the strict parser.
 
     In Nextflow 25.04 that knows no profile of the pipeline where ``-c`` is given.
     """
     default = tmp_path_factory.mktemp("runs")
 
-    def start(*options: str | Path, folder: Path = default, env: dict = V2):
-        return subprocess.run(
-            [repo / "tools" / "nextflow", "run", repo, *options],
-            cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false"} | env,
-            capture_output=True,
-            text=True,
-        )
+    def start(
+        *options: str | Path, script: Path = repo, folder: Path = default, env: dict = V2
+    ) -> Done:
+        return nextflow_command("run", script, *options, folder=folder, **env)
 
     return start
 
@@ -112,17 +108,25 @@ def test_a_run_goes_on_where_only_configuration_files_have_other_names(run, site
     assert "WARN: No -profile says where Cellquilt's programs are" in done.stdout
 
 
-def page(done) -> str:
-    """Return what a run with --help printed, whose lines are to fit a terminal."""
-    assert done.returncode == 0, done.stdout + done.stderr
-    text = done.stdout.partition("revision: ")[2].partition("\n")[2]
-    assert max(map(len, text.splitlines())) <= 80
-    return text
+@pytest.fixture(scope="module")
+def pages(repo, run, tmp_path_factory) -> dict[str, str]:
+    """Return pages of --help by topic, whose lines are to fit a terminal."""
+    given = ["--schema", repo / "nextflow_schema.json", "--topics", ",".join(TOPICS)]
+    path = tmp_path_factory.mktemp("pages") / "pages.json"
+    script = repo / "tests" / "steps" / "pages.nf"
+    done = run(*given, "--pages", path, script=script, folder=path.parent)
+    assert done.returncode == 0, done.stdout
+    found = json.loads(path.read_text())
+    assert max(len(line) for page in found.values() for line in page.splitlines()) <= 80
+    return found
 
 
 def test_help_has_the_common_parameters(run, schema):
     """Under the strict parser, where a file with includes is refused if two others include it."""
-    text = page(run("--help"))
+    done = run("--help")
+    assert done.returncode == 0, done.stdout
+    text = done.stdout.partition("revision: ")[2].partition("\n")[2]
+    assert max(map(len, text.splitlines())) <= 80
     named = re.findall(r"^  --(\w+) ", text, re.MULTILINE)
     assert named == [name for name, prop in schema.items() if not prop.get("hidden")]
     assert named[:4] == ["image", "nuclear", "membrane", "image_mpp"]
@@ -131,8 +135,8 @@ def test_help_has_the_common_parameters(run, schema):
         assert text_of_one in re.sub(r"\s+", " ", text)
 
 
-def test_help_full_has_every_parameter_with_its_allowed_values(run, schema):
-    text = page(run("--help", "full"))
+def test_help_full_has_every_parameter_with_its_allowed_values(pages, schema):
+    text = pages["full"]
     assert re.findall(r"^  --(\w+) ", text, re.MULTILINE) == list(schema)
     entries = re.split(r"^  --", text, flags=re.MULTILINE)[1:]
     for entry, (name, prop) in zip(entries, schema.items(), strict=True):
@@ -153,8 +157,8 @@ def test_help_full_has_every_parameter_with_its_allowed_values(run, schema):
         ("Frmats", "formats", ["--formats TEXT", "(none|(csv|h5ad|", "Default  csv,h5ad,geojson"]),
     ],
 )
-def test_help_of_one_parameter_has_all_about_it(run, schema, topic, name, facts):
-    text = page(run("--help", topic))
+def test_help_of_one_parameter_has_all_about_it(pages, schema, topic, name, facts):
+    text = pages[topic]
     said = re.sub(r"\s+", " ", text)
     for part in (schema[name]["description"], schema[name]["help_text"].replace("`", "")):
         assert part in said

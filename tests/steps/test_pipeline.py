@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -36,13 +35,12 @@ SHEET = "sample,image,nuclear,membrane,image_mpp\n"
 
 
 @pytest.fixture(scope="module")
-def slides(repo, tmp_path_factory) -> Path:
+def slides(bin_script, tmp_path_factory) -> Path:
     """Return a folder with a small tissue and an empty slide, each in a folder of its own."""
     folder = tmp_path_factory.mktemp("slides")
     for name, options in (("tissue", ["--seed", "3"]), ("blank", ["--empty"])):
-        command = [sys.executable, repo / "bin" / "generate.py", "--outdir", folder / name]
-        size = ["--height", "330", "--width", "700"]
-        subprocess.run([*command, *size, *options], check=True, capture_output=True)
+        size = ["--height", "330", "--width", "700", "--outdir", folder / name]
+        assert bin_script("generate", *size, *options).returncode == 0
     return folder
 
 

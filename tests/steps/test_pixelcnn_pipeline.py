@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import anndata
@@ -31,12 +29,11 @@ mine:
 
 
 @pytest.fixture(scope="module")
-def tissue(repo, tmp_path_factory) -> Path:
+def tissue(bin_script, tmp_path_factory) -> Path:
     """Return the folder of a tissue of about 140 cells beside bare glass, with its truth."""
     folder = tmp_path_factory.mktemp("tissue")
     size = ["--height", "330", "--width", "700", "--seed", "3"]
-    command = [sys.executable, repo / "bin" / "generate.py", *size, "--outdir", folder]
-    subprocess.run(command, check=True, capture_output=True)
+    assert bin_script("generate", *size, "--outdir", folder).returncode == 0
     return folder
 
 
@@ -99,7 +96,9 @@ def test_architectures_are_compared(trained):
     assert all((trained / "networks" / name).exists() for name in recommended)
 
 
-def test_masks_do_not_depend_on_how_the_slide_is_cut(repo, nextflow, trained, tissue, tmp_path):
+def test_masks_do_not_depend_on_how_the_slide_is_cut(
+    bin_script, nextflow, trained, tissue, tmp_path
+):
     """Step by step in small patches, and in a small slide's task."""
     models = sorted((trained / "networks").glob("*compact*.keras"))
     options = ["--segmenter", "pixelcnn", "--models", ",".join(map(str, models))]
@@ -110,14 +109,9 @@ def test_masks_do_not_depend_on_how_the_slide_is_cut(repo, nextflow, trained, ti
     assert done.returncode == 0, done.stdout + done.stderr
     slide = {"sample": "tissue", "images": [str(tissue / "tissue.ome.tif")], "nuclear": "DAPI"}
     slide |= {"membrane": CHANNELS[3], "compartment": "whole-cell", "segmenter": "pixelcnn"}
-    command = [sys.executable, repo / "bin" / "chain.py", "--networks", *models, "--left", "left"]
-    subprocess.run(
-        [*command, "--batch_size", "2"],
-        cwd=tmp_path,
-        input=json.dumps([slide]),
-        check=True,
-        text=True,
-    )
+    options = ["--networks", *models, "--left", "left", "--batch_size", "2"]
+    done = bin_script("chain", *options, cwd=tmp_path, input=json.dumps([slide]))
+    assert done.returncode == 0, done.stderr
     found = [masks_of(folder) for folder in (tmp_path / "192", tmp_path)]
     assert found[0] == found[1]
     assert set(found[0]) == {"cell.ome.tif", "cell_boundary.ome.tif"}

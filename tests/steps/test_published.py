@@ -1,16 +1,13 @@
 """Which run the published files are of: records of runs that follow each other in one folder."""
 
 import json
-import os
 import re
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.parsers import V2
-from system.faults.runs import DEMO, EVERYTHING, Run, kill, running, step_of
+from system.faults.runs import DEMO, EVERYTHING, REPO, Run, kill, running, step_of
 
 BOTH = ["segmentation/mesmer-a/cell.ome.tif", "matches.csv", "zarr/a.sdata.zarr"]
 ONE = ["segmentation/mesmer-a/nucleus.ome.tif"]
@@ -96,7 +93,7 @@ STORIES = {
 
 
 @pytest.fixture(scope="module")
-def told(repo, tmp_path_factory) -> dict[str, list[dict[str, str]]]:
+def told(repo, nextflow_command, tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     """Return the files after each run of every story, by path."""
     folder = tmp_path_factory.mktemp("stories")
     for story in STORIES:
@@ -111,13 +108,7 @@ def told(repo, tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     for name in ("workflows", "assets"):
         (project / name).symlink_to(repo / name)
     options = ["--stories", "stories.json", "--results", "results.json"]
-    done = subprocess.run(
-        [repo / "tools" / "nextflow", "run", project, *options],
-        cwd=folder,
-        env=os.environ | V2 | {"NXF_ANSI_LOG": "false"},
-        capture_output=True,
-        text=True,
-    )
+    done = nextflow_command("run", project, *options, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "results.json").read_text())
 
@@ -287,10 +278,16 @@ def pixels(tmp_path_factory) -> Run:
     return Run(tmp_path_factory.mktemp("pixels"), (*DEMO, "--segmenter", "pixelcnn"))
 
 
-def test_records_list_exactly_what_real_runs_leave(pixels):
+def test_records_list_exactly_what_real_runs_leave(pixels, nextflow_command, environments):
     """A run of all formats, another of few, as after a kill, and the first again."""
     folder = pixels.results / "demo"
-    assert pixels.finish(*ALL) == 0, pixels.said
+
+    def finish(*options: str) -> None:
+        given = ["-C", pixels.config, "run", REPO, *pixels.options, "--environments", environments]
+        done = nextflow_command(*given, *options, "-ansi-log", "false", folder=pixels.folder)
+        assert done.returncode == 0, done.stdout
+
+    finish(*ALL)
     first = pixels.published()
     found = record_of(pixels.results, "demo")
     assert found["state"] == "complete" and found["image"] == {"name": "the generated tissue"}
@@ -305,7 +302,7 @@ def test_records_list_exactly_what_real_runs_leave(pixels):
     killed = found | {"state": "running", "image": None, "files": []}
     (folder / "files.json").write_text(json.dumps(killed))
     (folder / "mine.txt").write_text("mine")
-    assert pixels.finish(*FEW, "-resume") == 0, pixels.said
+    finish(*FEW, "-resume")
     few = record_of(pixels.results, "demo")["files"]
     assert sorted([*few, "mine.txt"]) == on_disk(folder)
     assert [name for name in few if name.startswith("segmentation/")] == [
@@ -313,7 +310,7 @@ def test_records_list_exactly_what_real_runs_leave(pixels):
     ]
     assert not {name.partition("/")[0] for name in few} & {"zarr", "anndata", "hubmap", "geojson"}
 
-    assert pixels.finish(*ALL, "-resume") == 0, pixels.said
+    finish(*ALL, "-resume")
     assert pixels.published() == first | {"demo/mine.txt": b"mine"}
     assert record_of(pixels.results, "demo")["files"] == found["files"]
 

@@ -4,8 +4,6 @@ import csv
 import html
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,12 +85,11 @@ def test_fail_fast_ends_the_run(nextflow, cohort, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def slides(repo, tmp_path_factory) -> Path:
+def slides(bin_script, tmp_path_factory) -> Path:
     """Return a folder of two slides that are good, and their sheet."""
     folder = tmp_path_factory.mktemp("slides")
     size = ["--height", "330", "--width", "700", "--seed", "3"]
-    command = [sys.executable, repo / "bin" / "generate.py", *size, "--outdir", folder]
-    subprocess.run(command, check=True, capture_output=True)
+    assert bin_script("generate", *size, "--outdir", folder).returncode == 0
     image = tifffile.imread(folder / "tissue.ome.tif")
     metadata = {"axes": "CYX", "Channel": {"Name": list(CHANNELS)}}
     metadata |= {f"PhysicalSize{axis}": 0.5 for axis in "XY"}

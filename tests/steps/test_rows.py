@@ -2,13 +2,10 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-from support.parsers import V2
 from support.slides import pixels, write
 
 N_ROWS = 100
@@ -100,7 +97,7 @@ def notice(code: str, text: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def told(repo, tmp_path_factory) -> dict:
+def told(repo, nextflow_command, tmp_path_factory) -> dict:
     """Return what is said of each run, by its name, and all warnings."""
     rare, frequent = notice("rare", "is odd."), notice("frequent", "of 500 kinds.")
     one = dict.fromkeys(("n_cells", "n_nuclei", "n_matched", "n_uncertified_cells"), 1)
@@ -129,13 +126,8 @@ def told(repo, tmp_path_factory) -> dict:
     script = (repo / "tests" / "steps" / "messages.nf").read_text()
     (project / "main.nf").write_text(script.replace("'../../", "'./"))
     (project / "workflows").symlink_to(repo / "workflows")
-    done = subprocess.run(
-        [repo / "tools" / "nextflow", "run", project, "--runs", "runs.json", "--results", "r.json"],
-        cwd=folder,
-        env=os.environ | V2 | {"NXF_ANSI_LOG": "false"},
-        capture_output=True,
-        text=True,
-    )
+    options = ["--runs", "runs.json", "--results", "r.json"]
+    done = nextflow_command("run", project, *options, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     warnings = [line[5:].strip() for line in done.stdout.splitlines() if line.startswith("WARN")]
     return json.loads((folder / "r.json").read_text()) | {"warnings": warnings}

@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import traceback
+import warnings
 
 
 def run(command):
@@ -78,6 +79,7 @@ def main():
     for module in sys.argv[2:]:
         importlib.import_module(module)
     gc.freeze()
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # by OpenBLAS, ready to
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever attends is waited for by nobody
     while listener in select.select([listener, sys.stdin], [], [])[0]:
         asked, _ = listener.accept()

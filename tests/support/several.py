@@ -1,8 +1,7 @@
 """A Nextflow that takes several commands, since its start is most of what a short one takes.
 
-They are the same commands, since several.nf calls what Nextflow's own start does. But folder and
-environment are one for all, so that runs need a -work-dir and an --outdir of their own. And of
-commands that fail the first alone says why: this is for runs that succeed, and for what they leave.
+They are the same commands, since several.nf calls what Nextflow's own start does, each in a folder
+and with an environment of its own.
 """
 
 import json
@@ -15,58 +14,77 @@ REPO = Path(__file__).resolve().parents[2]
 Done = subprocess.CompletedProcess
 
 
+MOST_COMMANDS = 12  # of a process, which keeps 60 to 130 MB of each
+
+
 class Nextflow:
-    """A process of Nextflow that waits for commands.
+    """A process of Nextflow that waits for commands, from the first on; another after some.
+
+    A context manager.
 
     Parameters
     ----------
     folder : Path
-        Where it runs; its folder ``said`` is for what the commands say.
+        For what it says, and its commands.
     env : str or Path
-        More of the environment.
+        What is other in its environment, and so in that of its tasks.
     """
 
     def __init__(self, folder: Path, **env: str | Path):
-        self._said = folder / "said"
-        self._said.mkdir()
+        self._folder, self._env = folder, os.environ | _strings(env)
         self._n_commands = 0
-        more = {"NXF_ANSI_LOG": "false"} | {name: str(value) for name, value in env.items()}
-        with (self._said / "log").open("w") as log:
-            self._process = subprocess.Popen(
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Nextflow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._process:
+            self._process.communicate()
+            self._process = None
+
+    def _start(self) -> subprocess.Popen:
+        with (self._folder / "log").open("w") as log:
+            return subprocess.Popen(
                 [REPO / "tools" / "nextflow", "run", Path(__file__).with_name("several.nf")],
-                cwd=folder,
-                env=os.environ | more,
+                cwd=self._folder,
+                env=self._env,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
 
-    def __enter__(self) -> "Nextflow":
-        return self
+    def run(self, *words: str | Path, folder: Path, **env: str | Path) -> Done:
+        """Run a command in a folder, with what is other in its environment, but not its tasks'.
 
-    def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-
-    def run(self, *words: str | Path) -> Done:
-        """Run a command; return its exit code and all that it said, as ``stdout``."""
-        said = self._said / f"{self._n_commands}.txt"
+        Return its exit code and all that it said, as ``stdout``.
+        """
+        if self._n_commands % MOST_COMMANDS == 0:
+            self._stop()
+        if self._process is None or self._process.poll() is not None:  # as --help ends it
+            self._process = self._start()
+        said = self._folder / f"{self._n_commands}.txt"
         code = said.with_name(f"{said.name}.code")
         self._n_commands += 1
-        asked = {"said": str(said), "words": [str(word) for word in words]}
+        env = {"NXF_ANSI_LOG": "false", "NXF_LOG_FILE": folder / ".nextflow.log"} | env
+        asked = {
+            "said": str(said),
+            "folder": str(folder),
+            "env": self._env | _strings(env),
+            "words": [str(word) for word in words],
+        }
         self._process.stdin.write(f"{json.dumps(asked)}\n")
         self._process.stdin.flush()
         while not code.exists() and self._process.poll() is None:
             time.sleep(0.05)
-        assert said.exists(), (self._said / "log").read_text()
+        assert said.exists(), (self._folder / "log").read_text()
         ended = int(code.read_text()) if code.exists() else self._process.returncode
         return Done(words, ended, said.read_text(), "")
 
 
-def run_several(
-    folder: Path, commands: dict[str, list[str | Path]], **env: str | Path
-) -> dict[str, Done]:
-    """Run commands from a folder in their order, and return what became of each, by its name."""
-    with Nextflow(folder, **env) as nextflow:
-        return {name: nextflow.run(*words) for name, words in commands.items()}
+def _strings(env: dict[str, str | Path]) -> dict[str, str]:
+    return {name: str(value) for name, value in env.items()}

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.several import Done, run_several
+from support.parsers import V1
+from support.several import Done, Nextflow
 
 from cellquilt.mesmer.card import FORMAT
 
@@ -45,26 +46,20 @@ ENGINES = ("docker", "podman", "singularity", "apptainer")
 
 
 @pytest.fixture(scope="module")
-def command(repo, tmp_path_factory) -> Callable[..., str]:
-    """Return a function that runs tools/nextflow and returns what it prints."""
+def command(nextflow_command, tmp_path_factory) -> Callable[..., str]:
+    """Return a function that runs a command of Nextflow and returns what it prints."""
     default = tmp_path_factory.mktemp("profiles")
 
     def run(*arguments: str | Path, folder: Path = default) -> str:
-        done = subprocess.run(
-            [repo / "tools" / "nextflow", *arguments],
-            cwd=folder,
-            env=os.environ | {"NXF_ANSI_LOG": "false"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = nextflow_command(*arguments, folder=folder, **V1)
+        assert done.returncode == 0, done.stdout
         return done.stdout
 
     return run
 
 
 @pytest.fixture(scope="module")
-def settings(repo, site, tmp_path_factory) -> dict[str, dict[str, str]]:
+def settings(repo, command, site) -> dict[str, dict[str, str]]:
     """Return of profiles each setting, as Nextflow writes it; with a cluster or cloud, its site's.
 
     Whatever the profile, none of these is an image: modules alone name them.
@@ -73,11 +68,10 @@ def settings(repo, site, tmp_path_factory) -> dict[str, dict[str, str]]:
     combined = ["local", "docker", "test,local", "test_full,local", *own]
     combined += [f"demo,{engine},gpu" for engine in ENGINES]
     flat = ["config", repo, "-flat", "-profile"]
-    commands = {profiles: [*own.get(profiles, []), *flat, profiles] for profiles in combined}
     resolved = {}
-    for profiles, done in run_several(tmp_path_factory.mktemp("resolved"), commands).items():
-        assert done.returncode == 0, done.stdout
-        found = dict(re.findall(r"^([\w.':|]+) = (.+)$", done.stdout, re.MULTILINE))
+    for profiles in combined:
+        said = command(*own.get(profiles, []), *flat, profiles)
+        found = dict(re.findall(r"^([\w.':|]+) = (.+)$", said, re.MULTILINE))
         assert len(found) > 100 and not [name for name in found if name.endswith(".container")]
         resolved[profiles] = found
     return resolved
@@ -130,7 +124,7 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(repo, site, page, tmp_path_factory) -> Callable[[str], Ended]:
-    """Return a function that gives one of many runs, which were all in one process.
+    """Return a function that gives one of many runs.
 
     They are of probe.nf on this machine with a cloud's profile and on Slurm with more settings,
     of MODEL by where its results are kept, and of a task that is too large.
@@ -165,7 +159,11 @@ def ended(repo, site, page, tmp_path_factory) -> Callable[[str], Ended]:
     tools.mkdir()
     (tools / "sbatch").symlink_to(probe.with_name("sbatch"))
     (tools / "squeue").symlink_to("/bin/true")
-    found = run_several(folder, commands, PATH=f"{tools}:{os.environ['PATH']}")
+    place = tmp_path_factory.mktemp("nextflow")
+    with Nextflow(place, PATH=f"{tools}:{os.environ['PATH']}") as nextflow:
+        found = {
+            name: nextflow.run(*words, folder=folder, **V1) for name, words in commands.items()
+        }
 
     def one(name: str) -> Ended:
         assert found[name].returncode == 0, found[name].stdout
