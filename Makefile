@@ -26,7 +26,7 @@ demo: setup ## Run the pipeline on a generated tissue, with Mesmer and with the 
 
 test: check ## Run the checks and the tests
 	@tools/nf-test.sh
-	@$(PYTEST) tests -n 2
+	@$(PYTEST) tests -n 3 # of which one often waits for Nextflow
 
 test-full: setup ## Run the slow tests: containers, Slurm, random kills; installs Debian packages
 	@tools/setup.sh evaluate

@@ -261,10 +261,11 @@ def test_same_masks_with_other_batches_patches_tasks_weights_and_string_paramete
 
 
 def test_killed_run_resumes_to_the_same_masks_and_other_thresholds_need_no_network(
-    repo, nextflow, one_slide, sheet_run, tmp_path
+    repo, nextflow, environments, one_slide, sheet_run, tmp_path
 ):
     """A run of whole cells alone: without REPAIR, and the same cells as beside nuclei."""
-    command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local", *one_slide]
+    command = [repo / "tools" / "nextflow", "run", repo, "-profile", "local"]
+    command += ["--environments", environments, *one_slide]
     options = ["--accept_mesmer_license", "--bundle_slides", "0", "--compartment", "whole-cell"]
     options += ["--patch_size", "192", "--patches_per_task", "4"]
     log = tmp_path / "log"

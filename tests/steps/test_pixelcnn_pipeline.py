@@ -17,7 +17,7 @@ from cellquilt.cells.object_f1 import object_f1
 from cellquilt.pixelcnn.card import read_card
 
 CHANNELS = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK"]
-TINY = ["--architectures", "compact,mine", "--seeds", "1,2", "--train_steps", "60"]
+TINY = ["--architectures", "compact,mine", "--seeds", "1,2", "--train_steps", "24"]
 MINE = """
 mine:
   patch: 15
@@ -55,7 +55,7 @@ def trained(nextflow, tissue, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("training")
     (folder / "mine.yaml").write_text(MINE)
     options = ["--compartment", "whole-cell", "--architecture_file", "mine.yaml"]
-    options += ["--learning_rate", "0.002", "--held_out", "0.3", "--data_license", "it's ours"]
+    options += ["--learning_rate", "0.005", "--held_out", "0.3", "--data_license", "it's ours"]
     done = nextflow(*training(tissue, *TINY, *options), folder=folder, accept=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Mesmer" not in done.stdout

@@ -334,12 +334,13 @@ def submitted(said: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_kills_of_nextflow_leave_no_file_of_another_run(pixels, tmp_path):
+def test_kills_of_nextflow_leave_no_file_of_another_run(pixels, environments, tmp_path):
     """Run A, B and A again with kills between; each time the files are those of a run alone.
 
     A is of a bundle, B step by step.
     """
-    runs = {name: Run(tmp_path / name, pixels.options) for name in ("all", "few", "killed")}
+    given = (*pixels.options, "--environments", environments)
+    runs = {name: Run(tmp_path / name, given) for name in ("all", "few", "killed")}
     options = {"all": ALL, "few": [*FEW, "--bundle_slides", "0", "--keep_maps", "false"]}
     for run in runs.values():
         run.folder.mkdir()

@@ -14,7 +14,7 @@ REPO = Path(__file__).resolve().parents[2]
 Done = subprocess.CompletedProcess
 
 
-MOST_COMMANDS = 12  # of a process, which keeps 60 to 130 MB of each
+MOST_COMMANDS = 16  # of a process, which keeps 60 to 130 MB of each
 
 
 class Nextflow:

@@ -135,10 +135,11 @@ def whole(of_all_workers) -> Callable[[str], Run]:
 
 
 @pytest.mark.slow
-def test_a_full_work_disk_ends_the_run_and_room_mends_it(whole, disk, tmp_path):
+def test_a_full_work_disk_ends_the_run_and_room_mends_it(whole, disk, environments, tmp_path):
     expected = whole("pixelcnn").published()
     folder = disk("4m")
-    run = Run(tmp_path, (*SCENES["pixelcnn"], "-work-dir", folder / "work"))
+    places = ("-work-dir", folder / "work", "--environments", environments)
+    run = Run(tmp_path, (*SCENES["pixelcnn"], *places))
     assert run.finish() == 1
     assert "the disk is full" in run.said
     assert f"MB free in {folder}" in run.said
@@ -151,14 +152,15 @@ def test_a_full_work_disk_ends_the_run_and_room_mends_it(whole, disk, tmp_path):
 
 
 @pytest.mark.slow
-def test_times_of_files_change_what_is_redone_but_not_the_results(whole, repo, tmp_path):
+def test_times_of_files_change_what_is_redone_but_not_the_results(whole, environments, tmp_path):
     """A clock that runs ahead does no harm; files with other times are taken for other files."""
     generated = whole("pixelcnn").results / "demo" / "tissue.ome.tif"
     slide = shutil.copy(generated, tmp_path / "tissue.ome.tif")
     next_year = slide.stat().st_mtime + 365 * 86400
     os.utime(slide, (next_year, next_year))
     channels = ["--nuclear", "DAPI", "--membrane", "CD45;PanCK", "--formats", "none"]
-    options = ["-profile", "local", "--image", slide, *channels, "--segmenter", "pixelcnn"]
+    options = ["-profile", "local", "--environments", environments, "--segmenter", "pixelcnn"]
+    options += ["--image", slide, *channels]
     run = Run(tmp_path, (*options, *STEPS))
     assert run.finish() == 0, run.said
     first = run.published()
@@ -207,7 +209,9 @@ CASES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scene", "step", "name", "how"), CASES)
-def test_a_file_that_is_damaged_between_two_steps(whole, repo, tmp_path, scene, step, name, how):
+def test_a_file_that_is_damaged_between_two_steps(
+    whole, repo, environments, tmp_path, scene, step, name, how
+):
     """The user is told which file it is, and the task is not tried again."""
     run = whole(scene)
     task = next(task for task in run.tasks if step_of(task["name"]) == step)
@@ -217,13 +221,14 @@ def test_a_file_that_is_damaged_between_two_steps(whole, repo, tmp_path, scene, 
     shutil.copytree(original, copy, ignore=shutil.ignore_patterns(*BUNDLED))
     damaged = next(copy.glob(name))
     damage(damaged, how)
-    environment = re.search(r"export PATH='(.+?)'", (original / ".command.run").read_text())[1]
+    environment = re.search(r"/(\w+)/bin':", (original / ".command.run").read_text())[1]
     command = (copy / ".command.sh").read_text().partition("# capture")[0]
     command = re.sub(r" --refusals? \S+", "", command)
+    path = f"{os.environ['PATH']}:{repo / 'bin'}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=copy,
-        env=os.environ | {"PATH": f"{environment}:{os.environ['PATH']}:{repo / 'bin'}"},
+        env=os.environ | {"PATH": f"{environments / environment / 'bin'}:{path}"},
         capture_output=True,
         text=True,
     )

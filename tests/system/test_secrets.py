@@ -20,7 +20,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support.parsers import V2
 
 from cellquilt.mesmer import weights
 
@@ -166,7 +165,7 @@ def pipeline(repo, hosts, tmp_path):
     folder.mkdir()
     shutil.copytree(repo, copy, ignore=shutil.ignore_patterns(".*", *NOT_COPIED))
     settings = {key: value for key, value in os.environ.items() if key != weights.TOKEN}
-    settings |= hosts.settings | V2 | {"NXF_ANSI_LOG": "false"}
+    settings |= hosts.settings | {"NXF_ANSI_LOG": "false"}
     program = repo / "tools" / "nextflow"
 
     def run(*options: str | Path, token: str | None = TOKEN, **env: str) -> str:

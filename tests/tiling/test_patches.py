@@ -187,7 +187,7 @@ def segment_slide(store, folder, network, patch_size=192, **options):
 
 
 def test_skipping_constant_patches_changes_no_mask_and_is_proved(tissue_image, network, tmp_path):
-    image = np.zeros((900, 900, 2), np.uint16)
+    image = np.zeros((1300, 1300, 2), np.uint16)
     image[:300, :340] = tissue_image[:300, :340]
     store = ingest_image(tmp_path / "ingest", image)
     table, masks = segment_slide(store, tmp_path / "skipped", network)
