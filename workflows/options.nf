@@ -20,13 +20,21 @@ def checkParameters(given, commandLine, schemaFile) {
     def known = schema['$defs'].values().collectEntries { group -> group.properties }
     refuse(nameProblems(given, known, commandLine) + valueProblems(given, known))
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property)] }
-    refuse(inputProblems(options, commandLine))
+    refuse(inputProblems(options, commandLine) + parserProblems(options))
     refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
     warnOfResume()
     def found = options + [rows: rowsOf(options)]
     def has_network = options.mode in ['segment', 'check'] && 'network' in options.segmenter
     refuse(has_network ? compartmentProblems(found) : [])
     return has_network ? found + [tiles: tilesOf(options)] : found
+}
+
+// Before 25.10 the strict parser reads configuration files without the parameters of the command line:
+// nextflow-io/nextflow#6377
+def parserProblems(options) {
+    def unseen = (options.registry ? ['--registry'] : []) + (options.mesmer_source == 'deepcell' ? ['--mesmer_source deepcell'] : [])
+    def is_blind = System.getenv('NXF_SYNTAX_PARSER') == 'v2' && nextflow.version.matches('<25.10')
+    return is_blind ? unseen.collect { name -> "${name} has no effect with NXF_SYNTAX_PARSER=v2 and Nextflow ${nextflow.version}; unset NXF_SYNTAX_PARSER, or take Nextflow 25.10 or newer." } : []
 }
 
 // Before 26.04 the strict parser leaves task.ext, which has the options of a step, out of what -resume compares:

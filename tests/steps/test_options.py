@@ -48,6 +48,14 @@ NETWORK = SEGMENT | {"image": "{folder}/a.tif", "nuclear": "0", "segmenter": "ne
 APART = {
     "nothing to segment": (SEGMENT | {"nuclear": "0"}, "Give one of --input samplesheet.csv, --im"),
     "no channel": (SEGMENT | {"image": "{folder}/a.tif"}, "a.tif needs --nuclear"),
+    "a registry that is not seen": (
+        SEGMENT | {"demo": "true", "registry": "registry.example"},
+        "--registry has no effect with NXF_SYNTAX_PARSER=v2 and Nextflow 25.04",
+    ),
+    "a token that is not seen": (
+        SEGMENT | {"demo": "true", "mesmer_source": "deepcell"},
+        "--mesmer_source deepcell has no effect with NXF_SYNTAX_PARSER=v2",
+    ),
     "no image": (
         SEGMENT | {"image": "no.tif", "nuclear": "0"},
         "--image: image no.tif does not ex",
@@ -769,7 +777,7 @@ def test_the_rules_of_a_samplesheet_are_the_schemas(repo, look, folder, sheet):
     header = "scanner,sample,membrane,split\n"
     slides = "a,a.tif,,CD45,0.9\na,a.tif,,CD45,1\n"
     sets = {
-        "slides": SEGMENT | sheet("slides.csv", SLIDES + slides),
+        "slides": SEGMENT | {"registry": "seen"} | sheet("slides.csv", SLIDES + slides),
         "not slides": SEGMENT | sheet("other.csv", SLIDES + "A,none.tif,,CD45,2\nb,none.tif,,,\n"),
         "examples": TRAIN | sheet("examples.csv", header + "1,a,CD45,train\n2,a,CD45,\n"),
         "not examples": TRAIN

@@ -38,6 +38,9 @@ def forget() {
 }
 
 workflow {
+    move(new File('').absolutePath, [:] + System.getenv())
+    forget()
+    println('ready')
     new InputStreamReader(new FileInputStream('/dev/stdin')).eachLine { line ->
         def asked = new groovy.json.JsonSlurper().parseText(line)
         def said = new PrintStream(asked.said, 'UTF-8')

@@ -1,7 +1,8 @@
 """A Nextflow that takes several commands, since its start is most of what a short one takes.
 
 They are the same commands, since several.nf calls what Nextflow's own start does, each in a folder
-and with an environment of its own.
+and with an environment of its own. It knows what Nextflow 25.04 and Java 17 keep for as long as a
+process lasts; with others each command has a start of its own.
 """
 
 import json
@@ -10,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
+NEXTFLOW = Path(__file__).resolve().parents[2] / "tools" / "nextflow"
 Done = subprocess.CompletedProcess
 
 
@@ -32,6 +33,7 @@ class Nextflow:
 
     def __init__(self, folder: Path, **env: str | Path):
         self._folder, self._env = folder, os.environ | _strings(env)
+        self._starts_each = False
         self._n_commands = 0
         self._process: subprocess.Popen | None = None
 
@@ -47,16 +49,21 @@ class Nextflow:
             self._process = None
 
     def _start(self) -> subprocess.Popen:
-        with (self._folder / "log").open("w") as log:
-            return subprocess.Popen(
-                [REPO / "tools" / "nextflow", "run", Path(__file__).with_name("several.nf")],
+        log = self._folder / "log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [NEXTFLOW, "run", Path(__file__).with_name("several.nf")],
                 cwd=self._folder,
                 env=self._env,
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+        while "ready" not in log.read_text().splitlines() and process.poll() is None:
+            time.sleep(0.05)
+        self._starts_each = process.poll() is not None
+        return process
 
     def run(self, *words: str | Path, folder: Path, **env: str | Path) -> Done:
         """Run a command in a folder, with what is other in its environment, but not its tasks'.
@@ -65,16 +72,21 @@ class Nextflow:
         """
         if self._n_commands % MOST_COMMANDS == 0:
             self._stop()
-        if self._process is None or self._process.poll() is not None:  # as --help ends it
+        has_ended = self._process is None or self._process.poll() is not None  # as --help ends it
+        if has_ended and not self._starts_each:
             self._process = self._start()
+        env = {"NXF_ANSI_LOG": "false", "NXF_LOG_FILE": folder / ".nextflow.log"} | env
+        env = self._env | _strings(env)
+        if self._starts_each:
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+            return subprocess.run([NEXTFLOW, *words], cwd=folder, env=env, **pipes)
         said = self._folder / f"{self._n_commands}.txt"
         code = said.with_name(f"{said.name}.code")
         self._n_commands += 1
-        env = {"NXF_ANSI_LOG": "false", "NXF_LOG_FILE": folder / ".nextflow.log"} | env
         asked = {
             "said": str(said),
             "folder": str(folder),
-            "env": self._env | _strings(env),
+            "env": env,
             "words": [str(word) for word in words],
         }
         self._process.stdin.write(f"{json.dumps(asked)}\n")
