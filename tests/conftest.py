@@ -25,7 +25,7 @@ sys.path.insert(0, str(REPO / "bin"))
 LONGEST = [
     *("system/test_kills", "system/test_container", "system/test_slurm", "steps/test_bundles"),
     *("system/test_nextflow_killed", "steps/test_published", "system/test_faults"),
-    *("steps/test_outsider", "front/test_package", "system/test_secrets", "steps/test_pipeline"),
+    *("system/test_secrets", "steps/test_outsider", "front/test_package", "steps/test_pipeline"),
     *("labelling/test_exactness", "steps/test_pixelcnn_pipeline", "system/test_profiles"),
     *("steps/test_parameter_names", "steps/test_refusals", "bundles/test_chain"),
     *("bundles/test_roi", "steps/test_side_by_side"),

@@ -22,25 +22,31 @@ def checkParameters(given, commandLine, schemaFile) {
     def options = known.collectEntries { name, property -> [name, typed(textOf(given[name]), property)] }
     refuse(inputProblems(options, commandLine) + parserProblems(options))
     refuse(options.mode == 'train' ? trainingProblems(options) : segmentationProblems(options))
-    warnOfResume()
+    warnOfParser(options)
     def found = options + [rows: rowsOf(options)]
     def has_network = options.mode in ['segment', 'check'] && 'network' in options.segmenter
     refuse(has_network ? compartmentProblems(found) : [])
     return has_network ? found + [tiles: tilesOf(options)] : found
 }
 
-// Before 25.10 the strict parser reads configuration files without the parameters of the command line:
-// nextflow-io/nextflow#6377
-def parserProblems(options) {
-    def unseen = (options.registry ? ['--registry'] : []) + (options.mesmer_source == 'deepcell' ? ['--mesmer_source deepcell'] : [])
-    def is_blind = System.getenv('NXF_SYNTAX_PARSER') == 'v2' && nextflow.version.matches('<25.10')
-    return is_blind ? unseen.collect { name -> "${name} has no effect with NXF_SYNTAX_PARSER=v2 and Nextflow ${nextflow.version}; unset NXF_SYNTAX_PARSER, or take Nextflow 25.10 or newer." } : []
+// The strict parser of a Nextflow that does not have it by default
+def isStrictBefore(version) {
+    return System.getenv('NXF_SYNTAX_PARSER') == 'v2' && nextflow.version.matches("<${version}".toString())
 }
 
-// Before 26.04 the strict parser leaves task.ext, which has the options of a step, out of what -resume compares:
+// Before 25.10 it reads configuration files without the parameters of the command line: nextflow-io/nextflow#6377
+def parserProblems(options) {
+    def unseen = (options.registry ? ['--registry'] : []) + (options.mesmer_source == 'deepcell' ? ['--mesmer_source deepcell'] : [])
+    return isStrictBefore('25.10') ? unseen.collect { name -> "${name} has no effect with NXF_SYNTAX_PARSER=v2 and Nextflow ${nextflow.version}; unset NXF_SYNTAX_PARSER, or take Nextflow 25.10 or newer." } : []
+}
+
+// Before 26.04 it leaves task.ext, which has the options of a step, out of what -resume compares:
 // nextflow-io/nextflow#6695
-def warnOfResume() {
-    if (workflow.resume && System.getenv('NXF_SYNTAX_PARSER') == 'v2' && nextflow.version.matches('<26.04')) {
+def warnOfParser(options) {
+    if (isStrictBefore('25.10') && (options.outdir != 'results' || options.mode == 'check')) {
+        log.warn("NXF_SYNTAX_PARSER=v2: Nextflow ${nextflow.version} writes its own report and trace to results/pipeline_info, whatever --outdir and --mode are. Unset it, or take Nextflow 25.10 or newer.")
+    }
+    if (workflow.resume && isStrictBefore('26.04')) {
         log.warn("-resume with NXF_SYNTAX_PARSER=v2: Nextflow ${nextflow.version} does not see that thresholds or other options of a step have changed, and takes its earlier results. If any did, leave out -resume.")
     }
 }

@@ -40,7 +40,6 @@ def run(command):
 
 
 def child(task, streams):
-    os.setpgid(0, 0)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.environ.clear()
@@ -59,11 +58,15 @@ def attend(asked):
     """Run the script that was asked for, and answer with its exit code; kill it if nobody waits."""
     text, streams, _, _ = socket.recv_fds(asked, 1 << 16, 3)
     while not text.endswith(b"\n"):
-        text += asked.recv(1 << 16)
+        more = asked.recv(1 << 16)
+        if not more:  # killed before it had asked
+            return
+        text += more
     pid = os.fork()
     if not pid:
         asked.close()
         child(json.loads(text), streams)
+    os.setpgid(pid, pid)
     for stream in streams:
         os.close(stream)
     ended = os.pidfd_open(pid)
