@@ -79,7 +79,8 @@ class Nextflow:
         env = self._env | _strings(env)
         if self._starts_each:
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            return subprocess.run([NEXTFLOW, *words], cwd=folder, env=env, **pipes)
+            done = subprocess.run([NEXTFLOW, *words], cwd=folder, env=env, **pipes)
+            return Done(words, done.returncode, done.stdout, "")
         said = self._folder / f"{self._n_commands}.txt"
         code = said.with_name(f"{said.name}.code")
         self._n_commands += 1
